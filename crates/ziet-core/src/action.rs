@@ -1,0 +1,173 @@
+//! What is known of an action, and how a name that a person typed finds it.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::ActionId;
+use crate::json::Json;
+
+/// A decorated function, as its project's import described it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ActionSpec {
+    pub id: ActionId,
+    pub name: String,
+    pub description: String,
+    pub module: String,
+    pub function: String,
+    pub file: String,
+    pub line: u32,
+    /// Seconds of an attempt's own time, 1 to 900.
+    pub timeout: u32,
+    /// Attempts after the first one, 0 to 100.
+    pub retries: u32,
+    pub parameters: Vec<Parameter>,
+    /// Whether the function has `**kwargs`.
+    pub accepts_unknown: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Parameter {
+    pub name: String,
+    /// The hint as people write it: `list[int]`, `str | None`.
+    #[serde(rename = "type")]
+    pub hint: String,
+    pub required: bool,
+    /// None when there is no default or it is not JSON.
+    pub default: Option<Json>,
+    /// Whether a value given on the command line is text as it stands.
+    pub text: Text,
+}
+
+/// How `-p key=value` is read for a parameter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Text {
+    /// The hint is `str`: the value is the text.
+    Always,
+    /// The hint is `str | None`: the value is the text, except for `null`.
+    UnlessNull,
+    /// The value is JSON.
+    Never,
+}
+
+/// A module of the project that could not be imported; its actions are unknown.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModuleProblem {
+    pub module: String,
+    pub file: String,
+    /// The last line of the traceback.
+    pub message: String,
+    /// As Python prints it, from the project's first frame on.
+    pub traceback: String,
+}
+
+/// What importing a project found.
+#[derive(Clone, Debug, Default)]
+pub struct Catalogue {
+    actions: BTreeMap<ActionId, ActionSpec>,
+    pub problems: Vec<ModuleProblem>,
+}
+
+/// Why a name did not lead to one action.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unresolved {
+    /// The ids that are nearest, best first; none when nothing is near.
+    Unknown { nearest: Vec<ActionId> },
+    Ambiguous { candidates: Vec<ActionId> },
+}
+
+impl Catalogue {
+    pub fn add(&mut self, spec: ActionSpec) {
+        self.actions.insert(spec.id.clone(), spec);
+    }
+
+    pub fn get(&self, id: &ActionId) -> Option<&ActionSpec> {
+        self.actions.get(id)
+    }
+
+    /// In the order of their ids.
+    pub fn actions(&self) -> impl ExactSizeIterator<Item = &ActionSpec> {
+        self.actions.values()
+    }
+
+    /// Finds an action by its id, else by its function's name or `module.function`.
+    ///
+    /// # Errors
+    /// When no action or more than one fits.
+    pub fn resolve(&self, name: &str) -> Result<&ActionSpec, Unresolved> {
+        if let Some(spec) = self.actions.get(&ActionId::new(name)) {
+            return Ok(spec);
+        }
+        let fits = |spec: &&ActionSpec| spec.function == name || format!("{}.{}", spec.module, spec.function) == name;
+        let mut fitting = self.actions().filter(fits);
+        match (fitting.next(), fitting.next()) {
+            (Some(spec), None) => Ok(spec),
+            (None, _) => Err(Unresolved::Unknown { nearest: self.nearest(name) }),
+            (Some(_), Some(_)) => Err(Unresolved::Ambiguous {
+                candidates: self.actions().filter(fits).map(|spec| spec.id.clone()).collect(),
+            }),
+        }
+    }
+
+    fn nearest(&self, name: &str) -> Vec<ActionId> {
+        let likeness = |spec: &ActionSpec| {
+            strsim::jaro_winkler(name, spec.id.as_str()).max(strsim::jaro_winkler(name, &spec.function))
+        };
+        let mut near: Vec<_> = self.actions().map(|spec| (likeness(spec), spec)).filter(|(l, _)| *l > 0.75).collect();
+        near.sort_by(|(a, _), (b, _)| b.total_cmp(a));
+        near.into_iter().take(3).map(|(_, spec)| spec.id.clone()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn catalogue(actions: &[(&str, &str, &str)]) -> Catalogue {
+        let mut catalogue = Catalogue::default();
+        for (id, module, function) in actions {
+            catalogue.add(ActionSpec {
+                id: ActionId::new(*id),
+                name: String::new(),
+                description: String::new(),
+                module: (*module).to_owned(),
+                function: (*function).to_owned(),
+                file: String::new(),
+                line: 1,
+                timeout: 300,
+                retries: 0,
+                parameters: Vec::new(),
+                accepts_unknown: false,
+            });
+        }
+        catalogue
+    }
+
+    fn id(found: Result<&ActionSpec, Unresolved>) -> Result<&str, Unresolved> {
+        found.map(|spec| spec.id.as_str())
+    }
+
+    #[test]
+    fn an_id_goes_before_a_function_of_that_name() {
+        let catalogue = catalogue(&[("pay", "a", "charge"), ("charge", "b", "other")]);
+        assert_eq!(id(catalogue.resolve("charge")), Ok("charge"));
+        assert_eq!(id(catalogue.resolve("a.charge")), Ok("pay"));
+    }
+
+    #[test]
+    fn a_function_name_that_fits_several_names_them() {
+        let catalogue = catalogue(&[("a.send", "a", "send"), ("b.send", "b", "send")]);
+        let candidates = vec![ActionId::new("a.send"), ActionId::new("b.send")];
+        assert_eq!(catalogue.resolve("send"), Err(Unresolved::Ambiguous { candidates }));
+        assert_eq!(id(catalogue.resolve("b.send")), Ok("b.send"));
+    }
+
+    #[test]
+    fn a_typing_mistake_gives_the_nearest_names() {
+        let catalogue = catalogue(&[("charge_customer", "a", "charge_customer"), ("refund", "a", "refund")]);
+        let nearest = vec![ActionId::new("charge_customer")];
+        assert_eq!(catalogue.resolve("charge_custmer"), Err(Unresolved::Unknown { nearest }));
+        assert_eq!(catalogue.resolve("zzz"), Err(Unresolved::Unknown { nearest: vec![] }));
+    }
+}

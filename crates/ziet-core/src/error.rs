@@ -1,0 +1,101 @@
+//! What can go wrong with a run, as a stable code to decide on and a failure to show.
+
+use serde::{Deserialize, Serialize};
+
+/// The stable list of codes: what a run, or a request that code makes of the platform, can fail with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ErrorCode {
+    /// The action's own code raised an exception.
+    Exception,
+    /// The input does not fit the action's parameters.
+    InvalidInput,
+    /// The returned value is not JSON or is too large.
+    InvalidOutput,
+    /// The attempt used up its time.
+    TimedOut,
+    /// The attempt used up its memory.
+    OutOfMemory,
+    /// The process of the attempt died.
+    Crashed,
+    /// The worker of the attempt vanished.
+    Lost,
+    /// Somebody cancelled the run.
+    Cancelled,
+    /// No action has this name.
+    UnknownAction,
+    /// A memory value or key that cannot be stored.
+    InvalidMemory,
+    /// The memory holds as much as it may.
+    MemoryFull,
+    /// Runs call each other too deeply.
+    CallDepth,
+    /// The store could not do it.
+    StoreUnavailable,
+}
+
+impl ErrorCode {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Exception => "exception",
+            Self::InvalidInput => "invalid_input",
+            Self::InvalidOutput => "invalid_output",
+            Self::TimedOut => "timed_out",
+            Self::OutOfMemory => "out_of_memory",
+            Self::Crashed => "crashed",
+            Self::Lost => "lost",
+            Self::Cancelled => "cancelled",
+            Self::UnknownAction => "unknown_action",
+            Self::InvalidMemory => "invalid_memory",
+            Self::MemoryFull => "memory_full",
+            Self::CallDepth => "call_depth",
+            Self::StoreUnavailable => "store_unavailable",
+        }
+    }
+}
+
+/// Why an attempt or a run did not complete.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// The exception's type: its name for builtins, else with its module (`requests.exceptions.HTTPError`).
+    #[serde(rename = "type")]
+    pub kind: String,
+    pub message: String,
+    /// As Python prints it, without the frames of Ziet itself. None when the process could not tell.
+    pub traceback: Option<String>,
+    pub code: ErrorCode,
+    /// Whether another attempt could get better.
+    pub retryable: bool,
+    pub frames: Vec<StackFrame>,
+}
+
+/// One level of the stack, the outermost first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StackFrame {
+    pub file: String,
+    pub line: u32,
+    pub function: String,
+    /// The source line, where it could be read.
+    pub source: Option<String>,
+    /// Whether the file belongs to the project rather than to a library.
+    pub user: bool,
+}
+
+impl Failure {
+    /// A failure that the platform found, without a stack.
+    pub fn new(code: ErrorCode, kind: &str, message: impl Into<String>) -> Self {
+        Self {
+            kind: kind.to_owned(),
+            message: message.into(),
+            traceback: None,
+            code,
+            retryable: true,
+            frames: Vec::new(),
+        }
+    }
+
+    /// The last line of a traceback: `ValueError: Invalid data`.
+    pub fn headline(&self) -> String {
+        if self.message.is_empty() { self.kind.clone() } else { format!("{}: {}", self.kind, self.message) }
+    }
+}

@@ -1,0 +1,69 @@
+//! What one action may use. One table: everything that enforces or explains a limit reads it here.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+const MB: usize = 1024 * 1024;
+
+/// An input, an output and a memory value, each as JSON text.
+pub const JSON_BYTES: usize = 6 * MB;
+
+/// All values of one memory together.
+pub const MEMORY_BYTES: usize = 100 * MB;
+
+/// One message between Rust and Python; a longer answer comes in several.
+pub const FRAME_BYTES: usize = 8 * MB;
+
+/// What one attempt may print and log; the rest is dropped, and a line says so.
+pub const OUTPUT_BYTES: usize = 10 * MB;
+
+/// Characters of a memory key.
+pub const KEY_CHARS: usize = 512;
+
+/// Runs below each other, so that an action that calls itself for ever cannot fill the machine with processes.
+pub const CALL_DEPTH: u32 = 50;
+
+/// Seconds of an attempt's own time.
+pub const TIMEOUT_SECONDS: RangeInclusive<u32> = 1..=900;
+
+/// Retries of a run.
+pub const RETRIES: RangeInclusive<u32> = 0..=100;
+
+/// Lost attempts in a row after which a run fails.
+pub const LOST_IN_A_ROW: u32 = 5;
+
+/// How long importing a project may take.
+pub const IMPORT_TIME: Duration = Duration::from_secs(60);
+
+/// A size as people read it, in units of 1,048,576 bytes: `7.0 MB`.
+///
+/// As many decimals as it takes to not look like `limit` when it is not: one byte over 6 MB is not `6.0 MB`.
+pub fn size_text(bytes: usize, limit: usize) -> String {
+    #[expect(clippy::cast_precision_loss, reason = "sizes are far below 2^52")]
+    let shown = |bytes: usize, decimals: usize| format!("{:.decimals$} MB", bytes as f64 / MB as f64);
+    (1..7)
+        .find(|&decimals| bytes <= limit || shown(bytes, decimals) != shown(limit, decimals))
+        .map_or_else(|| format!("{bytes} bytes"), |decimals| shown(bytes, decimals))
+}
+
+/// Says that something is too large: `7.0 MB, limit 6 MB`. None when it is not.
+pub fn excess(bytes: usize, limit: usize) -> Option<String> {
+    (bytes > limit).then(|| format!("{}, limit {} MB", size_text(bytes, limit), limit / MB))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn says_how_much_too_large_something_is() {
+        assert_eq!(excess(7 * MB, JSON_BYTES).as_deref(), Some("7.0 MB, limit 6 MB"));
+        assert_eq!(excess(JSON_BYTES, JSON_BYTES), None);
+    }
+
+    #[test]
+    fn a_little_too_large_does_not_look_like_the_limit() {
+        assert_eq!(excess(JSON_BYTES + 2, JSON_BYTES).as_deref(), Some("6.000002 MB, limit 6 MB"));
+        assert_eq!(excess(JSON_BYTES + 60_000, JSON_BYTES).as_deref(), Some("6.1 MB, limit 6 MB"));
+    }
+}

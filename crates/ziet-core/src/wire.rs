@@ -1,0 +1,132 @@
+//! The messages between the Rust program, a zygote and its executors. `python/ziet/_wire.py` writes the same ones a
+//! second time; `tests/vectors` holds both to the same bytes.
+//!
+//! Rules: a message is a map with its `type`; new fields have defaults and go last; a field never changes its type;
+//! what a newer peer added is ignored. User values are JSON bytes that Rust does not parse.
+
+use serde::{Deserialize, Serialize};
+
+use crate::action::{ActionSpec, ModuleProblem};
+use crate::error::{ErrorCode, Failure};
+use crate::id::{ActionId, EntryId, MemoryId, RunId};
+use crate::json::Json;
+use crate::memory::{Entry, Search};
+
+/// The version of these messages; it goes up when an old peer could misunderstand a new one.
+pub const PROTOCOL: u32 = 1;
+
+/// What the program tells a zygote.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum ToZygote {
+    /// Import the project. Answered by `Action` and `Problem` messages, then `Loaded`.
+    Load { root: String, paths: Vec<String>, modules: Vec<String> },
+    /// Make up test data for an action. Answered by `InputMade`.
+    MakeInput { action_id: ActionId },
+    /// Fork an executor that says `token` in its hello. Answered by `Forked`.
+    Fork { token: String },
+    /// The exit of this executor is known: its process id may be used again.
+    Reap { pid: u32 },
+}
+
+/// What a zygote tells the program.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum FromZygote {
+    Hello { protocol: u32, sdk: String, python: String },
+    Action { spec: ActionSpec },
+    Problem { problem: ModuleProblem },
+    Loaded {},
+    /// `made` tells people what was made up (`amount=10`); `error` is set when it could not be done.
+    InputMade { input: Json, made: Vec<String>, error: Option<String> },
+    Forked { token: String, pid: u32 },
+    /// An executor ended; it stays unreaped until `Reap`, so its id means this process until then. A negative status
+    /// is the signal that killed it.
+    Exited { pid: u32, status: i32 },
+}
+
+/// What the program tells an executor.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum ToExecutor {
+    Start(Box<Start>),
+    MemoryAdded { request: u64, entry_id: EntryId },
+    MemoryValue { request: u64, value: Option<Json> },
+    /// Found entries, the newest first; `more` when another such message follows.
+    MemoryEntries { request: u64, entries: Vec<WireEntry>, more: bool },
+    MemoryRemoved { request: u64, count: u64 },
+    /// A child run ended: with its output, or with the failure that the caller gets.
+    CallEnded { request: u64, run_id: RunId, output: Option<Json>, failure: Option<Failure> },
+    Refused { request: u64, code: ErrorCode, message: String },
+}
+
+/// Everything that an attempt needs to begin.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Start {
+    pub run_id: RunId,
+    pub attempt: u32,
+    pub action_id: ActionId,
+    pub input: Json,
+    pub memory_id: MemoryId,
+    /// The number of the first call that this attempt makes; they count up from it.
+    pub first_call: u64,
+    /// Variables of the process while the attempt runs, on top of those of the worker.
+    pub environment: Vec<(String, String)>,
+    pub secrets: Vec<(String, String)>,
+    /// Whether integrations answer with made-up data.
+    pub mocked: bool,
+}
+
+/// What an executor tells the program. Requests are numbered by the executor and answered by that number.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum FromExecutor {
+    /// The first message, with three file descriptors: what comes from standard output, standard error and the stack.
+    Hello { protocol: u32, token: String, stack_signal: i32 },
+    MemoryAdd { request: u64, key: String, value: Json, metadata: Option<Json> },
+    MemoryGet { request: u64, key: String },
+    MemorySearch { request: u64, search: Search },
+    MemoryRemove { request: u64, entry_id: Option<EntryId>, key: Option<String> },
+    Call { request: u64, action_id: ActionId, input: Json },
+    /// `call` is how it reads in code: `google.search("ziet", num_results=3)`.
+    IntegrationCalled { call: String },
+    /// What the code printed or logged.
+    Output { level: Level, text: String },
+    Finished(Box<Finished>),
+}
+
+/// How an attempt ended that came to its end by itself: either `output` or `failure`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Finished {
+    pub output: Option<Json>,
+    pub failure: Option<Failure>,
+    pub cpu_ms: u64,
+    pub peak_memory_bytes: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Level {
+    Info,
+    Warn,
+    Error,
+}
+
+/// A memory entry as it travels; `created_at` is milliseconds UTC.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct WireEntry {
+    pub entry_id: EntryId,
+    pub key: String,
+    pub value: Json,
+    pub metadata: Option<Json>,
+    pub created_at: i64,
+    pub run_id: Option<RunId>,
+    pub attempt: Option<u32>,
+}
+
+impl From<Entry> for WireEntry {
+    fn from(entry: Entry) -> Self {
+        let Entry { entry_id, key, value, metadata, created_at, run_id, attempt } = entry;
+        Self { entry_id, key, value, metadata, created_at: created_at.as_millis(), run_id, attempt }
+    }
+}
