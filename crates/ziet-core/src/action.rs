@@ -73,8 +73,12 @@ pub struct Catalogue {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Unresolved {
     /// The ids that are nearest, best first; none when nothing is near.
-    Unknown { nearest: Vec<ActionId> },
-    Ambiguous { candidates: Vec<ActionId> },
+    Unknown {
+        nearest: Vec<ActionId>,
+    },
+    Ambiguous {
+        candidates: Vec<ActionId>,
+    },
 }
 
 impl Catalogue {
@@ -99,24 +103,40 @@ impl Catalogue {
         if let Some(spec) = self.actions.get(&ActionId::new(name)) {
             return Ok(spec);
         }
-        let fits = |spec: &&ActionSpec| spec.function == name || format!("{}.{}", spec.module, spec.function) == name;
+        let fits = |spec: &&ActionSpec| {
+            spec.function == name || format!("{}.{}", spec.module, spec.function) == name
+        };
         let mut fitting = self.actions().filter(fits);
         match (fitting.next(), fitting.next()) {
             (Some(spec), None) => Ok(spec),
-            (None, _) => Err(Unresolved::Unknown { nearest: self.nearest(name) }),
+            (None, _) => Err(Unresolved::Unknown {
+                nearest: self.nearest(name),
+            }),
             (Some(_), Some(_)) => Err(Unresolved::Ambiguous {
-                candidates: self.actions().filter(fits).map(|spec| spec.id.clone()).collect(),
+                candidates: self
+                    .actions()
+                    .filter(fits)
+                    .map(|spec| spec.id.clone())
+                    .collect(),
             }),
         }
     }
 
     fn nearest(&self, name: &str) -> Vec<ActionId> {
         let likeness = |spec: &ActionSpec| {
-            strsim::jaro_winkler(name, spec.id.as_str()).max(strsim::jaro_winkler(name, &spec.function))
+            strsim::jaro_winkler(name, spec.id.as_str())
+                .max(strsim::jaro_winkler(name, &spec.function))
         };
-        let mut near: Vec<_> = self.actions().map(|spec| (likeness(spec), spec)).filter(|(l, _)| *l > 0.75).collect();
+        let mut near: Vec<_> = self
+            .actions()
+            .map(|spec| (likeness(spec), spec))
+            .filter(|(l, _)| *l > 0.75)
+            .collect();
         near.sort_by(|(a, _), (b, _)| b.total_cmp(a));
-        near.into_iter().take(3).map(|(_, spec)| spec.id.clone()).collect()
+        near.into_iter()
+            .take(3)
+            .map(|(_, spec)| spec.id.clone())
+            .collect()
     }
 }
 
@@ -159,15 +179,27 @@ mod tests {
     fn a_function_name_that_fits_several_names_them() {
         let catalogue = catalogue(&[("a.send", "a", "send"), ("b.send", "b", "send")]);
         let candidates = vec![ActionId::new("a.send"), ActionId::new("b.send")];
-        assert_eq!(catalogue.resolve("send"), Err(Unresolved::Ambiguous { candidates }));
+        assert_eq!(
+            catalogue.resolve("send"),
+            Err(Unresolved::Ambiguous { candidates })
+        );
         assert_eq!(id(catalogue.resolve("b.send")), Ok("b.send"));
     }
 
     #[test]
     fn a_typing_mistake_gives_the_nearest_names() {
-        let catalogue = catalogue(&[("charge_customer", "a", "charge_customer"), ("refund", "a", "refund")]);
+        let catalogue = catalogue(&[
+            ("charge_customer", "a", "charge_customer"),
+            ("refund", "a", "refund"),
+        ]);
         let nearest = vec![ActionId::new("charge_customer")];
-        assert_eq!(catalogue.resolve("charge_custmer"), Err(Unresolved::Unknown { nearest }));
-        assert_eq!(catalogue.resolve("zzz"), Err(Unresolved::Unknown { nearest: vec![] }));
+        assert_eq!(
+            catalogue.resolve("charge_custmer"),
+            Err(Unresolved::Unknown { nearest })
+        );
+        assert_eq!(
+            catalogue.resolve("zzz"),
+            Err(Unresolved::Unknown { nearest: vec![] })
+        );
     }
 }

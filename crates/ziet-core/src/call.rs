@@ -26,10 +26,17 @@ pub struct CallCounter {
 impl CallCounter {
     pub fn key(&mut self, action_id: &ActionId, arguments: &Json) -> CallKey {
         let arguments: [u8; 32] = Sha256::digest(arguments.as_bytes()).into();
-        let next = self.calls.entry((action_id.clone(), arguments)).or_default();
+        let next = self
+            .calls
+            .entry((action_id.clone(), arguments))
+            .or_default();
         let occurrence = *next;
         *next += 1;
-        CallKey { action_id: action_id.clone(), arguments, occurrence }
+        CallKey {
+            action_id: action_id.clone(),
+            arguments,
+            occurrence,
+        }
     }
 }
 

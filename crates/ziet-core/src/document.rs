@@ -5,6 +5,7 @@ use serde::Serialize;
 use crate::error::{ErrorCode, Failure, StackFrame};
 use crate::id::{ActionId, MemoryId, ProjectId, RunId, WorkerId};
 use crate::json::Json;
+use crate::memory::Newest;
 use crate::run::{Cancelled, Outcome, Status, WaitingOn};
 use crate::time::Time;
 
@@ -32,6 +33,9 @@ pub struct RunDocument {
     pub created_at: Time,
     pub started_at: Option<Time>,
     pub finished_at: Option<Time>,
+    /// Only of a local run, whose memory is gone with it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory: Option<Newest>,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -59,7 +63,20 @@ pub struct ErrorDocument {
 
 impl From<Failure> for ErrorDocument {
     fn from(failure: Failure) -> Self {
-        let Failure { kind, message, traceback, code, retryable: _, frames } = failure;
-        Self { kind, message, traceback, code, frames }
+        let Failure {
+            kind,
+            message,
+            traceback,
+            code,
+            retryable: _,
+            frames,
+        } = failure;
+        Self {
+            kind,
+            message,
+            traceback,
+            code,
+            frames,
+        }
     }
 }

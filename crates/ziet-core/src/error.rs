@@ -96,6 +96,10 @@ impl Failure {
 
     /// The last line of a traceback: `ValueError: Invalid data`.
     pub fn headline(&self) -> String {
-        if self.message.is_empty() { self.kind.clone() } else { format!("{}: {}", self.kind, self.message) }
+        if self.message.is_empty() {
+            self.kind.clone()
+        } else {
+            format!("{}: {}", self.kind, self.message)
+        }
     }
 }

@@ -54,14 +54,18 @@ impl FrameReader {
     ///
     /// # Errors
     /// When the peer announces too large a frame or sends what is not a message; the stream is useless from then on.
-    pub fn next<M: DeserializeOwned>(&mut self) -> Result<Option<M>, FrameError> {
+    pub fn take<M: DeserializeOwned>(&mut self) -> Result<Option<M>, FrameError> {
         let rest = &self.buffer[self.start..];
-        let Some((header, body)) = rest.split_first_chunk::<HEADER>() else { return Ok(None) };
+        let Some((header, body)) = rest.split_first_chunk::<HEADER>() else {
+            return Ok(None);
+        };
         let length = u32::from_be_bytes(*header) as usize;
         if length > FRAME_BYTES {
             return Err(FrameError::TooLarge(length));
         }
-        let Some(body) = body.get(..length) else { return Ok(None) };
+        let Some(body) = body.get(..length) else {
+            return Ok(None);
+        };
         let message = rmp_serde::from_slice(body)?;
         self.start += HEADER + length;
         Ok(Some(message))
@@ -78,12 +82,18 @@ mod tests {
     fn a_length_over_the_limit_is_refused_before_its_bytes_come() {
         let mut reader = FrameReader::default();
         reader.push(&u32::MAX.to_be_bytes());
-        assert!(matches!(reader.next::<String>(), Err(FrameError::TooLarge(_))));
+        assert!(matches!(
+            reader.take::<String>(),
+            Err(FrameError::TooLarge(_))
+        ));
     }
 
     #[test]
     fn a_message_larger_than_a_frame_is_not_written() {
-        assert!(matches!(encode(&"x".repeat(FRAME_BYTES)), Err(FrameError::TooLarge(_))));
+        assert!(matches!(
+            encode(&"x".repeat(FRAME_BYTES)),
+            Err(FrameError::TooLarge(_))
+        ));
     }
 
     proptest! {
@@ -94,7 +104,7 @@ mod tests {
             let mut got: Vec<String> = Vec::new();
             for piece in stream.chunks(cut) {
                 reader.push(piece);
-                while let Some(message) = reader.next().unwrap() {
+                while let Some(message) = reader.take().unwrap() {
                     got.push(message);
                 }
             }
@@ -105,7 +115,7 @@ mod tests {
         fn garbage_never_panics(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
             let mut reader = FrameReader::default();
             reader.push(&bytes);
-            while let Ok(Some(_)) = reader.next::<crate::wire::FromExecutor>() {}
+            while let Ok(Some(_)) = reader.take::<crate::wire::FromExecutor>() {}
         }
     }
 }

@@ -39,11 +39,18 @@ impl<Kind> Id<Kind> {
     pub fn new(now: Time) -> Self {
         let millis = u64::try_from(now.as_millis()).unwrap_or(0);
         let nanos = u32::try_from(millis % 1000 * 1_000_000).unwrap_or(0);
-        Self::from_uuid(Uuid::new_v7(Timestamp::from_unix(&ORDER, millis / 1000, nanos)))
+        Self::from_uuid(Uuid::new_v7(Timestamp::from_unix(
+            &ORDER,
+            millis / 1000,
+            nanos,
+        )))
     }
 
     pub const fn from_uuid(uuid: Uuid) -> Self {
-        Self { uuid, kind: PhantomData }
+        Self {
+            uuid,
+            kind: PhantomData,
+        }
     }
 
     /// The 16 bytes as the store keeps them; their order is the order of creation.

@@ -20,7 +20,7 @@ impl Json {
     /// Checks that `text` is one JSON document.
     ///
     /// # Errors
-    /// What serde_json says of the first thing that is not JSON, with line and column.
+    /// What `serde_json` says of the first thing that is not JSON, with line and column.
     pub fn parse(text: &str) -> Result<Self, serde_json::Error> {
         let _: &RawValue = serde_json::from_str(text)?;
         Ok(Self(text.trim().as_bytes().into()))
@@ -54,13 +54,10 @@ impl Serialize for Json {
 
 impl<'de> Deserialize<'de> for Json {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        if deserializer.is_human_readable() {
-            let raw = Box::<RawValue>::deserialize(deserializer)?;
-            Ok(Self(raw.get().as_bytes().into()))
-        } else {
-            let bytes = serde_bytes::ByteBuf::deserialize(deserializer)?;
-            Ok(Self(bytes.into_vec().into()))
-        }
+        // Documents are only written. In messages it is a byte string, and a tagged message is read through a buffer
+        // that does not say which format it came from.
+        let bytes = serde_bytes::ByteBuf::deserialize(deserializer)?;
+        Ok(Self(bytes.into_vec().into()))
     }
 }
 
@@ -71,7 +68,10 @@ mod tests {
     #[test]
     fn stands_in_documents_as_it_was_written() {
         let value = Json::parse(" {\"b\": 1.50, \"a\": 2} ").unwrap();
-        assert_eq!(serde_json::to_string(&[value]).unwrap(), r#"[{"b": 1.50, "a": 2}]"#);
+        assert_eq!(
+            serde_json::to_string(&[value]).unwrap(),
+            r#"[{"b": 1.50, "a": 2}]"#
+        );
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //!
 //! Nothing here knows a runtime, SQL, HTTP or a clock: `now` is always a parameter, so every decision can be tested
 //! with random histories and no waiting.
+#![warn(clippy::wildcard_enum_match_arm)]
 
 pub mod action;
 pub mod call;

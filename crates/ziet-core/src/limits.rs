@@ -40,10 +40,14 @@ pub const IMPORT_TIME: Duration = Duration::from_secs(60);
 /// As many decimals as it takes to not look like `limit` when it is not: one byte over 6 MB is not `6.0 MB`.
 pub fn size_text(bytes: usize, limit: usize) -> String {
     #[expect(clippy::cast_precision_loss, reason = "sizes are far below 2^52")]
-    let shown = |bytes: usize, decimals: usize| format!("{:.decimals$} MB", bytes as f64 / MB as f64);
+    let shown =
+        |bytes: usize, decimals: usize| format!("{:.decimals$} MB", bytes as f64 / MB as f64);
     (1..7)
         .find(|&decimals| bytes <= limit || shown(bytes, decimals) != shown(limit, decimals))
-        .map_or_else(|| format!("{bytes} bytes"), |decimals| shown(bytes, decimals))
+        .map_or_else(
+            || format!("{bytes} bytes"),
+            |decimals| shown(bytes, decimals),
+        )
 }
 
 /// Says that something is too large: `7.0 MB, limit 6 MB`. None when it is not.
@@ -57,13 +61,22 @@ mod tests {
 
     #[test]
     fn says_how_much_too_large_something_is() {
-        assert_eq!(excess(7 * MB, JSON_BYTES).as_deref(), Some("7.0 MB, limit 6 MB"));
+        assert_eq!(
+            excess(7 * MB, JSON_BYTES).as_deref(),
+            Some("7.0 MB, limit 6 MB")
+        );
         assert_eq!(excess(JSON_BYTES, JSON_BYTES), None);
     }
 
     #[test]
     fn a_little_too_large_does_not_look_like_the_limit() {
-        assert_eq!(excess(JSON_BYTES + 2, JSON_BYTES).as_deref(), Some("6.000002 MB, limit 6 MB"));
-        assert_eq!(excess(JSON_BYTES + 60_000, JSON_BYTES).as_deref(), Some("6.1 MB, limit 6 MB"));
+        assert_eq!(
+            excess(JSON_BYTES + 2, JSON_BYTES).as_deref(),
+            Some("6.000002 MB, limit 6 MB")
+        );
+        assert_eq!(
+            excess(JSON_BYTES + 60_000, JSON_BYTES).as_deref(),
+            Some("6.1 MB, limit 6 MB")
+        );
     }
 }

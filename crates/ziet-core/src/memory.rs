@@ -1,6 +1,8 @@
 //! Memory: entries that actions of one run tree share, and the rules by which they are found.
 
-use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
+
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 
 use crate::id::{EntryId, RunId};
@@ -48,7 +50,10 @@ impl Search {
             Some(filter) => serde_json::from_slice(filter.as_bytes())
                 .map_err(|error| format!("a memory filter is a JSON object: {error}"))?,
         };
-        Ok(Matcher { words: words.split_whitespace().map(str::to_owned).collect(), filter })
+        Ok(Matcher {
+            words: words.split_whitespace().map(str::to_owned).collect(),
+            filter,
+        })
     }
 }
 
@@ -72,10 +77,14 @@ impl Matcher {
         if self.filter.is_empty() {
             return true;
         }
-        let Some(Ok(Value::Object(metadata))) = metadata.map(|json| serde_json::from_slice(json.as_bytes())) else {
+        let Some(Ok(Value::Object(metadata))) =
+            metadata.map(|json| serde_json::from_slice(json.as_bytes()))
+        else {
             return false;
         };
-        self.filter.iter().all(|(key, wanted)| metadata.get(key).is_some_and(|found| equal(found, wanted)))
+        self.filter
+            .iter()
+            .all(|(key, wanted)| metadata.get(key).is_some_and(|found| equal(found, wanted)))
     }
 }
 
@@ -109,6 +118,33 @@ fn equal(a: &Value, b: &Value) -> bool {
     }
 }
 
+/// The newest value of each key, in the order in which the keys were first added. As JSON it is an object.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Newest(Vec<(String, Json)>);
+
+impl Newest {
+    /// Of all entries of a memory, the oldest first.
+    pub fn of(entries: Vec<Entry>) -> Self {
+        let mut newest: Vec<(String, Json)> = Vec::new();
+        let mut places: HashMap<String, usize> = HashMap::new();
+        for entry in entries {
+            if let Some(&place) = places.get(&entry.key) {
+                newest[place].1 = entry.value;
+            } else {
+                places.insert(entry.key.clone(), newest.len());
+                newest.push((entry.key, entry.value));
+            }
+        }
+        Self(newest)
+    }
+}
+
+impl Serialize for Newest {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(key, value)| (key, value)))
+    }
+}
+
 /// Says what is wrong with a key, if anything.
 pub fn check_key(key: &str) -> Result<(), String> {
     if key.is_empty() {
@@ -119,7 +155,10 @@ pub fn check_key(key: &str) -> Result<(), String> {
     }
     let chars = key.chars().count();
     if chars > limits::KEY_CHARS {
-        return Err(format!("a memory key of {chars} characters, limit {}", limits::KEY_CHARS));
+        return Err(format!(
+            "a memory key of {chars} characters, limit {}",
+            limits::KEY_CHARS
+        ));
     }
     Ok(())
 }
@@ -129,8 +168,15 @@ mod tests {
     use super::*;
 
     fn found(query: &str, key: &str, value: &str) -> bool {
-        let search = Search { query: Some(query.to_owned()), filter: None, limit: 10 };
-        search.matcher().unwrap().matches(key, &Json::parse(value).unwrap(), None)
+        let search = Search {
+            query: Some(query.to_owned()),
+            filter: None,
+            limit: 10,
+        };
+        search
+            .matcher()
+            .unwrap()
+            .matches(key, &Json::parse(value).unwrap(), None)
     }
 
     #[test]
@@ -144,11 +190,19 @@ mod tests {
 
     #[test]
     fn the_filter_asks_for_equal_metadata() {
-        let search = Search { query: None, filter: Some(Json::parse(r#"{"kind": "a", "n": 1}"#).unwrap()), limit: 10 };
+        let search = Search {
+            query: None,
+            filter: Some(Json::parse(r#"{"kind": "a", "n": 1}"#).unwrap()),
+            limit: 10,
+        };
         let matcher = search.matcher().unwrap();
         let metadata = |text| Json::parse(text).unwrap();
         let value = Json::parse("1").unwrap();
-        assert!(matcher.matches("k", &value, Some(&metadata(r#"{"kind": "a", "n": 1.0, "more": true}"#))));
+        assert!(matcher.matches(
+            "k",
+            &value,
+            Some(&metadata(r#"{"kind": "a", "n": 1.0, "more": true}"#))
+        ));
         assert!(!matcher.matches("k", &value, Some(&metadata(r#"{"kind": "a"}"#))));
         assert!(!matcher.matches("k", &value, None));
     }

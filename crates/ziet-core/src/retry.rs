@@ -33,8 +33,12 @@ impl RetryPolicy {
         Some(match self.backoff {
             Backoff::None => Duration::ZERO,
             Backoff::Exponential => {
-                let factor = 1_u32.checked_shl(failed.saturating_sub(1)).filter(|f| *f != 0);
-                factor.map_or(LONGEST_WAIT, |factor| FIRST_WAIT.saturating_mul(factor).min(LONGEST_WAIT))
+                let factor = 1_u32
+                    .checked_shl(failed.saturating_sub(1))
+                    .filter(|f| *f != 0);
+                factor.map_or(LONGEST_WAIT, |factor| {
+                    FIRST_WAIT.saturating_mul(factor).min(LONGEST_WAIT)
+                })
             }
         })
     }
@@ -51,8 +55,13 @@ mod tests {
 
     #[test]
     fn waits_2_4_8_16_and_then_30_seconds() {
-        let policy = RetryPolicy { retries: 100, backoff: Backoff::Exponential };
-        let waits: Vec<u64> = (1..=7).map(|failed| policy.wait_after(failed).unwrap().as_secs()).collect();
+        let policy = RetryPolicy {
+            retries: 100,
+            backoff: Backoff::Exponential,
+        };
+        let waits: Vec<u64> = (1..=7)
+            .map(|failed| policy.wait_after(failed).unwrap().as_secs())
+            .collect();
         assert_eq!(waits, [2, 4, 8, 16, 30, 30, 30]);
         assert_eq!(policy.wait_after(100), Some(LONGEST_WAIT));
         assert_eq!(policy.wait_after(101), None);
@@ -60,6 +69,13 @@ mod tests {
 
     #[test]
     fn without_retries_the_first_failure_is_the_last() {
-        assert_eq!(RetryPolicy { retries: 0, backoff: Backoff::Exponential }.wait_after(1), None);
+        assert_eq!(
+            RetryPolicy {
+                retries: 0,
+                backoff: Backoff::Exponential
+            }
+            .wait_after(1),
+            None
+        );
     }
 }

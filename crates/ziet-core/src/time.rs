@@ -54,11 +54,17 @@ mod tests {
 
     #[test]
     fn is_shown_as_rfc_3339_with_milliseconds() {
-        assert_eq!(Time::from_millis(1_700_000_000_000).to_string(), "2023-11-14T22:13:20.000Z");
+        assert_eq!(
+            Time::from_millis(1_700_000_000_000).to_string(),
+            "2023-11-14T22:13:20.000Z"
+        );
     }
 
     #[test]
     fn a_clock_that_went_back_gives_no_negative_duration() {
-        assert_eq!(Time::from_millis(5).since(Time::from_millis(9)), Duration::ZERO);
+        assert_eq!(
+            Time::from_millis(5).since(Time::from_millis(9)),
+            Duration::ZERO
+        );
     }
 }

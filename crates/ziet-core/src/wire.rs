@@ -20,7 +20,11 @@ pub const PROTOCOL: u32 = 1;
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum ToZygote {
     /// Import the project. Answered by `Action` and `Problem` messages, then `Loaded`.
-    Load { root: String, paths: Vec<String>, modules: Vec<String> },
+    Load {
+        root: String,
+        paths: Vec<String>,
+        modules: Vec<String>,
+    },
     /// Make up test data for an action. Answered by `InputMade`.
     MakeInput { action_id: ActionId },
     /// Fork an executor that says `token` in its hello. Answered by `Forked`.
@@ -33,16 +37,36 @@ pub enum ToZygote {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum FromZygote {
-    Hello { protocol: u32, sdk: String, python: String },
-    Action { spec: ActionSpec },
-    Problem { problem: ModuleProblem },
+    /// `folder` is where the SDK lies, whose frames are left out of stacks.
+    Hello {
+        protocol: u32,
+        sdk: String,
+        python: String,
+        folder: String,
+    },
+    Action {
+        spec: ActionSpec,
+    },
+    Problem {
+        problem: ModuleProblem,
+    },
     Loaded {},
     /// `made` tells people what was made up (`amount=10`); `error` is set when it could not be done.
-    InputMade { input: Json, made: Vec<String>, error: Option<String> },
-    Forked { token: String, pid: u32 },
+    InputMade {
+        input: Json,
+        made: Vec<String>,
+        error: Option<String>,
+    },
+    Forked {
+        token: String,
+        pid: u32,
+    },
     /// An executor ended; it stays unreaped until `Reap`, so its id means this process until then. A negative status
     /// is the signal that killed it.
-    Exited { pid: u32, status: i32 },
+    Exited {
+        pid: u32,
+        status: i32,
+    },
 }
 
 /// What the program tells an executor.
@@ -50,14 +74,36 @@ pub enum FromZygote {
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum ToExecutor {
     Start(Box<Start>),
-    MemoryAdded { request: u64, entry_id: EntryId },
-    MemoryValue { request: u64, value: Option<Json> },
+    MemoryAdded {
+        request: u64,
+        entry_id: EntryId,
+    },
+    MemoryValue {
+        request: u64,
+        value: Option<Json>,
+    },
     /// Found entries, the newest first; `more` when another such message follows.
-    MemoryEntries { request: u64, entries: Vec<WireEntry>, more: bool },
-    MemoryRemoved { request: u64, count: u64 },
+    MemoryEntries {
+        request: u64,
+        entries: Vec<WireEntry>,
+        more: bool,
+    },
+    MemoryRemoved {
+        request: u64,
+        count: u64,
+    },
     /// A child run ended: with its output, or with the failure that the caller gets.
-    CallEnded { request: u64, run_id: RunId, output: Option<Json>, failure: Option<Failure> },
-    Refused { request: u64, code: ErrorCode, message: String },
+    CallEnded {
+        request: u64,
+        run_id: RunId,
+        output: Option<Json>,
+        failure: Option<Failure>,
+    },
+    Refused {
+        request: u64,
+        code: ErrorCode,
+        message: String,
+    },
 }
 
 /// Everything that an attempt needs to begin.
@@ -82,16 +128,44 @@ pub struct Start {
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum FromExecutor {
     /// The first message, with three file descriptors: what comes from standard output, standard error and the stack.
-    Hello { protocol: u32, token: String, stack_signal: i32 },
-    MemoryAdd { request: u64, key: String, value: Json, metadata: Option<Json> },
-    MemoryGet { request: u64, key: String },
-    MemorySearch { request: u64, search: Search },
-    MemoryRemove { request: u64, entry_id: Option<EntryId>, key: Option<String> },
-    Call { request: u64, action_id: ActionId, input: Json },
+    Hello {
+        protocol: u32,
+        token: String,
+        stack_signal: i32,
+    },
+    MemoryAdd {
+        request: u64,
+        key: String,
+        value: Json,
+        metadata: Option<Json>,
+    },
+    MemoryGet {
+        request: u64,
+        key: String,
+    },
+    MemorySearch {
+        request: u64,
+        search: Search,
+    },
+    MemoryRemove {
+        request: u64,
+        entry_id: Option<EntryId>,
+        key: Option<String>,
+    },
+    Call {
+        request: u64,
+        action_id: ActionId,
+        input: Json,
+    },
     /// `call` is how it reads in code: `google.search("ziet", num_results=3)`.
-    IntegrationCalled { call: String },
+    IntegrationCalled {
+        call: String,
+    },
     /// What the code printed or logged.
-    Output { level: Level, text: String },
+    Output {
+        level: Level,
+        text: String,
+    },
     Finished(Box<Finished>),
 }
 
@@ -126,7 +200,23 @@ pub struct WireEntry {
 
 impl From<Entry> for WireEntry {
     fn from(entry: Entry) -> Self {
-        let Entry { entry_id, key, value, metadata, created_at, run_id, attempt } = entry;
-        Self { entry_id, key, value, metadata, created_at: created_at.as_millis(), run_id, attempt }
+        let Entry {
+            entry_id,
+            key,
+            value,
+            metadata,
+            created_at,
+            run_id,
+            attempt,
+        } = entry;
+        Self {
+            entry_id,
+            key,
+            value,
+            metadata,
+            created_at: created_at.as_millis(),
+            run_id,
+            attempt,
+        }
     }
 }

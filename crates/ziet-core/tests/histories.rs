@@ -6,7 +6,9 @@ use proptest::prelude::*;
 use ziet_core::error::{ErrorCode, Failure};
 use ziet_core::limits::LOST_IN_A_ROW;
 use ziet_core::retry::{Backoff, RetryPolicy};
-use ziet_core::run::{Cancelled, Claim, Effect, Ending, OnLost, Outcome, Policy, Rejected, WaitingOn};
+use ziet_core::run::{
+    Cancelled, Claim, Effect, Ending, OnLost, Outcome, Policy, Rejected, WaitingOn,
+};
 use ziet_core::{Event, Json, Run, RunState, Time, WorkerId, transition};
 
 /// What happens next; `stale` things come from an attempt that is not the current one.
@@ -59,15 +61,23 @@ fn step() -> impl Strategy<Value = Step> {
 fn policy() -> impl Strategy<Value = Policy> {
     (0_u32..8, any::<bool>(), 1_u64..900).prop_map(|(retries, fail, timeout)| Policy {
         timeout: Duration::from_secs(timeout),
-        retry: RetryPolicy { retries, backoff: Backoff::Exponential },
+        retry: RetryPolicy {
+            retries,
+            backoff: Backoff::Exponential,
+        },
         on_lost: if fail { OnLost::Fail } else { OnLost::Rerun },
     })
 }
 
 fn ending(how: How) -> Ending {
-    let failure = |retryable| Failure { retryable, ..Failure::new(ErrorCode::Exception, "E", "") };
+    let failure = |retryable| Failure {
+        retryable,
+        ..Failure::new(ErrorCode::Exception, "E", "")
+    };
     match how {
-        How::Completed => Ending::Completed { output: Json::trusted(*b"null") },
+        How::Completed => Ending::Completed {
+            output: Json::trusted(*b"null"),
+        },
         How::Failed { retryable } => Ending::Failed(failure(retryable)),
         How::TimedOut => Ending::TimedOut(failure(true)),
         How::OutOfMemory => Ending::OutOfMemory(failure(true)),
@@ -77,16 +87,51 @@ fn ending(how: How) -> Ending {
 }
 
 fn event(step: &Step, run: &Run, worker: WorkerId) -> (Event, bool) {
-    let current = run.state.claim().unwrap_or(Claim { worker, attempt: run.attempts });
-    let claim = |stale: bool| if stale { Claim { attempt: current.attempt.wrapping_sub(1), ..current } } else { current };
+    let current = run.state.claim().unwrap_or(Claim {
+        worker,
+        attempt: run.attempts,
+    });
+    let claim = |stale: bool| {
+        if stale {
+            Claim {
+                attempt: current.attempt.wrapping_sub(1),
+                ..current
+            }
+        } else {
+            current
+        }
+    };
     match step {
         Step::Start => (Event::Start, false),
         Step::Due => (Event::Due, false),
         Step::Claim => (Event::Claim { worker }, false),
-        Step::Wait { stale } => (Event::Wait { claim: claim(*stale), on: WaitingOn::Children }, *stale),
-        Step::Resume { stale } => (Event::Resume { claim: claim(*stale) }, *stale),
-        Step::End { stale, how } => (Event::Ended { claim: claim(*stale), ending: ending(*how) }, *stale),
-        Step::Cancel => (Event::Cancel(Cancelled { by: "test".to_owned(), reason: None }), false),
+        Step::Wait { stale } => (
+            Event::Wait {
+                claim: claim(*stale),
+                on: WaitingOn::Children,
+            },
+            *stale,
+        ),
+        Step::Resume { stale } => (
+            Event::Resume {
+                claim: claim(*stale),
+            },
+            *stale,
+        ),
+        Step::End { stale, how } => (
+            Event::Ended {
+                claim: claim(*stale),
+                ending: ending(*how),
+            },
+            *stale,
+        ),
+        Step::Cancel => (
+            Event::Cancel(Cancelled {
+                by: "test".to_owned(),
+                reason: None,
+            }),
+            false,
+        ),
     }
 }
 
@@ -99,10 +144,18 @@ struct Seen {
     announced: u32,
 }
 
-fn check(before: &Run, after: &Run, effects: &[Effect], now: Time, seen: &mut Seen) -> Result<(), TestCaseError> {
+fn check(
+    before: &Run,
+    after: &Run,
+    effects: &[Effect],
+    now: Time,
+    seen: &mut Seen,
+) -> Result<(), TestCaseError> {
     for effect in effects {
         match effect {
-            Effect::Record { attempt, outcome, .. } => {
+            Effect::Record {
+                attempt, outcome, ..
+            } => {
                 seen.recorded.push(*attempt);
                 if *outcome == Outcome::Lost {
                     seen.lost_in_a_row += 1;
@@ -113,7 +166,10 @@ fn check(before: &Run, after: &Run, effects: &[Effect], now: Time, seen: &mut Se
             }
             Effect::Wake { at } => {
                 prop_assert_eq!(RunState::Retrying { at: *at }, after.state.clone());
-                let schedule = [2, 4, 8, 16, 30].get(seen.counted as usize - 1).copied().unwrap_or(30);
+                let schedule = [2, 4, 8, 16, 30]
+                    .get(seen.counted as usize - 1)
+                    .copied()
+                    .unwrap_or(30);
                 prop_assert_eq!(at.since(now), Duration::from_secs(schedule));
             }
             Effect::NoteError(note) => {
@@ -128,7 +184,10 @@ fn check(before: &Run, after: &Run, effects: &[Effect], now: Time, seen: &mut Se
     }
     prop_assert!(seen.counted <= before.policy.retry.retries + 1);
     prop_assert!(seen.lost_in_a_row <= LOST_IN_A_ROW);
-    prop_assert!(seen.recorded.is_sorted_by(|a, b| a < b), "an attempt is recorded once, in order");
+    prop_assert!(
+        seen.recorded.is_sorted_by(|a, b| a < b),
+        "an attempt is recorded once, in order"
+    );
     prop_assert_eq!(seen.announced, u32::from(after.state.is_finished()));
     prop_assert!(after.attempts >= before.attempts && after.attempts <= before.attempts + 1);
     if let Some(claim) = after.state.claim() {

@@ -13,7 +13,10 @@ const NOW: Time = Time::from_millis(100_000);
 fn run(state: RunState, worker: WorkerId) -> (&'static str, Run) {
     let policy = Policy {
         timeout: Duration::from_secs(60),
-        retry: RetryPolicy { retries: 1, backoff: Backoff::Exponential },
+        retry: RetryPolicy {
+            retries: 1,
+            backoff: Backoff::Exponential,
+        },
         on_lost: OnLost::Rerun,
     };
     let name = match &state {
@@ -30,24 +33,56 @@ fn run(state: RunState, worker: WorkerId) -> (&'static str, Run) {
         RunState::Cancelled(_) => "cancelled",
     };
     let attempts = u32::from(state.claim().is_some());
-    (name, Run { policy, state, attempts, counted: 0, lost_in_a_row: 0 })
+    (
+        name,
+        Run {
+            policy,
+            state,
+            attempts,
+            counted: 0,
+            lost_in_a_row: 0,
+        },
+    )
 }
 
 fn states(worker: WorkerId) -> Vec<(&'static str, Run)> {
     let claim = Claim { worker, attempt: 1 };
-    let other = Claim { worker: WorkerId::new(NOW), attempt: 1 };
-    let clock = Clock { used: Duration::from_secs(5), since: Time::from_millis(90_000) };
+    let other = Claim {
+        worker: WorkerId::new(NOW),
+        attempt: 1,
+    };
+    let clock = Clock {
+        used: Duration::from_secs(5),
+        since: Time::from_millis(90_000),
+    };
     [
         RunState::Created,
-        RunState::Scheduled { at: Time::from_millis(99_000) },
-        RunState::Scheduled { at: Time::from_millis(200_000) },
+        RunState::Scheduled {
+            at: Time::from_millis(99_000),
+        },
+        RunState::Scheduled {
+            at: Time::from_millis(200_000),
+        },
         RunState::Queued,
         RunState::Running { claim, clock },
-        RunState::Running { claim: other, clock },
-        RunState::Waiting { claim, used: Duration::from_secs(5), on: WaitingOn::Children },
-        RunState::Retrying { at: Time::from_millis(99_000) },
-        RunState::Completed { output: Json::trusted(*b"1") },
-        RunState::Failed { failure: failure(ErrorCode::Exception, true) },
+        RunState::Running {
+            claim: other,
+            clock,
+        },
+        RunState::Waiting {
+            claim,
+            used: Duration::from_secs(5),
+            on: WaitingOn::Children,
+        },
+        RunState::Retrying {
+            at: Time::from_millis(99_000),
+        },
+        RunState::Completed {
+            output: Json::trusted(*b"1"),
+        },
+        RunState::Failed {
+            failure: failure(ErrorCode::Exception, true),
+        },
         RunState::Cancelled(cancelled()),
     ]
     .into_iter()
@@ -56,11 +91,17 @@ fn states(worker: WorkerId) -> Vec<(&'static str, Run)> {
 }
 
 fn failure(code: ErrorCode, retryable: bool) -> Failure {
-    Failure { retryable, ..Failure::new(code, "ValueError", "no") }
+    Failure {
+        retryable,
+        ..Failure::new(code, "ValueError", "no")
+    }
 }
 
 fn cancelled() -> Cancelled {
-    Cancelled { by: "somebody".to_owned(), reason: None }
+    Cancelled {
+        by: "somebody".to_owned(),
+        reason: None,
+    }
 }
 
 fn events(worker: WorkerId) -> Vec<(&'static str, Event)> {
@@ -70,15 +111,44 @@ fn events(worker: WorkerId) -> Vec<(&'static str, Event)> {
         ("start", Event::Start),
         ("due", Event::Due),
         ("claim", Event::Claim { worker }),
-        ("wait", Event::Wait { claim, on: WaitingOn::Children }),
+        (
+            "wait",
+            Event::Wait {
+                claim,
+                on: WaitingOn::Children,
+            },
+        ),
         ("resume", Event::Resume { claim }),
-        ("completed", ended(Ending::Completed { output: Json::trusted(*b"1") })),
-        ("failed", ended(Ending::Failed(failure(ErrorCode::Exception, true)))),
-        ("failed for good", ended(Ending::Failed(failure(ErrorCode::InvalidOutput, false)))),
-        ("invalid input", ended(Ending::Failed(failure(ErrorCode::InvalidInput, false)))),
-        ("timed out", ended(Ending::TimedOut(failure(ErrorCode::TimedOut, true)))),
-        ("out of memory", ended(Ending::OutOfMemory(failure(ErrorCode::OutOfMemory, true)))),
-        ("crashed", ended(Ending::Crashed(failure(ErrorCode::Crashed, true)))),
+        (
+            "completed",
+            ended(Ending::Completed {
+                output: Json::trusted(*b"1"),
+            }),
+        ),
+        (
+            "failed",
+            ended(Ending::Failed(failure(ErrorCode::Exception, true))),
+        ),
+        (
+            "failed for good",
+            ended(Ending::Failed(failure(ErrorCode::InvalidOutput, false))),
+        ),
+        (
+            "invalid input",
+            ended(Ending::Failed(failure(ErrorCode::InvalidInput, false))),
+        ),
+        (
+            "timed out",
+            ended(Ending::TimedOut(failure(ErrorCode::TimedOut, true))),
+        ),
+        (
+            "out of memory",
+            ended(Ending::OutOfMemory(failure(ErrorCode::OutOfMemory, true))),
+        ),
+        (
+            "crashed",
+            ended(Ending::Crashed(failure(ErrorCode::Crashed, true))),
+        ),
         ("lost", ended(Ending::Lost)),
         ("cancel", Event::Cancel(cancelled())),
     ]
@@ -89,10 +159,15 @@ fn effect(effect: &Effect) -> String {
         Effect::Enqueue => "enqueue".to_owned(),
         Effect::Wake { at } => format!("wake in {} s", at.since(NOW).as_secs()),
         Effect::Stop { claim } => format!("stop attempt {}", claim.attempt),
-        Effect::Record { attempt, outcome, .. } => format!("record attempt {attempt} {outcome:?}"),
+        Effect::Record {
+            attempt, outcome, ..
+        } => format!("record attempt {attempt} {outcome:?}"),
         Effect::NoteError(note) => {
             let then = if note.will_retry { "retried" } else { "final" };
-            format!("note error {} of {}, {then}", note.attempt, note.max_attempts)
+            format!(
+                "note error {} of {}, {then}",
+                note.attempt, note.max_attempts
+            )
         }
         Effect::CancelChildren => "cancel children".to_owned(),
         Effect::Announce => "announce".to_owned(),
@@ -113,7 +188,12 @@ fn every_state_meets_every_event() {
                 }
                 Err(rejected) => format!("- {rejected}"),
             };
-            writeln!(matrix, "  {event:<16} {}", line.trim_end_matches([' ', ':'])).unwrap();
+            writeln!(
+                matrix,
+                "  {event:<16} {}",
+                line.trim_end_matches([' ', ':'])
+            )
+            .unwrap();
         }
     }
     insta::assert_snapshot!(matrix);

@@ -10,10 +10,22 @@ pub(super) fn claim(run: &Run, worker: WorkerId, now: Time) -> Result<Transition
     match run.state {
         RunState::Queued => {
             let attempts = run.attempts.saturating_add(1);
-            let claim = Claim { worker, attempt: attempts };
-            let clock = Clock { used: Duration::ZERO, since: now };
-            let run = Run { attempts, ..run.to(RunState::Running { claim, clock }) };
-            Ok(Transition { run, effects: Vec::new() })
+            let claim = Claim {
+                worker,
+                attempt: attempts,
+            };
+            let clock = Clock {
+                used: Duration::ZERO,
+                since: now,
+            };
+            let run = Run {
+                attempts,
+                ..run.to(RunState::Running { claim, clock })
+            };
+            Ok(Transition {
+                run,
+                effects: Vec::new(),
+            })
         }
         // Two workers saw it in the queue: the second one comes too late.
         RunState::Running { .. } | RunState::Waiting { .. } => Err(Rejected::Fenced),

@@ -1,12 +1,19 @@
 //! The end of an attempt: the run has its result, is tried again, or has failed.
 
-use super::{Claim, Effect, Ending, ErrorNote, OnLost, Outcome, Rejected, Run, RunState, Transition};
+use super::{
+    Claim, Effect, Ending, ErrorNote, OnLost, Outcome, Rejected, Run, RunState, Transition,
+};
 use crate::error::{ErrorCode, Failure};
 use crate::json::Json;
 use crate::limits::LOST_IN_A_ROW;
 use crate::time::Time;
 
-pub(super) fn end(run: &Run, claim: Claim, ending: Ending, now: Time) -> Result<Transition, Rejected> {
+pub(super) fn end(
+    run: &Run,
+    claim: Claim,
+    ending: Ending,
+    now: Time,
+) -> Result<Transition, Rejected> {
     run.check(claim)?;
     Ok(match ending {
         Ending::Completed { output } => completed(run, claim, output),
@@ -20,15 +27,29 @@ pub(super) fn end(run: &Run, claim: Claim, ending: Ending, now: Time) -> Result<
 
 fn completed(run: &Run, claim: Claim, output: Json) -> Transition {
     let run = counted(run, RunState::Completed { output });
-    let record = Effect::Record { attempt: claim.attempt, outcome: Outcome::Completed, failure: None };
-    Transition { run, effects: vec![record, Effect::CancelChildren, Effect::Announce] }
+    let record = Effect::Record {
+        attempt: claim.attempt,
+        outcome: Outcome::Completed,
+        failure: None,
+    };
+    Transition {
+        run,
+        effects: vec![record, Effect::CancelChildren, Effect::Announce],
+    }
 }
 
 fn failed(run: &Run, claim: Claim, outcome: Outcome, failure: Failure, now: Time) -> Transition {
     let attempt = run.counted_attempt();
-    let wait = run.policy.retry.wait_after(attempt).filter(|_| failure.retryable);
-    let mut effects =
-        vec![Effect::Record { attempt: claim.attempt, outcome, failure: Some(failure.clone()) }];
+    let wait = run
+        .policy
+        .retry
+        .wait_after(attempt)
+        .filter(|_| failure.retryable);
+    let mut effects = vec![Effect::Record {
+        attempt: claim.attempt,
+        outcome,
+        failure: Some(failure.clone()),
+    }];
     // An input that does not fit is the caller's error, told to the caller; the action never ran.
     if failure.code != ErrorCode::InvalidInput {
         effects.push(Effect::NoteError(ErrorNote {
@@ -39,25 +60,29 @@ fn failed(run: &Run, claim: Claim, outcome: Outcome, failure: Failure, now: Time
         }));
     }
     effects.push(Effect::CancelChildren);
-    let state = match wait {
-        Some(wait) => {
-            let at = now.plus(wait);
-            effects.push(Effect::Wake { at });
-            RunState::Retrying { at }
-        }
-        None => {
-            effects.push(Effect::Announce);
-            RunState::Failed { failure }
-        }
+    let state = if let Some(wait) = wait {
+        let at = now.plus(wait);
+        effects.push(Effect::Wake { at });
+        RunState::Retrying { at }
+    } else {
+        effects.push(Effect::Announce);
+        RunState::Failed { failure }
     };
-    Transition { run: counted(run, state), effects }
+    Transition {
+        run: counted(run, state),
+        effects,
+    }
 }
 
 /// A lost attempt is the platform's fault: it uses up no retry, but a run that takes its worker down each time must end.
 fn lost(run: &Run, claim: Claim) -> Transition {
     let lost_in_a_row = run.lost_in_a_row.saturating_add(1);
     let mut effects = vec![
-        Effect::Record { attempt: claim.attempt, outcome: Outcome::Lost, failure: None },
+        Effect::Record {
+            attempt: claim.attempt,
+            outcome: Outcome::Lost,
+            failure: None,
+        },
         Effect::CancelChildren,
     ];
     let state = match run.policy.on_lost {
@@ -71,12 +96,24 @@ fn lost(run: &Run, claim: Claim) -> Transition {
                 1 => "the worker vanished".to_owned(),
                 times => format!("the worker vanished, {times} times in a row"),
             };
-            RunState::Failed { failure: Failure::new(ErrorCode::Lost, "WorkerLost", message) }
+            RunState::Failed {
+                failure: Failure::new(ErrorCode::Lost, "WorkerLost", message),
+            }
         }
     };
-    Transition { run: Run { lost_in_a_row, ..run.to(state) }, effects }
+    Transition {
+        run: Run {
+            lost_in_a_row,
+            ..run.to(state)
+        },
+        effects,
+    }
 }
 
 fn counted(run: &Run, state: RunState) -> Run {
-    Run { counted: run.counted.saturating_add(1), lost_in_a_row: 0, ..run.to(state) }
+    Run {
+        counted: run.counted.saturating_add(1),
+        lost_in_a_row: 0,
+        ..run.to(state)
+    }
 }

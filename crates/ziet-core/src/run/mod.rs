@@ -54,14 +54,29 @@ pub enum OnLost {
 pub enum RunState {
     /// Accepted, and not to be executed before somebody starts it.
     Created,
-    Scheduled { at: Time },
+    Scheduled {
+        at: Time,
+    },
     Queued,
-    Running { claim: Claim, clock: Clock },
+    Running {
+        claim: Claim,
+        clock: Clock,
+    },
     /// An attempt stands still until something else happens; its clock stands still too.
-    Waiting { claim: Claim, used: Duration, on: WaitingOn },
-    Retrying { at: Time },
-    Completed { output: Json },
-    Failed { failure: Failure },
+    Waiting {
+        claim: Claim,
+        used: Duration,
+        on: WaitingOn,
+    },
+    Retrying {
+        at: Time,
+    },
+    Completed {
+        output: Json,
+    },
+    Failed {
+        failure: Failure,
+    },
     Cancelled(Cancelled),
 }
 
@@ -126,7 +141,9 @@ pub enum Outcome {
 /// How the execution of an attempt ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ending {
-    Completed { output: Json },
+    Completed {
+        output: Json,
+    },
     /// An exception.
     Failed(Failure),
     TimedOut(Failure),
@@ -144,11 +161,21 @@ pub enum Event {
     /// The time of a scheduled or retrying run has come.
     Due,
     /// A worker takes a queued run.
-    Claim { worker: WorkerId },
+    Claim {
+        worker: WorkerId,
+    },
     /// The attempt waits for something that is not its own work.
-    Wait { claim: Claim, on: WaitingOn },
-    Resume { claim: Claim },
-    Ended { claim: Claim, ending: Ending },
+    Wait {
+        claim: Claim,
+        on: WaitingOn,
+    },
+    Resume {
+        claim: Claim,
+    },
+    Ended {
+        claim: Claim,
+        ending: Ending,
+    },
     Cancel(Cancelled),
 }
 
@@ -162,7 +189,11 @@ pub enum Effect {
     /// End the process of this attempt: nobody waits for it any more.
     Stop { claim: Claim },
     /// Write down the attempt. Goes into the same commit as the state.
-    Record { attempt: u32, outcome: Outcome, failure: Option<Failure> },
+    Record {
+        attempt: u32,
+        outcome: Outcome,
+        failure: Option<Failure>,
+    },
     /// Add an entry under the action's error key. Goes into the same commit as the state.
     NoteError(ErrorNote),
     /// Cancel the child runs that have not finished.
@@ -227,7 +258,10 @@ impl Run {
             Some(at) => (RunState::Scheduled { at }, Effect::Wake { at }),
             None => (RunState::Queued, Effect::Enqueue),
         };
-        Transition { run: Self::new(policy, state), effects: vec![effect] }
+        Transition {
+            run: Self::new(policy, state),
+            effects: vec![effect],
+        }
     }
 
     /// A run that waits for somebody to start it.
@@ -236,17 +270,25 @@ impl Run {
     }
 
     fn new(policy: Policy, state: RunState) -> Self {
-        Self { policy, state, attempts: 0, counted: 0, lost_in_a_row: 0 }
+        Self {
+            policy,
+            state,
+            attempts: 0,
+            counted: 0,
+            lost_in_a_row: 0,
+        }
     }
 
     /// When the running attempt has used up its time; None while none runs or it waits.
     pub fn deadline(&self) -> Option<Time> {
-        match &self.state {
-            RunState::Running { clock, .. } => {
-                Some(clock.since.plus(self.policy.timeout.saturating_sub(clock.used)))
-            }
-            _ => None,
-        }
+        let RunState::Running { clock, .. } = &self.state else {
+            return None;
+        };
+        Some(
+            clock
+                .since
+                .plus(self.policy.timeout.saturating_sub(clock.used)),
+        )
     }
 
     /// The current attempt's place among those that count, as people number them: "attempt 2 of 4".
@@ -262,7 +304,11 @@ impl Run {
     /// # Errors
     /// `Fenced` when `claim` is not the one that the run is executed under.
     fn check(&self, claim: Claim) -> Result<(), Rejected> {
-        if self.state.claim() == Some(claim) { Ok(()) } else { Err(Rejected::Fenced) }
+        if self.state.claim() == Some(claim) {
+            Ok(())
+        } else {
+            Err(Rejected::Fenced)
+        }
     }
 }
 

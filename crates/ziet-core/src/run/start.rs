@@ -32,5 +32,8 @@ pub(super) fn due(run: &Run, now: Time) -> Result<Transition, Rejected> {
 }
 
 fn queue(run: &Run) -> Transition {
-    Transition { run: run.to(RunState::Queued), effects: vec![Effect::Enqueue] }
+    Transition {
+        run: run.to(RunState::Queued),
+        effects: vec![Effect::Enqueue],
+    }
 }

@@ -1,0 +1,48 @@
+"""The seam between what users call and the executor that carries it out.
+
+Whether code is inside a run is a property of the process: an executor sets `run` while it executes an attempt,
+every other process leaves it `None`. The executor's loop implements `RunContext`; nothing else here knows sockets.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from ziet._action import ActionFunction
+
+
+class StoredEntry(NamedTuple):
+    """A memory entry as it travels: `value` and `metadata` are JSON text, `created_at` is milliseconds UTC."""
+
+    entry_id: str
+    key: str
+    value: bytes
+    metadata: bytes | None
+    created_at: int
+    run_id: str | None
+    attempt: int | None
+
+
+class RunContext(Protocol):
+    """What a running attempt offers to the code that it executes. Every method returns after the commit."""
+
+    mocked: bool
+    """Whether integrations answer with made-up data instead of calling the service."""
+
+    def call(self, action: ActionFunction[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Runs `action` as a child run; an async action gives an awaitable."""
+
+    def memory_add(self, key: str, value: bytes, metadata: bytes | None) -> str: ...
+
+    def memory_get(self, key: str) -> bytes | None: ...
+
+    def memory_search(self, query: str | None, filter: bytes | None, limit: int) -> list[StoredEntry]: ...
+
+    def memory_remove(self, entry_id: str | None, key: str | None) -> int: ...
+
+    def integration_called(self, call: str) -> None:
+        """Records a call of an integration; `call` is how it reads in code, such as `google.search("ziet", num_results=3)`."""
+
+
+run: RunContext | None = None
