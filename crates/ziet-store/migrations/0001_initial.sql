@@ -1,0 +1,140 @@
+-- Times are milliseconds UTC, ids 16 bytes, JSON the bytes that the user's process wrote. Text that may hold anything
+-- is bytes too. Every table and every index begins with the project: nothing is ever found across it.
+
+CREATE TABLE memories (
+    project_id {text} NOT NULL,
+    memory_id {blob} NOT NULL CHECK (length(memory_id) = 16),
+    -- What its entries take, so that the limit is one comparison.
+    bytes {int} NOT NULL CHECK (bytes >= 0),
+    -- The number of the newest entry; numbers are never used again.
+    newest {int} NOT NULL CHECK (newest >= 0),
+    created_at {int} NOT NULL,
+    PRIMARY KEY (project_id, memory_id)
+) {table};
+
+CREATE TABLE entries (
+    project_id {text} NOT NULL,
+    memory_id {blob} NOT NULL,
+    -- The order in which they were added, whatever the clocks said.
+    number {int} NOT NULL,
+    entry_id {blob} NOT NULL CHECK (length(entry_id) = 16),
+    key {text} NOT NULL,
+    bytes {int} NOT NULL CHECK (bytes >= 0),
+    created_at {int} NOT NULL,
+    run_id {blob} CHECK (length(run_id) = 16),
+    attempt {int},
+    value {blob} NOT NULL,
+    metadata {blob},
+    PRIMARY KEY (project_id, memory_id, number)
+) {table};
+
+CREATE UNIQUE INDEX entries_by_id ON entries (project_id, memory_id, entry_id);
+
+CREATE INDEX entries_by_key ON entries (project_id, memory_id, key, number);
+
+-- Narrow and hot: what a transition changes, and what the next one is decided with.
+CREATE TABLE runs (
+    project_id {text} NOT NULL,
+    run_id {blob} NOT NULL CHECK (length(run_id) = 16),
+    status {text} NOT NULL,
+    waiting_on {text} CHECK
+        (waiting_on = 'children' OR waiting_on = 'approval' OR waiting_on = 'memory' OR waiting_on = 'time'),
+    run_at {int},
+    -- The attempt of a live claim is the last one begun.
+    worker {blob} CHECK (length(worker) = 16),
+    attempts {int} NOT NULL CHECK (attempts >= 0),
+    counted {int} NOT NULL CHECK (counted BETWEEN 0 AND attempts),
+    lost_in_a_row {int} NOT NULL CHECK (lost_in_a_row BETWEEN 0 AND attempts),
+    -- The attempt's own time: what it used before it last waited, and since when it goes on.
+    used_ms {int} CHECK (used_ms >= 0),
+    since {int},
+    started_at {int},
+    finished_at {int},
+    action_id {text} NOT NULL,
+    memory_id {blob} NOT NULL CHECK (length(memory_id) = 16),
+    parent_id {blob} CHECK (length(parent_id) = 16),
+    root_id {blob} NOT NULL CHECK (length(root_id) = 16),
+    timeout_ms {int} NOT NULL CHECK (timeout_ms >= 0),
+    retries {int} NOT NULL CHECK (retries >= 0),
+    backoff {text} NOT NULL CHECK (backoff = 'exponential' OR backoff = 'none'),
+    on_lost {text} NOT NULL CHECK (on_lost = 'rerun' OR on_lost = 'fail'),
+    created_at {int} NOT NULL,
+    PRIMARY KEY (project_id, run_id),
+    -- What each state has. Not with IN: SQLite would fill a table with the list each time it looks.
+    CHECK (CASE status
+        WHEN 'created' THEN run_at IS NULL AND worker IS NULL AND finished_at IS NULL
+        WHEN 'scheduled' THEN run_at IS NOT NULL AND worker IS NULL AND finished_at IS NULL
+        WHEN 'queued' THEN run_at IS NULL AND worker IS NULL AND finished_at IS NULL
+        WHEN 'running' THEN run_at IS NULL AND worker IS NOT NULL AND finished_at IS NULL
+        WHEN 'waiting' THEN run_at IS NULL AND worker IS NOT NULL AND finished_at IS NULL
+        WHEN 'retrying' THEN run_at IS NOT NULL AND worker IS NULL AND finished_at IS NULL
+        WHEN 'completed' THEN run_at IS NULL AND worker IS NULL AND finished_at IS NOT NULL
+        WHEN 'failed' THEN run_at IS NULL AND worker IS NULL AND finished_at IS NOT NULL
+        WHEN 'cancelled' THEN run_at IS NULL AND worker IS NULL AND finished_at IS NOT NULL
+        ELSE FALSE END),
+    CHECK ((status = 'running') = (since IS NOT NULL)),
+    CHECK ((status = 'waiting') = (waiting_on IS NOT NULL)),
+    CHECK ((worker IS NULL) = (used_ms IS NULL)),
+    CHECK (worker IS NULL OR attempts > 0),
+    CHECK ((attempts > 0) = (started_at IS NOT NULL))
+) {table};
+
+CREATE INDEX runs_live ON runs (project_id, run_at, run_id) WHERE finished_at IS NULL;
+
+CREATE INDEX runs_by_parent ON runs (project_id, parent_id, run_id) WHERE parent_id IS NOT NULL;
+
+-- Written once, with the run.
+CREATE TABLE inputs (
+    project_id {text} NOT NULL,
+    run_id {blob} NOT NULL,
+    input {blob} NOT NULL,
+    metadata {blob},
+    -- The call of the parent that the run answers.
+    call_action_id {text},
+    call_arguments {blob} CHECK (length(call_arguments) = 32),
+    call_occurrence {int},
+    PRIMARY KEY (project_id, run_id),
+    CHECK ((call_action_id IS NULL) = (call_arguments IS NULL)),
+    CHECK ((call_action_id IS NULL) = (call_occurrence IS NULL))
+) {table};
+
+-- Written once, when the run has finished: exactly one of the three.
+CREATE TABLE results (
+    project_id {text} NOT NULL,
+    run_id {blob} NOT NULL,
+    output {blob},
+    failure {blob},
+    cancelled {blob},
+    PRIMARY KEY (project_id, run_id),
+    CHECK (CASE WHEN output IS NULL THEN 0 ELSE 1 END
+        + CASE WHEN failure IS NULL THEN 0 ELSE 1 END
+        + CASE WHEN cancelled IS NULL THEN 0 ELSE 1 END = 1)
+) {table};
+
+-- Written once, when the attempt has ended.
+CREATE TABLE attempts (
+    project_id {text} NOT NULL,
+    run_id {blob} NOT NULL,
+    number {int} NOT NULL CHECK (number > 0),
+    outcome {text} NOT NULL CHECK
+        (outcome = 'completed' OR outcome = 'failed' OR outcome = 'timed_out' OR outcome = 'out_of_memory'
+        OR outcome = 'crashed' OR outcome = 'lost' OR outcome = 'cancelled'),
+    failure {blob},
+    started_at {int} NOT NULL,
+    finished_at {int} NOT NULL,
+    cpu_ms {int},
+    peak_memory_bytes {int},
+    worker {blob} NOT NULL CHECK (length(worker) = 16),
+    PRIMARY KEY (project_id, run_id, number)
+) {table};
+
+CREATE TABLE events (
+    project_id {text} NOT NULL,
+    run_id {blob} NOT NULL,
+    number {int} NOT NULL,
+    attempt {int} NOT NULL,
+    at {int} NOT NULL,
+    kind {text} NOT NULL,
+    body {blob} NOT NULL,
+    PRIMARY KEY (project_id, run_id, number)
+) {table};

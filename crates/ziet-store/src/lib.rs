@@ -1,0 +1,31 @@
+//! Durable state: runs, attempts, memories and events, written in verbs that share commits.
+//!
+//! A verb is an `async fn` over [`Tx`]: SQL that every database understands, and structs. It knows no clock and decides
+//! nothing; core does. Whoever asked is answered only after the commit that holds the answer.
+
+mod error;
+mod job;
+mod migrate;
+mod sqlite;
+mod state;
+mod store;
+mod tx;
+mod value;
+mod word;
+
+pub mod changes;
+pub mod events;
+pub mod memory;
+pub mod runs;
+
+pub use changes::{AttemptRecord, Change, NewRun, Parent, StateChange};
+pub use error::StoreError;
+pub use events::EventRecord;
+pub use memory::Added;
+pub use runs::{Child, LoadedRun};
+pub use store::{Location, Store};
+pub use tx::Tx;
+pub use value::{Column, Row, Value};
+
+/// What a verb gives back.
+pub type Result<T> = std::result::Result<T, StoreError>;

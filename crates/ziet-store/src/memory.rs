@@ -1,0 +1,299 @@
+//! Memories and their entries. What matches a search, core decides; here is only which entries there are.
+//!
+//! The newest entry is the one that was added last, whatever the clocks said: entries are numbered per memory. The
+//! bytes of a memory are counted with each change, so that its limit is one comparison.
+
+use ziet_core::limits::MEMORY_BYTES;
+use ziet_core::memory::{Entry, Matcher, Search};
+use ziet_core::{EntryId, Json, MemoryId, ProjectId, Time};
+
+use crate::value::{Columns, Row, Value};
+use crate::{Result, StoreError, Tx};
+
+/// What became of an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Added {
+    /// It is in the memory.
+    Yes,
+    /// It is not: the memory would hold more than it may.
+    Full {
+        /// What it would hold.
+        bytes: usize,
+    },
+}
+
+/// Makes an empty memory.
+///
+/// # Errors
+/// [`StoreError::Duplicate`] when there is one with this id.
+pub async fn create(tx: &mut Tx<'_>, project: &ProjectId, id: MemoryId, now: Time) -> Result<()> {
+    let sql = "INSERT INTO memories (project_id, memory_id, bytes, newest, created_at)
+        VALUES (?1, ?2, 0, 0, ?3)";
+    tx.execute(sql, &[project.into(), (&id).into(), now.into()])
+        .await?;
+    Ok(())
+}
+
+/// Whether the project has such a memory.
+///
+/// # Errors
+/// What the database says.
+pub async fn exists(tx: &mut Tx<'_>, project: &ProjectId, memory_id: MemoryId) -> Result<bool> {
+    Ok(held(tx, project, memory_id).await?.is_some())
+}
+
+/// Adds an entry if there is room for its key, value and metadata.
+///
+/// # Errors
+/// [`StoreError::NoMemory`] when the memory does not exist.
+pub async fn add(
+    tx: &mut Tx<'_>,
+    project: &ProjectId,
+    memory_id: MemoryId,
+    entry: &Entry,
+) -> Result<Added> {
+    if let Some(number) = make_room(tx, project, memory_id, entry, MEMORY_BYTES).await? {
+        insert(tx, project, memory_id, entry, number).await?;
+        return Ok(Added::Yes);
+    }
+    match held(tx, project, memory_id).await? {
+        Some(held) => Ok(Added::Full {
+            bytes: held.saturating_add(size(entry)),
+        }),
+        None => Err(StoreError::NoMemory(memory_id)),
+    }
+}
+
+/// Adds an entry even to a full memory.
+pub(crate) async fn add_always(
+    tx: &mut Tx<'_>,
+    project: &ProjectId,
+    memory_id: MemoryId,
+    entry: &Entry,
+) -> Result<()> {
+    match make_room(tx, project, memory_id, entry, usize::MAX).await? {
+        Some(number) => insert(tx, project, memory_id, entry, number).await,
+        None => Err(StoreError::NoMemory(memory_id)),
+    }
+}
+
+/// The value that was added last under `key`.
+///
+/// # Errors
+/// What the database says.
+pub async fn newest(
+    tx: &mut Tx<'_>,
+    project: &ProjectId,
+    memory_id: MemoryId,
+    key: &str,
+) -> Result<Option<Json>> {
+    let sql = "SELECT value FROM entries WHERE project_id = ?1 AND memory_id = ?2 AND key = ?3
+        ORDER BY number DESC LIMIT 1";
+    tx.query_one(
+        sql,
+        &[project.into(), (&memory_id).into(), key.into()],
+        |row| row.get(0),
+    )
+    .await
+}
+
+/// The entries that match, newest first, at most as many as the search wants.
+///
+/// # Errors
+/// [`StoreError::BadFilter`] when the filter is not a JSON object.
+pub async fn search(
+    tx: &mut Tx<'_>,
+    project: &ProjectId,
+    memory_id: MemoryId,
+    search: &Search,
+) -> Result<Vec<Entry>> {
+    // In pages: the database keeps no answer of hundreds of megabytes, and old entries are often not looked at.
+    let sql =
+        "SELECT number, entry_id, key, created_at, run_id, attempt, value, metadata FROM entries
+        WHERE project_id = ?1 AND memory_id = ?2 AND number < ?3 ORDER BY number DESC LIMIT 64";
+    let matcher = search.matcher().map_err(StoreError::BadFilter)?;
+    let limit = usize::try_from(search.limit).unwrap_or(usize::MAX);
+    let mut found = Vec::new();
+    let mut before = i64::MAX;
+    while found.len() < limit {
+        let args = [project.into(), (&memory_id).into(), before.into()];
+        let mut page = Page {
+            matcher: &matcher,
+            left: limit - found.len(),
+        };
+        let rows = tx.query(sql, &args, |row| page.look_at(row)).await?;
+        match rows.last() {
+            Some((oldest, _)) => before = *oldest,
+            None => break,
+        }
+        found.extend(rows.into_iter().filter_map(|(_, entry)| entry));
+    }
+    Ok(found)
+}
+
+/// Removes one entry, or all under a key; tells how many there were.
+///
+/// # Errors
+/// [`StoreError::Invalid`] unless exactly one of the two is given.
+pub async fn remove(
+    tx: &mut Tx<'_>,
+    project: &ProjectId,
+    memory_id: MemoryId,
+    entry_id: Option<EntryId>,
+    key: Option<&str>,
+) -> Result<u64> {
+    let removed = match (&entry_id, key) {
+        (Some(entry_id), None) => {
+            let sql =
+                "DELETE FROM entries WHERE project_id = ?1 AND memory_id = ?2 AND entry_id = ?3
+                RETURNING bytes";
+            removed_bytes(
+                tx,
+                sql,
+                &[project.into(), (&memory_id).into(), entry_id.into()],
+            )
+            .await?
+        }
+        (None, Some(key)) => {
+            let sql = "DELETE FROM entries WHERE project_id = ?1 AND memory_id = ?2 AND key = ?3
+                RETURNING bytes";
+            removed_bytes(tx, sql, &[project.into(), (&memory_id).into(), key.into()]).await?
+        }
+        (Some(_), Some(_)) | (None, None) => {
+            let message = "remove takes either an entry id or a key";
+            return Err(StoreError::Invalid(message.to_owned()));
+        }
+    };
+    let bytes: i64 = removed.iter().sum();
+    let sql = "UPDATE memories SET bytes = bytes - ?3 WHERE project_id = ?1 AND memory_id = ?2";
+    tx.execute(sql, &[project.into(), (&memory_id).into(), bytes.into()])
+        .await?;
+    Ok(removed.len() as u64)
+}
+
+/// All entries, oldest first.
+///
+/// # Errors
+/// What the database says.
+pub async fn entries(
+    tx: &mut Tx<'_>,
+    project: &ProjectId,
+    memory_id: MemoryId,
+) -> Result<Vec<Entry>> {
+    let sql = "SELECT entry_id, key, created_at, run_id, attempt, value, metadata FROM entries
+        WHERE project_id = ?1 AND memory_id = ?2 ORDER BY number";
+    tx.query(sql, &[project.into(), (&memory_id).into()], |row| {
+        read(&mut row.columns())
+    })
+    .await
+}
+
+/// A page of a search while it is read.
+struct Page<'a> {
+    matcher: &'a Matcher,
+    left: usize,
+}
+
+impl Page<'_> {
+    /// The entry's number, and itself if it matches and is still wanted.
+    fn look_at(&mut self, row: &Row<'_>) -> Result<(i64, Option<Entry>)> {
+        let mut columns = row.columns();
+        let number = columns.next()?;
+        if self.left == 0 {
+            return Ok((number, None));
+        }
+        let entry = read(&mut columns)?;
+        if !self
+            .matcher
+            .matches(&entry.key, &entry.value, entry.metadata.as_ref())
+        {
+            return Ok((number, None));
+        }
+        self.left -= 1;
+        Ok((number, Some(entry)))
+    }
+}
+
+fn read(columns: &mut Columns<'_>) -> Result<Entry> {
+    Ok(Entry {
+        entry_id: columns.next()?,
+        key: columns.next()?,
+        created_at: columns.next()?,
+        run_id: columns.next()?,
+        attempt: columns.next()?,
+        value: columns.next()?,
+        metadata: columns.next()?,
+    })
+}
+
+/// What an entry takes of its memory's limit.
+fn size(entry: &Entry) -> usize {
+    let metadata = entry
+        .metadata
+        .as_ref()
+        .map_or(0, |json| json.as_bytes().len());
+    entry.key.len() + entry.value.as_bytes().len() + metadata
+}
+
+async fn held(tx: &mut Tx<'_>, project: &ProjectId, memory_id: MemoryId) -> Result<Option<usize>> {
+    let sql = "SELECT bytes FROM memories WHERE project_id = ?1 AND memory_id = ?2";
+    tx.query_one(sql, &[project.into(), (&memory_id).into()], |row| {
+        row.get(0)
+    })
+    .await
+}
+
+/// Counts the entry in and gives it its number. None when there is no room for it, or no memory.
+async fn make_room(
+    tx: &mut Tx<'_>,
+    project: &ProjectId,
+    memory_id: MemoryId,
+    entry: &Entry,
+    limit: usize,
+) -> Result<Option<i64>> {
+    let sql = "UPDATE memories SET bytes = bytes + ?3, newest = newest + 1
+        WHERE project_id = ?1 AND memory_id = ?2 AND bytes <= ?4 RETURNING newest";
+    let bytes = size(entry);
+    let Some(most_before) = limit.checked_sub(bytes) else {
+        return Ok(None);
+    };
+    let args = [
+        project.into(),
+        (&memory_id).into(),
+        bytes.into(),
+        most_before.into(),
+    ];
+    tx.query_one(sql, &args, |row| row.get(0)).await
+}
+
+async fn insert(
+    tx: &mut Tx<'_>,
+    project: &ProjectId,
+    memory_id: MemoryId,
+    entry: &Entry,
+    number: i64,
+) -> Result<()> {
+    let sql =
+        "INSERT INTO entries (project_id, memory_id, number, entry_id, key, bytes, created_at,
+            run_id, attempt, value, metadata)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
+    let row = [
+        project.into(),
+        (&memory_id).into(),
+        number.into(),
+        (&entry.entry_id).into(),
+        entry.key.as_str().into(),
+        size(entry).into(),
+        entry.created_at.into(),
+        entry.run_id.as_ref().into(),
+        entry.attempt.into(),
+        (&entry.value).into(),
+        entry.metadata.as_ref().into(),
+    ];
+    tx.execute(sql, &row).await?;
+    Ok(())
+}
+
+async fn removed_bytes(tx: &mut Tx<'_>, sql: &str, args: &[Value<'_>]) -> Result<Vec<i64>> {
+    tx.query(sql, args, |row| row.get(0)).await
+}
