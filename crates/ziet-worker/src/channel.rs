@@ -1,0 +1,132 @@
+//! A socket of frames that never blocks: what cannot be written now is kept, what came is taken frame by frame.
+
+use std::collections::VecDeque;
+use std::io::{self, IoSliceMut, Read, Write};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, OwnedFd};
+
+use mio::net::UnixStream;
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, recvmsg};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use ziet_core::frame::{FrameError, FrameReader, encode};
+
+use crate::os;
+
+/// Bytes read at a time, and at most for one readiness event before others get their turn.
+const PIECE: usize = 64 * 1024;
+const TURN: usize = 16 * PIECE;
+
+/// File descriptors that come with an executor's hello.
+const DESCRIPTORS: usize = 3;
+
+pub(crate) struct Channel {
+    stream: UnixStream,
+    reader: FrameReader,
+    unsent: VecDeque<u8>,
+}
+
+/// What reading left behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Readiness {
+    /// All that had come was read; the next event says when there is more.
+    Drained,
+    /// There may be more: no further event will say so.
+    More,
+    /// The peer has closed its end.
+    Closed,
+}
+
+impl Channel {
+    pub(crate) fn new(stream: UnixStream) -> Self {
+        Self {
+            stream,
+            reader: FrameReader::default(),
+            unsent: VecDeque::new(),
+        }
+    }
+
+    pub(crate) fn stream(&mut self) -> &mut UnixStream {
+        &mut self.stream
+    }
+
+    /// Sends as much as the socket takes; `flush` sends the rest.
+    pub(crate) fn send<M: Serialize>(&mut self, message: &M) -> Result<(), FrameError> {
+        let frame = encode(message)?;
+        self.unsent.extend(frame);
+        // A peer that is gone shows when its end is read.
+        let _ = self.flush();
+        Ok(())
+    }
+
+    pub(crate) fn flush(&mut self) -> io::Result<()> {
+        while !self.unsent.is_empty() {
+            let (front, _) = self.unsent.as_slices();
+            match self.stream.write(front) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(written) => drop(self.unsent.drain(..written)),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads what has come; `take` takes the messages out of it.
+    pub(crate) fn fill(&mut self, buffer: &mut [u8]) -> Readiness {
+        let mut taken = 0;
+        while taken < TURN {
+            match self.stream.read(buffer) {
+                Ok(0) => return Readiness::Closed,
+                Ok(length) => {
+                    self.reader.push(&buffer[..length]);
+                    taken += length;
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    return Readiness::Drained;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => return Readiness::Closed,
+            }
+        }
+        Readiness::More
+    }
+
+    pub(crate) fn take<M: DeserializeOwned>(&mut self) -> Result<Option<M>, FrameError> {
+        self.reader.take()
+    }
+
+    /// Reads once, together with file descriptors that came along.
+    pub(crate) fn fill_with_descriptors(
+        &mut self,
+        descriptors: &mut Vec<OwnedFd>,
+    ) -> io::Result<Readiness> {
+        let mut bytes = [0; 4096];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS))];
+        let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+        let mut pieces = [IoSliceMut::new(&mut bytes)];
+        let received = match recvmsg(
+            self.stream.as_fd(),
+            &mut pieces,
+            &mut ancillary,
+            os::RECEIVE,
+        ) {
+            Ok(received) => received.bytes,
+            Err(rustix::io::Errno::WOULDBLOCK) => return Ok(Readiness::Drained),
+            Err(rustix::io::Errno::INTR) => return Ok(Readiness::More),
+            Err(error) => return Err(error.into()),
+        };
+        for message in ancillary.drain() {
+            if let RecvAncillaryMessage::ScmRights(rights) = message {
+                descriptors.extend(rights);
+            }
+        }
+        self.reader.push(&bytes[..received]);
+        Ok(if received == 0 {
+            Readiness::Closed
+        } else {
+            Readiness::More
+        })
+    }
+}

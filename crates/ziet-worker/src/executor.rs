@@ -1,0 +1,158 @@
+//! One executor, seen from outside: from the moment it is asked for until its process has ended.
+
+use std::os::fd::OwnedFd;
+use std::time::Instant;
+
+use mio::{Registry, Token};
+use ziet_core::wire::FromExecutor;
+
+use crate::channel::Channel;
+use crate::pipe::Pipe;
+
+pub(crate) struct Executor {
+    /// What it must say in its hello: known only to the fork that it was made for.
+    pub(crate) secret: String,
+    pub(crate) pid: Option<u32>,
+    pub(crate) link: Option<Link>,
+    pub(crate) phase: Phase,
+    /// What it did that no executor does, if anything.
+    pub(crate) fault: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// Asked for, and not heard of yet.
+    Arriving,
+    /// What it sends counts.
+    Serving,
+    /// It was asked for its stack; nothing else that it sends counts any more.
+    Dumping { until: Instant },
+    /// SIGKILL was sent, or it has ended.
+    Killed,
+}
+
+/// What connects it.
+pub(crate) struct Link {
+    pub(crate) channel: Channel,
+    pub(crate) out: Pipe,
+    pub(crate) err: Pipe,
+    pub(crate) stack: Pipe,
+    pub(crate) stack_signal: i32,
+}
+
+/// The places of an executor's descriptors in its four tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    Channel,
+    Out,
+    Err,
+    Stack,
+}
+
+impl Part {
+    pub(crate) const ALL: [Self; 4] = [Self::Channel, Self::Out, Self::Err, Self::Stack];
+}
+
+impl Executor {
+    pub(crate) fn new(secret: String) -> Self {
+        Self {
+            secret,
+            pid: None,
+            link: None,
+            phase: Phase::Arriving,
+            fault: None,
+        }
+    }
+
+    /// Whether its stack should have come by now.
+    pub(crate) fn is_late(&self, now: Instant) -> bool {
+        matches!(self.phase, Phase::Dumping { until } if now >= until)
+    }
+
+    pub(crate) fn close(self, registry: &Registry) {
+        let Some(mut link) = self.link else { return };
+        let _ = registry.deregister(link.channel.stream());
+        for pipe in [link.out, link.err, link.stack] {
+            pipe.close(registry);
+        }
+    }
+}
+
+/// A connection that has not said which executor it is.
+pub(crate) struct Arrival {
+    pub(crate) channel: Channel,
+    descriptors: Vec<OwnedFd>,
+}
+
+/// What an arrival's hello made of it.
+pub(crate) struct Arrived {
+    pub(crate) secret: String,
+    pub(crate) protocol: u32,
+    pub(crate) stack_signal: i32,
+    pub(crate) channel: Channel,
+    pub(crate) descriptors: [OwnedFd; 3],
+}
+
+/// What became of reading from an arrival.
+pub(crate) enum Hello {
+    NotYet(Arrival),
+    Said(Arrived),
+    /// Not an executor of ours, or gone.
+    Refused,
+}
+
+impl Arrival {
+    pub(crate) fn new(channel: Channel) -> Self {
+        Self {
+            channel,
+            descriptors: Vec::new(),
+        }
+    }
+
+    pub(crate) fn read(mut self) -> Hello {
+        use crate::channel::Readiness;
+        loop {
+            let readiness = self.channel.fill_with_descriptors(&mut self.descriptors);
+            match self.channel.take::<FromExecutor>() {
+                Ok(Some(FromExecutor::Hello {
+                    protocol,
+                    token,
+                    stack_signal,
+                })) => {
+                    let Ok(descriptors) = self.descriptors.try_into() else {
+                        return Hello::Refused;
+                    };
+                    let channel = self.channel;
+                    return Hello::Said(Arrived {
+                        secret: token,
+                        protocol,
+                        stack_signal,
+                        channel,
+                        descriptors,
+                    });
+                }
+                Ok(None) => {}
+                Ok(Some(_)) | Err(_) => return Hello::Refused,
+            }
+            match readiness {
+                Ok(Readiness::More) => {}
+                Ok(Readiness::Drained) => return Hello::NotYet(self),
+                Ok(Readiness::Closed) | Err(_) => return Hello::Refused,
+            }
+        }
+    }
+}
+
+/// Four tokens for each executor, above those that the worker itself has.
+pub(crate) const FIRST_TOKEN: usize = 64;
+
+pub(crate) fn token(executor: u64, part: Part) -> Token {
+    let number = usize::try_from(executor).unwrap_or(usize::MAX / 8);
+    Token(FIRST_TOKEN + number * Part::ALL.len() + part as usize)
+}
+
+pub(crate) fn from_token(token: Token) -> Option<(u64, Part)> {
+    let place = token.0.checked_sub(FIRST_TOKEN)?;
+    let executor = u64::try_from(place / Part::ALL.len()).ok()?;
+    Some((executor, Part::ALL[place % Part::ALL.len()]))
+}

@@ -1,0 +1,22 @@
+//! Supervises Python: finds it, starts a zygote that imports a project, has executors forked, speaks with them, and ends
+//! them.
+//!
+//! It does what it is told and says what happened, as [`WorkerEvent`]s; it decides nothing about runs and knows no
+//! store. Everything is driven by one event loop that its owner turns; nothing here blocks, sleeps or reads a clock.
+
+mod channel;
+mod executor;
+mod os;
+mod pipe;
+pub mod project;
+pub mod python;
+mod scan;
+mod stack;
+mod worker;
+mod zygote;
+
+pub use os::{Ending, Usage, ending_text};
+pub use project::Project;
+pub use python::Python;
+pub use stack::Stack;
+pub use worker::{Ended, ExecutorId, Worker, WorkerError, WorkerEvent, WorkerSettings};

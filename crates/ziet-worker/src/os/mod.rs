@@ -1,0 +1,107 @@
+//! The one place for what differs by operating system. Linux is what Ziet is for; elsewhere the functions do what is
+//! possible and say None where nothing is.
+
+#[cfg(target_os = "linux")]
+mod linux;
+#[cfg(not(target_os = "linux"))]
+mod other;
+
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+
+#[cfg(target_os = "linux")]
+pub(crate) use linux::{RECEIVE, adopt_orphans, end_descendants, ends_within, peer_pid, usage};
+#[cfg(not(target_os = "linux"))]
+pub(crate) use other::{RECEIVE, adopt_orphans, end_descendants, ends_within, peer_pid, usage};
+
+/// How a process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    Exit(i32),
+    Signal(i32),
+}
+
+impl From<ExitStatus> for Ending {
+    fn from(status: ExitStatus) -> Self {
+        status
+            .signal()
+            .map_or_else(|| Self::Exit(status.code().unwrap_or(0)), Self::Signal)
+    }
+}
+
+/// What a process has used so far.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Usage {
+    pub cpu: Duration,
+    pub peak_memory_bytes: Option<u64>,
+}
+
+/// Kills a process and its group. The caller holds the id: the process has not been reaped.
+pub(crate) fn kill(pid: u32) {
+    let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) else {
+        return;
+    };
+    // Either may be gone already, which is what was wanted.
+    let _ = kill_process(pid, Signal::KILL);
+    let _ = kill_process_group(pid, Signal::KILL);
+}
+
+/// Sends the signal with this number, if there is one.
+pub(crate) fn send_signal(pid: u32, signal: i32) {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    if let (Some(pid), Some(signal)) = (pid, Signal::from_named_raw(signal)) {
+        let _ = kill_process(pid, signal);
+    }
+}
+
+/// As people know it: `SIGSEGV`, or `exit status 3`.
+pub fn ending_text(ending: Ending) -> String {
+    match ending {
+        Ending::Exit(status) => format!("exit status {status}"),
+        Ending::Signal(signal) => {
+            signal_name(signal).map_or_else(|| format!("signal {signal}"), str::to_owned)
+        }
+    }
+}
+
+fn signal_name(signal: i32) -> Option<&'static str> {
+    let name = match Signal::from_named_raw(signal)? {
+        Signal::HUP => "SIGHUP",
+        Signal::INT => "SIGINT",
+        Signal::QUIT => "SIGQUIT",
+        Signal::ILL => "SIGILL",
+        Signal::TRAP => "SIGTRAP",
+        Signal::ABORT => "SIGABRT",
+        Signal::BUS => "SIGBUS",
+        Signal::FPE => "SIGFPE",
+        Signal::KILL => "SIGKILL",
+        Signal::USR1 => "SIGUSR1",
+        Signal::SEGV => "SIGSEGV",
+        Signal::USR2 => "SIGUSR2",
+        Signal::PIPE => "SIGPIPE",
+        Signal::ALARM => "SIGALRM",
+        Signal::TERM => "SIGTERM",
+        Signal::XCPU => "SIGXCPU",
+        Signal::XFSZ => "SIGXFSZ",
+        Signal::VTALARM => "SIGVTALRM",
+        Signal::PROF => "SIGPROF",
+        Signal::SYS => "SIGSYS",
+        _ => return None,
+    };
+    Some(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn endings_have_names() {
+        assert_eq!(ending_text(Ending::Signal(11)), "SIGSEGV");
+        assert_eq!(ending_text(Ending::Signal(44)), "signal 44");
+        assert_eq!(ending_text(Ending::Exit(3)), "exit status 3");
+    }
+}

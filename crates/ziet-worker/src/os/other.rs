@@ -1,0 +1,28 @@
+//! Where there is no `/proc`: process groups and the zygote's own clearing up have to do.
+
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+use rustix::net::RecvFlags;
+
+use super::Usage;
+
+pub(crate) const RECEIVE: RecvFlags = RecvFlags::empty();
+
+/// There is nothing to wait with: the caller kills it.
+pub(crate) fn ends_within(_: u32, _: Duration) -> bool {
+    false
+}
+
+pub(crate) fn adopt_orphans() {}
+
+pub(crate) fn peer_pid(_: impl AsFd) -> Option<u32> {
+    None
+}
+
+pub(crate) fn usage(_: u32) -> Option<Usage> {
+    None
+}
+
+/// Ends what this process and its children started.
+pub(crate) fn end_descendants() {}

@@ -1,0 +1,103 @@
+//! Finds the modules of a project that import ziet, without running anything.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use walkdir::{DirEntry, WalkDir};
+
+use crate::project::ProjectError;
+
+/// Entries after which a folder is taken for something else than a project, such as a home folder.
+const MOST_ENTRIES: usize = 50_000;
+
+/// Dotted names, sorted. A file below several of `paths` is named from the first one.
+pub(crate) fn modules(paths: &[PathBuf]) -> Result<Vec<String>, ProjectError> {
+    let mut modules = BTreeSet::new();
+    for (index, path) in paths.iter().enumerate() {
+        let below_earlier =
+            |entry: &DirEntry| paths[..index].iter().any(|earlier| earlier == entry.path());
+        let entries = WalkDir::new(path).into_iter();
+        let wanted = entries.filter_entry(|entry| {
+            entry.depth() == 0 || !is_skipped(entry) && !below_earlier(entry)
+        });
+        for (count, entry) in wanted.enumerate() {
+            if count > MOST_ENTRIES {
+                return Err(ProjectError::TooManyFiles {
+                    folder: path.clone(),
+                });
+            }
+            // What cannot be read cannot be imported either, and need not be part of the project.
+            let Ok(entry) = entry else { continue };
+            if let Some(name) = module_name(path, entry.path())
+                && imports_ziet(entry.path())
+            {
+                modules.insert(name);
+            }
+        }
+    }
+    Ok(modules.into_iter().collect())
+}
+
+fn is_skipped(entry: &DirEntry) -> bool {
+    let name = entry.file_name().to_string_lossy();
+    if name.starts_with('.') {
+        return true;
+    }
+    if entry.file_type().is_dir() {
+        return matches!(&*name, "tests" | "test" | "node_modules" | "__pycache__" | "site-packages")
+            || entry.path().join("pyvenv.cfg").exists()
+            || entry.path().join("conda-meta").exists()
+            // A project within the project is one of its own.
+            || entry.path().join("ziet.toml").exists();
+    }
+    name.starts_with("test_") || name.ends_with("_test.py") || name == "conftest.py"
+}
+
+/// `a/b.py` is `a.b` and `a/__init__.py` is `a`; None for what Python could not import by name.
+fn module_name(base: &Path, file: &Path) -> Option<String> {
+    let stem = file.strip_prefix(base).ok()?;
+    if stem.extension()? != "py" {
+        return None;
+    }
+    let stem = stem.with_extension("");
+    let mut parts = stem
+        .iter()
+        .map(|part| part.to_str())
+        .collect::<Option<Vec<_>>>()?;
+    if parts.last() == Some(&"__init__") {
+        parts.pop();
+    }
+    let named = !parts.is_empty() && parts.iter().all(|part| is_identifier(part));
+    named.then(|| parts.join("."))
+}
+
+fn is_identifier(part: &str) -> bool {
+    let mut chars = part.chars();
+    chars
+        .next()
+        .is_some_and(|first| first.is_alphabetic() || first == '_')
+        && chars.all(|char| char.is_alphanumeric() || char == '_')
+}
+
+fn imports_ziet(file: &Path) -> bool {
+    let Ok(source) = fs_err::read(file) else {
+        return false;
+    };
+    source.split(|byte| *byte == b'\n').any(|line| {
+        let line = String::from_utf8_lossy(line.trim_ascii());
+        if let Some(module) = line.strip_prefix("from ") {
+            return is_ziet(module);
+        }
+        line.strip_prefix("import ")
+            .is_some_and(|modules| modules.split(',').any(is_ziet))
+    })
+}
+
+/// Whether `ziet`, `ziet.memory` or `ziet as z` stands there.
+fn is_ziet(module: &str) -> bool {
+    let name = module
+        .trim_start()
+        .split(|char: char| char.is_whitespace() || char == '.')
+        .next();
+    name == Some("ziet")
+}

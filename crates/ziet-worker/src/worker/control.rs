@@ -1,0 +1,231 @@
+//! What the zygote says.
+
+use ziet_core::wire::{FromZygote, Level, PROTOCOL, ToZygote};
+
+use super::{CONTROL, Ended, ExecutorId, Worker, WorkerError, WorkerEvent, ZYGOTE_ERR, ZYGOTE_OUT};
+use crate::channel::Readiness;
+use crate::executor::Phase;
+use crate::os::{self, Ending};
+
+impl Worker {
+    pub(super) fn read_control(&mut self) {
+        let Some(zygote) = &mut self.zygote else {
+            return;
+        };
+        // A socket that is broken shows when it is read.
+        let _ = zygote.channel.flush();
+        let readiness = zygote.channel.fill(&mut self.buffer);
+        loop {
+            let Some(zygote) = &mut self.zygote else {
+                return;
+            };
+            let handled = match zygote.channel.take::<FromZygote>() {
+                Ok(Some(message)) => self.on_zygote(message),
+                Ok(None) => break,
+                Err(error) => Err(error.into()),
+            };
+            if let Err(error) = handled {
+                return self.end_zygote(|_, _| error);
+            }
+        }
+        match readiness {
+            Readiness::Drained => {}
+            Readiness::More => self.again.push_back(CONTROL),
+            Readiness::Closed => self.on_zygote_closed(),
+        }
+    }
+
+    fn on_zygote(&mut self, message: FromZygote) -> Result<(), WorkerError> {
+        match message {
+            FromZygote::Hello {
+                protocol,
+                sdk,
+                python: _,
+                folder,
+            } => {
+                if protocol != PROTOCOL {
+                    let python = self.settings.python.clone();
+                    return Err(WorkerError::Protocol {
+                        python,
+                        sdk,
+                        theirs: protocol,
+                        ours: PROTOCOL,
+                    });
+                }
+                if let Some(zygote) = &mut self.zygote {
+                    zygote.sdk_folder = folder;
+                }
+            }
+            FromZygote::Action { spec } => self.with_catalogue(|catalogue| catalogue.add(spec)),
+            FromZygote::Problem { problem } => {
+                self.with_catalogue(|catalogue| catalogue.problems.push(problem));
+            }
+            FromZygote::Loaded {} => {
+                self.read_zygote_output(Level::Info);
+                self.read_zygote_output(Level::Warn);
+                let loading = self
+                    .zygote
+                    .as_mut()
+                    .and_then(|zygote| zygote.loading.take());
+                if let Some(loading) = loading {
+                    self.events
+                        .push_back(WorkerEvent::Loaded(loading.catalogue));
+                }
+            }
+            FromZygote::InputMade { input, made, error } => {
+                self.events
+                    .push_back(WorkerEvent::InputMade { input, made, error });
+            }
+            FromZygote::Forked { token, pid } => self.on_forked(&token, pid),
+            FromZygote::Exited { pid, status } => self.on_exited(pid, status)?,
+        }
+        Ok(())
+    }
+
+    fn with_catalogue(&mut self, change: impl FnOnce(&mut ziet_core::Catalogue)) {
+        if let Some(loading) = self
+            .zygote
+            .as_mut()
+            .and_then(|zygote| zygote.loading.as_mut())
+        {
+            change(&mut loading.catalogue);
+        }
+    }
+
+    fn on_forked(&mut self, secret: &str, pid: u32) {
+        let Some(executor) = self
+            .executors
+            .values_mut()
+            .find(|executor| executor.secret == secret)
+        else {
+            return;
+        };
+        if executor.pid.is_some_and(|peer| peer != pid) {
+            executor.fault = Some("another process used its token".to_owned());
+        }
+        executor.pid = Some(pid);
+        if executor.phase == Phase::Killed || executor.fault.is_some() {
+            os::kill(pid);
+        }
+    }
+
+    /// The process has ended and keeps its id until it is reaped: what it sent last is read, what it left in its group
+    /// is killed, and only then the id is given back.
+    fn on_exited(&mut self, pid: u32, status: i32) -> Result<(), WorkerError> {
+        let found = self
+            .executors
+            .iter()
+            .find(|(_, executor)| executor.pid == Some(pid))
+            .map(|(id, _)| *id);
+        if let Some(id) = found {
+            self.drain(id);
+            self.on_ended(id, pid, status);
+            if let Some(executor) = self.executors.remove(&id) {
+                executor.close(&self.registry);
+            }
+        }
+        os::kill(pid);
+        self.tell_zygote(&ToZygote::Reap { pid })
+    }
+
+    fn on_ended(&mut self, id: u64, pid: u32, status: i32) {
+        let Some(executor) = self.executors.get_mut(&id) else {
+            return;
+        };
+        match executor.phase {
+            Phase::Killed => {}
+            // It died of something else before its stack had come.
+            Phase::Dumping { .. } => self.kill(id),
+            Phase::Arriving | Phase::Serving => {
+                let ending = if status < 0 {
+                    Ending::Signal(-status)
+                } else {
+                    Ending::Exit(status)
+                };
+                executor.phase = Phase::Killed;
+                let fault = executor.fault.take();
+                let usage = os::usage(pid);
+                let stack = self.stack_of(id);
+                let ended = Ended {
+                    executor: ExecutorId(id),
+                    ending,
+                    fault,
+                    stack,
+                    usage,
+                };
+                self.events.push_back(WorkerEvent::Ended(ended));
+            }
+        }
+    }
+
+    pub(super) fn read_zygote_output(&mut self, level: Level) {
+        let Some(zygote) = &mut self.zygote else {
+            return;
+        };
+        let (pipe, token) = match level {
+            Level::Info => (&mut zygote.out, ZYGOTE_OUT),
+            Level::Warn | Level::Error => (&mut zygote.err, ZYGOTE_ERR),
+        };
+        let Some(open) = pipe else { return };
+        let readiness = open.fill(&mut self.buffer);
+        let text = if readiness == Readiness::Closed {
+            open.take_rest()
+        } else {
+            open.take_lines()
+        };
+        if readiness == Readiness::Closed
+            && let Some(pipe) = pipe.take()
+        {
+            pipe.close(&self.registry);
+        }
+        if let Some(text) = text {
+            zygote.note(&text);
+            self.events.push_back(WorkerEvent::Printed { level, text });
+        }
+        if readiness == Readiness::More {
+            self.again.push_back(token);
+        }
+    }
+
+    fn on_zygote_closed(&mut self) {
+        let python = self.settings.python.clone();
+        let loading = self
+            .zygote
+            .as_ref()
+            .is_some_and(|zygote| zygote.loading.is_some());
+        self.end_zygote(|ending, said| {
+            if loading {
+                WorkerError::Import {
+                    python,
+                    ending,
+                    said,
+                }
+            } else {
+                WorkerError::Zygote { ending, said }
+            }
+        });
+    }
+
+    /// Makes sure that the zygote is gone, and all that it forked.
+    pub(super) fn end_zygote(&mut self, error: impl FnOnce(String, String) -> WorkerError) {
+        self.read_zygote_output(Level::Info);
+        self.read_zygote_output(Level::Warn);
+        for executor in std::mem::take(&mut self.executors).into_values() {
+            if let Some(pid) = executor.pid {
+                os::kill(pid);
+            }
+            executor.close(&self.registry);
+        }
+        let Some(zygote) = self.zygote.take() else {
+            return;
+        };
+        let said = if zygote.said.is_empty() {
+            String::new()
+        } else {
+            format!(":\n{}", zygote.said.trim_end())
+        };
+        let ending = zygote.end(&self.registry);
+        self.events
+            .push_back(WorkerEvent::Gone(error(ending, said)));
+    }
+}

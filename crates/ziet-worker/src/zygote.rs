@@ -1,0 +1,164 @@
+//! The zygote's process, seen from outside: how it is started, and what it says.
+
+use std::os::fd::OwnedFd;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use mio::net::UnixStream;
+use mio::{Interest, Registry, Token};
+use ziet_core::Catalogue;
+use ziet_core::limits::IMPORT_TIME;
+
+use crate::channel::Channel;
+use crate::os;
+use crate::pipe::Pipe;
+use crate::worker::WorkerSettings;
+
+/// What Python is told to run. The SDK is imported before the project is on the path, from the program's own folder
+/// where that is known, so that the project's environment cannot put another one in its place.
+const BOOTSTRAP: &str = "\
+import sys
+if sys.path and sys.path[0] == '': del sys.path[0]
+sdk = sys.argv[1]
+if sdk: sys.path.insert(0, sdk)
+try:
+    from ziet._zygote import main
+except ModuleNotFoundError as error:
+    sys.exit(f'the package {error.name!r} is missing: {sys.executable} -m pip install {error.name}')
+if sdk: sys.path.remove(sdk)
+main()
+";
+
+/// How long a zygote whose socket is closed may take to end what it started.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// The end of what it wrote to standard error, for when it dies.
+const LAST_WORDS: usize = 16 * 1024;
+
+pub(crate) struct Zygote {
+    child: Child,
+    pub(crate) channel: Channel,
+    pub(crate) out: Option<Pipe>,
+    pub(crate) err: Option<Pipe>,
+    pub(crate) said: String,
+    pub(crate) loading: Option<Loading>,
+    pub(crate) sdk_folder: String,
+}
+
+/// An import that goes on.
+pub(crate) struct Loading {
+    pub(crate) catalogue: Catalogue,
+    pub(crate) until: Instant,
+}
+
+pub(crate) struct Tokens {
+    pub(crate) control: Token,
+    pub(crate) out: Token,
+    pub(crate) err: Token,
+}
+
+impl Zygote {
+    /// The calling thread must live as long as the zygote may: the kernel ends a zygote with the thread that made it.
+    pub(crate) fn start(
+        settings: &WorkerSettings,
+        socket: &Path,
+        registry: &Registry,
+        tokens: &Tokens,
+        now: Instant,
+    ) -> std::io::Result<Self> {
+        let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
+        ours.set_nonblocking(true)?;
+        let mut child = Command::new(&settings.python.path)
+            .args(["-c", BOOTSTRAP])
+            .arg(settings.sdk.as_deref().unwrap_or(Path::new("")))
+            .arg(std::process::id().to_string())
+            .arg(socket)
+            // Standard input is the one descriptor that can be handed over without code between fork and exec.
+            .stdin(OwnedFd::from(theirs))
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            // Away from the terminal's Ctrl-C, which is for the program to handle.
+            .process_group(0)
+            .spawn()?;
+        let mut stream = UnixStream::from_std(ours);
+        registry.register(
+            &mut stream,
+            tokens.control,
+            Interest::READABLE | Interest::WRITABLE,
+        )?;
+        let out = child
+            .stdout
+            .take()
+            .map(|end| Pipe::new(end.into(), registry, tokens.out))
+            .transpose()?;
+        let err = child
+            .stderr
+            .take()
+            .map(|end| Pipe::new(end.into(), registry, tokens.err))
+            .transpose()?;
+        Ok(Self {
+            child,
+            channel: Channel::new(stream),
+            out,
+            err,
+            said: String::new(),
+            loading: Some(Loading {
+                catalogue: Catalogue::default(),
+                until: now + IMPORT_TIME,
+            }),
+            sdk_folder: String::new(),
+        })
+    }
+
+    pub(crate) fn note(&mut self, text: &str) {
+        self.said.push_str(text);
+        self.said.push('\n');
+        if self.said.len() > LAST_WORDS {
+            let over = self.said.len() - LAST_WORDS;
+            let cut = (over..self.said.len()).find(|cut| self.said.is_char_boundary(*cut));
+            self.said.drain(..cut.unwrap_or_default());
+        }
+    }
+
+    /// Kills it and says how it ended: by itself, if it had ended before.
+    pub(crate) fn end(self, registry: &Registry) -> String {
+        let Self {
+            mut child,
+            mut channel,
+            out,
+            err,
+            ..
+        } = self;
+        let _ = registry.deregister(channel.stream());
+        out.into_iter()
+            .chain(err)
+            .for_each(|pipe| pipe.close(registry));
+        // Its socket closes a moment before it has ended.
+        drop(channel);
+        if !os::ends_within(child.id(), FAREWELL) {
+            let _ = child.kill();
+        }
+        child.wait().map_or_else(
+            |error| error.to_string(),
+            |status| os::ending_text(os::Ending::from(status)),
+        )
+    }
+
+    /// Closes its socket, upon which it ends what it started and then itself.
+    pub(crate) fn dismiss(self) {
+        let Self {
+            mut child,
+            channel,
+            out,
+            err,
+            ..
+        } = self;
+        drop((channel, out, err));
+        if !os::ends_within(child.id(), FAREWELL) {
+            let _ = child.kill();
+        }
+        let _ = child.wait();
+    }
+}
