@@ -1,0 +1,257 @@
+//! An attempt from its start frame to its end, whichever way it ends.
+
+use ziet_core::call::CallCounter;
+use ziet_core::error::{ErrorCode, Failure};
+use ziet_core::limits;
+use ziet_core::run::{Claim, Ending, RunState};
+use ziet_core::wire::{Finished, Start, ToExecutor};
+use ziet_core::{Event, RunId};
+use ziet_worker::{Ended, Ending as ProcessEnding, ExecutorId, Stack, Usage, ending_text};
+
+use crate::live::{Attempt, Slot};
+use crate::notice::Happening;
+use crate::turn::Scheduler;
+
+/// What an attempt has used, where it is known.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Used {
+    pub(crate) cpu_ms: Option<u64>,
+    pub(crate) peak_memory_bytes: Option<u64>,
+}
+
+impl Scheduler {
+    /// An executor is ready: the attempt that it was asked for begins, and its time runs from here.
+    pub(crate) fn begin(&mut self, executor: ExecutorId) {
+        let Some(run) = self.slots.get(&executor).map(|slot| slot.run) else {
+            return;
+        };
+        if self
+            .apply(
+                run,
+                Event::Claim {
+                    worker: self.worker_id,
+                },
+                Used::default(),
+            )
+            .is_err()
+        {
+            // Cancelled while the executor was forked.
+            return self.worker.stop(executor, false, self.clock.instant());
+        }
+        let Some(start) = self.start_frame(run, executor) else {
+            return;
+        };
+        if start.attempt == 1 {
+            self.tell_of(run, Happening::Initialized);
+        }
+        self.tell_of(run, Happening::Executing);
+        // An input that is within its limit always fits into a frame.
+        if let Err(error) = self
+            .worker
+            .send(executor, &ToExecutor::Start(Box::new(start)))
+        {
+            let failure = Failure::new(ErrorCode::InvalidInput, "InputError", error.to_string());
+            let ending = Ending::Failed(Failure {
+                retryable: false,
+                ..failure
+            });
+            self.end(executor, ending, Used::default());
+        }
+    }
+
+    /// Ties the executor to the attempt that was just claimed, and says what it needs to begin.
+    fn start_frame(&mut self, run: RunId, executor: ExecutorId) -> Option<Start> {
+        let now = self.clock.now();
+        let live = self.runs.get_mut(&run)?;
+        let claim = live.run.state.claim()?;
+        live.started_at.get_or_insert(now);
+        live.attempt = Some(Attempt {
+            claim,
+            executor,
+            started_at: now,
+            calls: CallCounter::default(),
+            open_calls: 0,
+            printed: 0,
+        });
+        self.slots.get_mut(&executor)?.claim = Some(claim);
+        Some(Start {
+            run_id: run,
+            attempt: claim.attempt,
+            action_id: live.action.clone(),
+            input: live.input.clone(),
+            memory_id: live.memory,
+            first_call: 0,
+            environment: Vec::new(),
+            secrets: Vec::new(),
+            mocked: self.settings.mocked,
+        })
+    }
+
+    /// The attempt has come to its end by itself. Its process is ended with everything that it left behind.
+    pub(crate) fn finish(&mut self, executor: ExecutorId, finished: Finished) {
+        let Finished {
+            output,
+            failure,
+            cpu_ms,
+            peak_memory_bytes,
+        } = finished;
+        let ending = match (output, failure) {
+            (_, Some(failure)) => Ending::Failed(failure),
+            (Some(output), None) => {
+                match limits::excess(output.as_bytes().len(), limits::JSON_BYTES) {
+                    None => Ending::Completed { output },
+                    Some(excess) => {
+                        let failure = Failure::new(
+                            ErrorCode::InvalidOutput,
+                            "OutputError",
+                            format!("returned {excess}"),
+                        );
+                        Ending::Failed(Failure {
+                            retryable: false,
+                            ..failure
+                        })
+                    }
+                }
+            }
+            (None, None) => Ending::Crashed(crash("it finished without a result")),
+        };
+        let used = Used {
+            cpu_ms: Some(cpu_ms),
+            peak_memory_bytes: Some(peak_memory_bytes),
+        };
+        self.end(executor, ending, used);
+        self.worker.stop(executor, false, self.clock.instant());
+    }
+
+    /// The attempt's time is up: from here on nothing that it sends counts but its stack, with which it ends.
+    pub(crate) fn time_out(&mut self, run: RunId) {
+        let Some(attempt) = self.runs.get(&run).and_then(|live| live.attempt.as_ref()) else {
+            return;
+        };
+        let executor = attempt.executor;
+        if let Some(slot) = self.slots.get_mut(&executor) {
+            slot.timed_out = true;
+            self.worker.stop(executor, true, self.clock.instant());
+        }
+    }
+
+    /// SIGKILL was sent. An attempt whose time was up is settled now, with the stack that came.
+    pub(crate) fn on_stopped(&mut self, executor: ExecutorId, stack: &Stack, usage: Option<Usage>) {
+        let Some(slot) = self.slots.get(&executor) else {
+            return;
+        };
+        if slot.timed_out
+            && let Some(live) = self.runs.get(&slot.run)
+        {
+            let message = format!(
+                "exceeded its timeout of {} s",
+                live.run.policy.timeout.as_secs()
+            );
+            let failure = Failure::new(ErrorCode::TimedOut, "TimeoutError", message);
+            let traceback = Some(stack.traceback(&failure.headline()));
+            let failure = Failure {
+                traceback,
+                frames: stack.frames.clone(),
+                ..failure
+            };
+            self.end(executor, Ending::TimedOut(failure), usage.into());
+        }
+        self.slots.remove(&executor);
+    }
+
+    /// The process died although nobody stopped it.
+    pub(crate) fn on_ended(&mut self, ended: Ended) {
+        let Ended {
+            executor,
+            ending,
+            fault,
+            stack,
+            usage,
+        } = ended;
+        let Some(slot) = self.slots.get(&executor) else {
+            return;
+        };
+        if slot.claim.is_some() {
+            // A process that was killed for what it did says nothing by its signal.
+            let fault = fault
+                .filter(|_| matches!(ending, ProcessEnding::Signal(9) | ProcessEnding::Exit(0)));
+            let died = || format!("the process died: {}", ending_text(ending));
+            let failure = crash(&fault.unwrap_or_else(died));
+            let traceback =
+                (!stack.frames.is_empty()).then(|| stack.traceback(&failure.headline()));
+            let failure = Failure {
+                traceback,
+                frames: stack.frames,
+                ..failure
+            };
+            self.end(executor, Ending::Crashed(failure), usage.into());
+            self.slots.remove(&executor);
+        } else if let Some(slot) = self.slots.remove(&executor) {
+            // It never got to the action's code: the platform's fault.
+            self.lose(&slot);
+        }
+    }
+
+    /// Nobody knows how the attempt of this slot ended, or it could not begin.
+    pub(crate) fn lose(&mut self, slot: &Slot) {
+        let claim = match slot.claim {
+            Some(claim) => claim,
+            None => match self.claim_for_loss(slot.run) {
+                Some(claim) => claim,
+                None => return,
+            },
+        };
+        // One that has been settled meanwhile is not lost.
+        let _ = self.apply(
+            slot.run,
+            Event::Ended {
+                claim,
+                ending: Ending::Lost,
+            },
+            Used::default(),
+        );
+    }
+
+    /// An executor that dies before its attempt begins counts as a lost attempt, or it would be forked for ever.
+    fn claim_for_loss(&mut self, run: RunId) -> Option<Claim> {
+        self.apply(
+            run,
+            Event::Claim {
+                worker: self.worker_id,
+            },
+            Used::default(),
+        )
+        .ok()?;
+        match &self.runs.get(&run)?.run.state {
+            RunState::Running { claim, .. } => Some(*claim),
+            _ => None,
+        }
+    }
+
+    fn end(&mut self, executor: ExecutorId, ending: Ending, used: Used) {
+        let Some(Slot {
+            run,
+            claim: Some(claim),
+            ..
+        }) = self.slots.get(&executor)
+        else {
+            return;
+        };
+        let (run, claim) = (*run, *claim);
+        // Rejected when it was cancelled in the same moment: then that is how it ended.
+        let _ = self.apply(run, Event::Ended { claim, ending }, used);
+    }
+}
+
+impl From<Option<Usage>> for Used {
+    fn from(usage: Option<Usage>) -> Self {
+        Self {
+            cpu_ms: usage.and_then(|usage| u64::try_from(usage.cpu.as_millis()).ok()),
+            peak_memory_bytes: usage.and_then(|usage| usage.peak_memory_bytes),
+        }
+    }
+}
+
+fn crash(message: &str) -> Failure {
+    Failure::new(ErrorCode::Crashed, "ProcessDied", message)
+}

@@ -1,0 +1,87 @@
+//! What the engine tells whoever watches: each notice after the commit that it speaks of.
+
+use std::time::Duration;
+
+use ziet_core::error::Failure;
+use ziet_core::run::{Cancelled, Outcome};
+use ziet_core::wire::Level;
+use ziet_core::{ActionId, Catalogue, Json, RunId};
+
+use crate::EngineError;
+
+#[derive(Debug)]
+pub enum Notice {
+    /// The project is imported; runs can be submitted.
+    Loaded(Catalogue),
+    /// The project printed something while it was imported.
+    Printed { level: Level, text: String },
+    Run {
+        run: RunId,
+        action: ActionId,
+        happening: Happening,
+    },
+    /// The engine cannot go on; nothing more will come.
+    Broken(EngineError),
+}
+
+/// What happened to a run.
+#[derive(Debug)]
+pub enum Happening {
+    /// Its first attempt has a process.
+    Initialized,
+    /// An attempt was started.
+    Executing,
+    Output {
+        level: Level,
+        text: String,
+    },
+    Memory(MemoryUse),
+    /// `call` is how it reads in code.
+    IntegrationCalled {
+        call: String,
+        mocked: bool,
+    },
+    /// An attempt that did not complete; retried or not.
+    AttemptFailed {
+        outcome: Outcome,
+        failure: Failure,
+    },
+    /// The number of the attempt that follows, among those that count.
+    Retrying {
+        wait: Duration,
+        attempt: u32,
+        max_attempts: u32,
+    },
+    /// The attempt's worker vanished, and the run is executed again.
+    Lost,
+    Completed {
+        output: Json,
+        took: Duration,
+    },
+    Failed {
+        failure: Failure,
+    },
+    Cancelled(Cancelled),
+}
+
+/// What code did with its memory.
+#[derive(Debug)]
+pub enum MemoryUse {
+    Added {
+        key: String,
+        value: Json,
+    },
+    Read {
+        key: String,
+        found: bool,
+    },
+    Searched {
+        query: Option<String>,
+        found: usize,
+    },
+    /// `what` is what was asked for: `key=a` or `entry_id=…`.
+    Removed {
+        what: String,
+        count: u64,
+    },
+}

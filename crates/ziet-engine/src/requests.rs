@@ -1,0 +1,341 @@
+//! What running attempts ask for and tell: memory, calls, integrations, output. Each is answered after its commit.
+
+use ziet_core::memory::{self as rules, Entry, Search};
+use ziet_core::wire::{FromExecutor, Level, ToExecutor, WireEntry};
+use ziet_core::{EntryId, ErrorCode, Json, MemoryId, RunId, limits};
+use ziet_store::{Added, Change, EventRecord, StoreError, memory};
+use ziet_worker::ExecutorId;
+
+use crate::notice::{Happening, MemoryUse};
+use crate::turn::Scheduler;
+
+/// Bytes of entries in one message, so that it stays below the limit of a frame.
+const ENTRIES_AT_ONCE: usize = limits::FRAME_BYTES - limits::JSON_BYTES;
+
+/// Who asks: the request's number comes back with the answer.
+#[derive(Clone, Copy)]
+struct Asker {
+    executor: ExecutorId,
+    request: u64,
+    run: RunId,
+    attempt: u32,
+    memory: MemoryId,
+}
+
+impl Scheduler {
+    pub(crate) fn on_executor(&mut self, executor: ExecutorId, message: FromExecutor) {
+        match message {
+            FromExecutor::Finished(finished) => self.finish(executor, *finished),
+            FromExecutor::Output { level, text } => self.on_output(executor, level, text),
+            FromExecutor::Call {
+                request,
+                action_id,
+                input,
+            } => self.call(executor, request, &action_id, input),
+            FromExecutor::IntegrationCalled { call } => self.on_integration(executor, call),
+            FromExecutor::MemoryAdd {
+                request,
+                key,
+                value,
+                metadata,
+            } => {
+                self.with_asker(executor, request, |this, asker| {
+                    this.add(asker, key, value, metadata);
+                });
+            }
+            FromExecutor::MemoryGet { request, key } => {
+                self.with_asker(executor, request, |this, asker| this.get(asker, key));
+            }
+            FromExecutor::MemorySearch { request, search } => {
+                self.with_asker(executor, request, |this, asker| this.search(asker, search));
+            }
+            FromExecutor::MemoryRemove {
+                request,
+                entry_id,
+                key,
+            } => {
+                self.with_asker(executor, request, |this, asker| {
+                    this.remove(asker, entry_id, key);
+                });
+            }
+            // It has said that already; a second time it means nothing.
+            FromExecutor::Hello { .. } => {}
+        }
+    }
+
+    pub(crate) fn answer(&mut self, executor: ExecutorId, message: &ToExecutor) {
+        if let Err(error) = self.worker.send(executor, message) {
+            // Every answer is made to fit; a frame that does not is a defect that must show.
+            self.tell_of_executor(
+                executor,
+                Happening::Output {
+                    level: Level::Error,
+                    text: error.to_string(),
+                },
+            );
+        }
+    }
+
+    /// None of what is asked is done for an attempt that has ended.
+    fn with_asker(
+        &mut self,
+        executor: ExecutorId,
+        request: u64,
+        ask: impl FnOnce(&mut Self, Asker),
+    ) {
+        let Some(slot) = self.slots.get(&executor) else {
+            return;
+        };
+        let (Some(claim), Some(live)) = (slot.claim, self.runs.get(&slot.run)) else {
+            return;
+        };
+        let asker = Asker {
+            executor,
+            request,
+            run: slot.run,
+            attempt: claim.attempt,
+            memory: live.memory,
+        };
+        ask(self, asker);
+    }
+
+    fn refuse(&mut self, asker: Asker, code: ErrorCode, message: String) {
+        self.answer(
+            asker.executor,
+            &ToExecutor::Refused {
+                request: asker.request,
+                code,
+                message,
+            },
+        );
+    }
+
+    /// What the store says to a request, or its refusal.
+    fn settle<T>(&mut self, asker: Asker, result: Result<T, StoreError>) -> Option<T> {
+        match result {
+            Ok(value) => Some(value),
+            Err(error) => {
+                self.refuse(asker, ErrorCode::StoreUnavailable, error.to_string());
+                None
+            }
+        }
+    }
+
+    fn add(&mut self, asker: Asker, key: String, value: Json, metadata: Option<Json>) {
+        let size = value.as_bytes().len()
+            + metadata
+                .as_ref()
+                .map_or(0, |metadata| metadata.as_bytes().len());
+        let too_large = limits::excess(size, limits::JSON_BYTES).map_or(Ok(()), |excess| {
+            Err(format!("memory value {key}: {excess}"))
+        });
+        if let Err(message) = rules::check_key(&key).and(too_large) {
+            return self.refuse(asker, ErrorCode::InvalidMemory, message);
+        }
+        let now = self.clock.now();
+        let entry_id = EntryId::new(now);
+        let entry = Entry {
+            entry_id,
+            key: key.clone(),
+            value: value.clone(),
+            metadata,
+            created_at: now,
+            run_id: Some(asker.run),
+            attempt: Some(asker.attempt),
+        };
+        let project = self.project.clone();
+        let done = self.then(
+            move |scheduler, result| match scheduler.settle(asker, result) {
+                Some(Added::Yes) => {
+                    scheduler.tell_of(
+                        asker.run,
+                        Happening::Memory(MemoryUse::Added { key, value }),
+                    );
+                    scheduler.answer(
+                        asker.executor,
+                        &ToExecutor::MemoryAdded {
+                            request: asker.request,
+                            entry_id,
+                        },
+                    );
+                }
+                Some(Added::Full { bytes }) => {
+                    let excess = limits::excess(bytes, limits::MEMORY_BYTES).unwrap_or_default();
+                    scheduler.refuse(
+                        asker,
+                        ErrorCode::MemoryFull,
+                        format!("the memory would hold {excess}"),
+                    );
+                }
+                None => {}
+            },
+        );
+        self.store.write(
+            async move |tx| memory::add(tx, &project, asker.memory, &entry).await,
+            done,
+        );
+    }
+
+    fn get(&mut self, asker: Asker, key: String) {
+        let (project, wanted) = (self.project.clone(), key.clone());
+        let done = self.then(move |scheduler, result: Result<Option<Json>, StoreError>| {
+            if let Some(value) = scheduler.settle(asker, result) {
+                scheduler.tell_of(
+                    asker.run,
+                    Happening::Memory(MemoryUse::Read {
+                        key,
+                        found: value.is_some(),
+                    }),
+                );
+                scheduler.answer(
+                    asker.executor,
+                    &ToExecutor::MemoryValue {
+                        request: asker.request,
+                        value,
+                    },
+                );
+            }
+        });
+        self.store.read(
+            async move |tx| memory::newest(tx, &project, asker.memory, &wanted).await,
+            done,
+        );
+    }
+
+    fn search(&mut self, asker: Asker, search: Search) {
+        let (project, query) = (self.project.clone(), search.query.clone());
+        let done = self.then(move |scheduler, result: Result<Vec<Entry>, StoreError>| {
+            if let Some(entries) = scheduler.settle(asker, result) {
+                scheduler.tell_of(
+                    asker.run,
+                    Happening::Memory(MemoryUse::Searched {
+                        query,
+                        found: entries.len(),
+                    }),
+                );
+                scheduler.send_entries(asker, entries);
+            }
+        });
+        self.store.read(
+            async move |tx| memory::search(tx, &project, asker.memory, &search).await,
+            done,
+        );
+    }
+
+    /// In as many messages as it takes, the last of which says so.
+    fn send_entries(&mut self, asker: Asker, entries: Vec<Entry>) {
+        let request = asker.request;
+        let mut waiting: Vec<WireEntry> = Vec::new();
+        let mut size = 0;
+        for entry in entries {
+            let entry_size = entry.key.len() + entry.value.as_bytes().len();
+            if size > 0 && size + entry_size > ENTRIES_AT_ONCE {
+                let entries = std::mem::take(&mut waiting);
+                self.answer(
+                    asker.executor,
+                    &ToExecutor::MemoryEntries {
+                        request,
+                        entries,
+                        more: true,
+                    },
+                );
+                size = 0;
+            }
+            size += entry_size;
+            waiting.push(entry.into());
+        }
+        self.answer(
+            asker.executor,
+            &ToExecutor::MemoryEntries {
+                request,
+                entries: waiting,
+                more: false,
+            },
+        );
+    }
+
+    fn remove(&mut self, asker: Asker, entry_id: Option<EntryId>, key: Option<String>) {
+        let what = match (&entry_id, &key) {
+            (Some(entry_id), None) => format!("entry_id={entry_id}"),
+            (None, Some(key)) => format!("key={key}"),
+            (None, None) | (Some(_), Some(_)) => {
+                let message = "memory.remove takes either entry_id or key".to_owned();
+                return self.refuse(asker, ErrorCode::InvalidMemory, message);
+            }
+        };
+        let project = self.project.clone();
+        let done = self.then(move |scheduler, result| {
+            if let Some(count) = scheduler.settle(asker, result) {
+                scheduler.tell_of(
+                    asker.run,
+                    Happening::Memory(MemoryUse::Removed { what, count }),
+                );
+                scheduler.answer(
+                    asker.executor,
+                    &ToExecutor::MemoryRemoved {
+                        request: asker.request,
+                        count,
+                    },
+                );
+            }
+        });
+        self.store.write(
+            async move |tx| {
+                memory::remove(tx, &project, asker.memory, entry_id, key.as_deref()).await
+            },
+            done,
+        );
+    }
+
+    fn on_integration(&mut self, executor: ExecutorId, call: String) {
+        let mocked = self.settings.mocked;
+        self.with_asker(executor, 0, |this, asker| {
+            let event = EventRecord {
+                run_id: asker.run,
+                attempt: asker.attempt,
+                at: this.clock.now(),
+                kind: "integration_called".to_owned(),
+                body: call.clone(),
+            };
+            this.commit(vec![Change::Event(event)], move |scheduler| {
+                scheduler.tell_of(asker.run, Happening::IntegrationCalled { call, mocked });
+            });
+        });
+    }
+
+    fn on_output(&mut self, executor: ExecutorId, level: Level, text: String) {
+        let Some(slot) = self.slots.get(&executor) else {
+            return;
+        };
+        let Some(attempt) = self
+            .runs
+            .get_mut(&slot.run)
+            .and_then(|live| live.attempt.as_mut())
+        else {
+            return;
+        };
+        let before = attempt.printed;
+        attempt.printed = before.saturating_add(text.len());
+        if attempt.printed <= limits::OUTPUT_BYTES {
+            self.tell_of_executor(executor, Happening::Output { level, text });
+        } else if before <= limits::OUTPUT_BYTES {
+            let text = format!(
+                "output over {} MB is dropped",
+                limits::OUTPUT_BYTES / (1024 * 1024)
+            );
+            self.tell_of_executor(
+                executor,
+                Happening::Output {
+                    level: Level::Warn,
+                    text,
+                },
+            );
+        }
+    }
+
+    fn tell_of_executor(&mut self, executor: ExecutorId, happening: Happening) {
+        if let Some(run) = self.slots.get(&executor).map(|slot| slot.run) {
+            self.tell_of(run, happening);
+        }
+    }
+}

@@ -1,0 +1,296 @@
+//! Applies events to runs: core decides, the store writes, and what follows is done after the commit.
+
+use ziet_core::error::Failure;
+use ziet_core::memory::Entry;
+use ziet_core::run::{Cancelled, Effect, ErrorNote, Outcome, Rejected, RunState};
+use ziet_core::wire::ToExecutor;
+use ziet_core::{EntryId, Event, Json, Run, RunId, Time, WorkerId, transition};
+use ziet_store::{AttemptRecord, Change, StateChange, changes};
+
+use crate::attempt::Used;
+use crate::live::Live;
+use crate::notice::Happening;
+use crate::turn::Scheduler;
+
+impl Scheduler {
+    /// Applies `event`; the store's row, the attempt's record and the note in memory go into one commit. `used` is what
+    /// the attempt has used, when the event ends one.
+    pub(crate) fn apply(&mut self, id: RunId, event: Event, used: Used) -> Result<(), Rejected> {
+        let now = self.clock.now();
+        let live = self.runs.get_mut(&id).ok_or(Rejected::Finished)?;
+        let next = transition(&live.run, event, now)?;
+        let fence = live.run.attempts;
+        let claim = live.run.state.claim();
+        live.run = next.run.clone();
+        if let Some(deadline) = live.run.deadline() {
+            self.timers.insert((deadline, id));
+        }
+        let mut written = Vec::with_capacity(3);
+        let mut later = Vec::with_capacity(next.effects.len());
+        for effect in next.effects {
+            match effect {
+                Effect::Record {
+                    attempt,
+                    outcome,
+                    failure,
+                } => {
+                    let worker = claim.map_or(self.worker_id, |claim| claim.worker);
+                    let ended = Ended {
+                        number: attempt,
+                        outcome,
+                        failure,
+                        worker,
+                        used,
+                    };
+                    written.push(Change::Attempt(Box::new(ended.record(id, live, now))));
+                }
+                Effect::NoteError(note) => written.push(error_entry(id, live, fence, note, now)),
+                // At once: the attempt is over, whether that is written yet or not.
+                Effect::Stop { .. } => {
+                    if let Some(attempt) = &live.attempt {
+                        self.worker
+                            .stop(attempt.executor, false, self.clock.instant());
+                    }
+                }
+                other => later.push(other),
+            }
+        }
+        if live.run.state.claim().is_none() {
+            live.attempt = None;
+        }
+        let change = StateChange {
+            id,
+            fence,
+            run: next.run,
+            now,
+        };
+        self.write_down(change, written, later);
+        Ok(())
+    }
+
+    /// Commits a transition with what belongs to it, and carries out the rest after that.
+    fn write_down(&mut self, change: StateChange, mut written: Vec<Change>, later: Vec<Effect>) {
+        let failed = failed_attempt(&written);
+        let StateChange { id, run, now, .. } = change.clone();
+        written.push(Change::State(Box::new(change)));
+        self.commit(written, move |scheduler| {
+            if let Some((outcome, failure)) = failed {
+                scheduler.tell_of(id, Happening::AttemptFailed { outcome, failure });
+            }
+            for effect in later {
+                scheduler.carry_out(id, &run, &effect, now);
+            }
+        });
+    }
+
+    /// Writes `changes` together and does `after` once they are durable. A store that cannot write is the end: what
+    /// happens in memory from there on would not be true.
+    pub(crate) fn commit(
+        &self,
+        changes: Vec<Change>,
+        after: impl FnOnce(&mut Self) + Send + 'static,
+    ) {
+        let project = self.project.clone();
+        let done = self.then(move |scheduler, result| match result {
+            Ok(()) => after(scheduler),
+            Err(error) => scheduler.break_down(error.into()),
+        });
+        self.store.write(
+            async move |tx| changes::commit(tx, &project, &changes).await,
+            done,
+        );
+    }
+
+    pub(crate) fn carry_out(&mut self, id: RunId, run: &Run, effect: &Effect, now: Time) {
+        match effect {
+            Effect::Enqueue => {
+                if run.lost_in_a_row > 0 {
+                    self.tell_of(id, Happening::Lost);
+                }
+                self.queue.push_back(id);
+            }
+            Effect::Wake { at } => {
+                self.timers.insert((*at, id));
+                if let RunState::Retrying { .. } = run.state {
+                    let (attempt, max_attempts) =
+                        (run.counted_attempt(), run.policy.retry.attempts());
+                    self.tell_of(
+                        id,
+                        Happening::Retrying {
+                            wait: at.since(now),
+                            attempt,
+                            max_attempts,
+                        },
+                    );
+                }
+            }
+            Effect::CancelChildren => self.cancel_children(id),
+            Effect::Announce => self.announce(id, &run.state, now),
+            Effect::Stop { .. } | Effect::Record { .. } | Effect::NoteError(_) => {}
+        }
+    }
+
+    /// A child run belongs to the attempt that called it: when that has ended, nobody waits for it.
+    fn cancel_children(&mut self, id: RunId) {
+        let children = self
+            .runs
+            .get_mut(&id)
+            .map(|live| std::mem::take(&mut live.children))
+            .unwrap_or_default();
+        for child in children {
+            let cancelled = Cancelled {
+                by: "parent".to_owned(),
+                reason: Some("the run that called it has ended".to_owned()),
+            };
+            // One that has finished meanwhile needs no cancelling.
+            let _ = self.apply(child, Event::Cancel(cancelled), Used::default());
+        }
+    }
+
+    /// The run has finished: its caller gets the result, and whoever watches is told.
+    fn announce(&mut self, id: RunId, state: &RunState, now: Time) {
+        let Some(live) = self.runs.get(&id) else {
+            return;
+        };
+        let took = live
+            .started_at
+            .map(|started| now.since(started))
+            .unwrap_or_default();
+        let caller = live.caller;
+        let (happening, output, failure) = match state {
+            RunState::Completed { output } => (
+                Happening::Completed {
+                    output: output.clone(),
+                    took,
+                },
+                Some(output.clone()),
+                None,
+            ),
+            RunState::Failed { failure } => (
+                Happening::Failed {
+                    failure: failure.clone(),
+                },
+                None,
+                Some(failure.clone()),
+            ),
+            RunState::Cancelled(cancelled) => (
+                Happening::Cancelled(cancelled.clone()),
+                None,
+                Some(cancelled_failure(cancelled)),
+            ),
+            RunState::Created
+            | RunState::Scheduled { .. }
+            | RunState::Queued
+            | RunState::Running { .. }
+            | RunState::Waiting { .. }
+            | RunState::Retrying { .. } => return,
+        };
+        self.tell_of(id, happening);
+        self.runs.remove(&id);
+        if let Some(caller) = caller {
+            let answer = ToExecutor::CallEnded {
+                request: caller.request,
+                run_id: id,
+                output,
+                failure,
+            };
+            self.answer_call(id, caller, &answer);
+        }
+    }
+}
+
+/// An attempt that is over.
+struct Ended {
+    number: u32,
+    outcome: Outcome,
+    failure: Option<Failure>,
+    worker: WorkerId,
+    used: Used,
+}
+
+impl Ended {
+    fn record(self, run_id: RunId, live: &Live, now: Time) -> AttemptRecord {
+        let Self {
+            number,
+            outcome,
+            failure,
+            worker,
+            used,
+        } = self;
+        let Used {
+            cpu_ms,
+            peak_memory_bytes,
+        } = used;
+        // One that never began has no other time than that of its end.
+        let started_at = live
+            .attempt
+            .as_ref()
+            .map_or(now, |attempt| attempt.started_at);
+        AttemptRecord {
+            run_id,
+            number,
+            outcome,
+            failure,
+            started_at,
+            finished_at: now,
+            cpu_ms,
+            peak_memory_bytes,
+            worker,
+        }
+    }
+}
+
+/// What memory keeps of a failed attempt, under the action's own error key.
+fn error_entry(run_id: RunId, live: &Live, attempt: u32, note: ErrorNote, now: Time) -> Change {
+    let ErrorNote {
+        attempt: counted,
+        max_attempts,
+        will_retry,
+        failure,
+    } = note;
+    let value = serde_json::json!({
+        "type": failure.kind,
+        "message": failure.message,
+        "traceback": failure.traceback,
+        "attempt": counted,
+        "max_attempts": max_attempts,
+        "will_retry": will_retry,
+    });
+    let entry = Entry {
+        entry_id: EntryId::new(now),
+        key: live.action.error_key(),
+        value: Json::trusted(value.to_string().into_bytes()),
+        metadata: None,
+        created_at: now,
+        run_id: Some(run_id),
+        attempt: Some(attempt),
+    };
+    Change::Entry {
+        memory_id: live.memory,
+        entry,
+    }
+}
+
+fn failed_attempt(changes: &[Change]) -> Option<(Outcome, Failure)> {
+    changes.iter().find_map(|change| match change {
+        Change::Attempt(record) => record
+            .failure
+            .clone()
+            .map(|failure| (record.outcome, failure)),
+        _ => None,
+    })
+}
+
+fn cancelled_failure(cancelled: &Cancelled) -> Failure {
+    use ziet_core::ErrorCode;
+    let reason = cancelled
+        .reason
+        .as_deref()
+        .map(|reason| format!(": {reason}"))
+        .unwrap_or_default();
+    Failure::new(
+        ErrorCode::Cancelled,
+        "RunCancelled",
+        format!("cancelled by {}{reason}", cancelled.by),
+    )
+}
