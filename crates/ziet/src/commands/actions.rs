@@ -1,0 +1,31 @@
+//! `ziet actions`: what the project defines.
+
+use std::process::ExitCode;
+
+use ziet_core::action::ActionSpec;
+use ziet_core::retry::Backoff;
+
+use super::{Local, tell_problems};
+use crate::cli::Actions;
+use crate::error::CliError;
+use crate::output::Printer;
+use crate::settings::Environment;
+
+pub(crate) fn actions(
+    args: &Actions,
+    environment: &Environment,
+    printer: &mut Printer,
+) -> Result<ExitCode, CliError> {
+    let local = Local::start(environment, Backoff::Exponential)?;
+    tell_problems(&local.catalogue, printer);
+    let actions: Vec<&ActionSpec> = local.catalogue.actions().collect();
+    if args.json {
+        printer.document(&actions)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    local.require_actions()?;
+    for action in actions {
+        printer.action(action, &local.project.root);
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,185 @@
+//! `ziet run --local action NAME`: the engine on a store in memory, with one run in it.
+
+use std::process::ExitCode;
+
+use ziet_core::action::{ActionSpec, Unresolved};
+use ziet_core::memory::Newest;
+use ziet_core::retry::Backoff;
+use ziet_core::run::{Cancelled, Status};
+use ziet_core::{ErrorCode, Json, RunId};
+use ziet_engine::{EngineError, Happening, Notice, Submission};
+
+use super::{Incoming, Local, tell_problems};
+use crate::cli::RunAction;
+use crate::error::CliError;
+use crate::input;
+use crate::output::{LocalEnding, LocalRun, Printer};
+use crate::settings::Environment;
+
+pub(crate) fn run_action(
+    local: bool,
+    args: &RunAction,
+    environment: &Environment,
+    printer: &mut Printer,
+) -> Result<ExitCode, CliError> {
+    if !local {
+        let hint = format!(
+            "run it on this machine with `ziet run --local action {}`",
+            args.name
+        );
+        return Err(CliError::usage("there is no server to run it on").hint(hint));
+    }
+    if args.memory.is_some() {
+        return Err(CliError::usage(
+            "--memory is for a server: a local run has a memory of its own",
+        ));
+    }
+    let backoff = if args.no_backoff {
+        Backoff::None
+    } else {
+        Backoff::Exponential
+    };
+    let local = Local::start(environment, backoff)?;
+    tell_problems(&local.catalogue, printer);
+    let spec = resolve(&local, &args.name)?;
+    let input = input_of(&local, spec, args, printer)?;
+    if args.json {
+        printer.lines_to_stderr();
+    }
+    printer.emoji &= !args.ascii;
+    let mut lines = LocalRun::begin(printer, spec.id.clone(), &args.name);
+    for (level, text) in &local.printed {
+        lines.output(*level, text);
+    }
+    let run = submit(&local, spec, input)?;
+    let interrupted = watch(&local, run, &mut lines)?;
+    conclude(&local, run, interrupted, lines, args.json)
+}
+
+fn resolve<'a>(local: &'a Local, name: &str) -> Result<&'a ActionSpec, CliError> {
+    local.require_actions()?;
+    local.catalogue.resolve(name).map_err(|unresolved| {
+        let list = |ids: &[ziet_core::ActionId]| {
+            ids.iter()
+                .map(|id| format!("`{id}`"))
+                .collect::<Vec<_>>()
+                .join(", ")
+        };
+        match unresolved {
+            Unresolved::Unknown { nearest } if nearest.is_empty() => {
+                CliError::usage(format!("no action `{name}`"))
+                    .hint("`ziet actions` lists those there are")
+            }
+            Unresolved::Unknown { nearest } => CliError::usage(format!("no action `{name}`"))
+                .hint(format!("the nearest names: {}", list(&nearest))),
+            Unresolved::Ambiguous { candidates } => {
+                let message = format!("`{name}` fits several actions: {}", list(&candidates));
+                CliError::usage(message).hint("give the id of one of them")
+            }
+        }
+    })
+}
+
+/// What was given, else test data, which is told.
+fn input_of(
+    local: &Local,
+    spec: &ActionSpec,
+    args: &RunAction,
+    printer: &Printer,
+) -> Result<Json, CliError> {
+    if let Some(input) = input::read(spec, args.input.as_deref(), &args.param)? {
+        return Ok(input);
+    }
+    let made = local
+        .engine
+        .make_input(&spec.id)?
+        .map_err(CliError::usage)?;
+    if !made.made.is_empty() {
+        printer.note(format_args!("test data: {}", made.made.join(", ")));
+    }
+    Ok(made.input)
+}
+
+fn submit(local: &Local, spec: &ActionSpec, input: Json) -> Result<RunId, CliError> {
+    let submission = Submission {
+        action: spec.id.clone(),
+        input,
+        memory: None,
+    };
+    local
+        .engine
+        .submit(submission)?
+        .map_err(|refusal| CliError::usage(refusal.message))
+}
+
+/// Shows what happens until the run has finished. Returns whether it was interrupted.
+fn watch(local: &Local, root: RunId, lines: &mut LocalRun<'_>) -> Result<bool, CliError> {
+    let mut interrupted = false;
+    loop {
+        match local.incoming.recv() {
+            Ok(Incoming::Interrupt) => {
+                if !interrupted {
+                    lines.interrupted();
+                }
+                interrupted = true;
+                local.engine.cancel(
+                    root,
+                    Cancelled {
+                        by: "interrupt".to_owned(),
+                        reason: None,
+                    },
+                );
+            }
+            Ok(Incoming::Notice(Notice::Run {
+                run,
+                action,
+                happening,
+            })) => {
+                lines.happened(&action, &happening);
+                let ends = matches!(
+                    happening,
+                    Happening::Completed { .. }
+                        | Happening::Failed { .. }
+                        | Happening::Cancelled(_)
+                );
+                if ends && run == root {
+                    return Ok(interrupted);
+                }
+            }
+            Ok(Incoming::Notice(Notice::Printed { level, text })) => lines.output(level, &text),
+            Ok(Incoming::Notice(Notice::Loaded(_))) => {}
+            Ok(Incoming::Notice(Notice::Broken(error))) => return Err(error.into()),
+            Err(_) => return Err(EngineError::Stopped.into()),
+        }
+    }
+}
+
+/// The last lines, the document, and the exit status.
+fn conclude(
+    local: &Local,
+    run: RunId,
+    interrupted: bool,
+    lines: LocalRun<'_>,
+    json: bool,
+) -> Result<ExitCode, CliError> {
+    let Some(mut document) = local.engine.document(run)? else {
+        return Err(EngineError::Stopped.into());
+    };
+    let memory = Newest::of(local.engine.memory(document.memory_id)?);
+    let wrong_input = document
+        .error
+        .as_ref()
+        .is_some_and(|error| error.code == ErrorCode::InvalidInput);
+    let (ending, status) = match document.status {
+        Status::Completed => (LocalEnding::Completed, 0),
+        // An interrupt that came too late changed nothing.
+        Status::Cancelled if interrupted => (LocalEnding::Interrupted, 130),
+        _ => (LocalEnding::Failed, if wrong_input { 2 } else { 1 }),
+    };
+    let printer = lines.end(ending, &memory);
+    if json {
+        document.memory = Some(memory);
+        printer.document(&document)?;
+    }
+    Ok(ExitCode::from(status))
+}

@@ -1,0 +1,8 @@
+//! What the program prints: commands hand over what there is to say, and this decides how it looks.
+
+mod json;
+mod lines;
+mod printer;
+
+pub(crate) use lines::{LocalEnding, LocalRun};
+pub(crate) use printer::Printer;

@@ -1,0 +1,124 @@
+//! The one place that writes to the terminal, and decides on colour and emoji.
+
+use std::fmt::Display;
+use std::io::{self, Write};
+use std::path::Path;
+
+use anstyle::{AnsiColor, Style};
+use serde::Serialize;
+use ziet_core::action::{ActionSpec, Parameter};
+
+use super::json::as_python;
+use crate::error::CliError;
+use crate::settings::Environment;
+
+pub(crate) const RED: Style = AnsiColor::Red.on_default().bold();
+pub(crate) const GREEN: Style = AnsiColor::Green.on_default().bold();
+pub(crate) const YELLOW: Style = AnsiColor::Yellow.on_default().bold();
+pub(crate) const CYAN: Style = AnsiColor::Cyan.on_default();
+pub(crate) const DIM: Style = Style::new().dimmed();
+
+/// Standard output holds what was asked for, standard error everything else. Both lose their colours where nobody
+/// sees them: in pipes, on dumb terminals, with `NO_COLOR`.
+pub(crate) struct Printer {
+    /// Where the lines of a run go.
+    lines_to: Stream,
+    pub(crate) emoji: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stream {
+    Out,
+    Err,
+}
+
+impl Printer {
+    pub(crate) fn new(environment: &Environment) -> Self {
+        Self {
+            lines_to: Stream::Out,
+            emoji: !environment.dumb_terminal,
+        }
+    }
+
+    /// Makes room on standard output for a document.
+    pub(crate) fn lines_to_stderr(&mut self) {
+        self.lines_to = Stream::Err;
+    }
+
+    /// One or more lines of what was asked for.
+    pub(crate) fn line(&mut self, text: impl Display) {
+        // A reader that went away does not end a run.
+        let _ = match self.lines_to {
+            Stream::Out => writeln!(anstream::stdout(), "{text}"),
+            Stream::Err => writeln!(anstream::stderr(), "{text}"),
+        };
+    }
+
+    /// The one JSON document of `--json`.
+    pub(crate) fn document(&self, document: &impl Serialize) -> Result<(), CliError> {
+        let text = serde_json::to_string(document)
+            .map_err(|error| CliError::failed("the document", error))?;
+        match writeln!(io::stdout(), "{text}") {
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+                Err(CliError::failed("standard output", error))
+            }
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
+    /// One action in a list.
+    pub(crate) fn action(&mut self, action: &ActionSpec, root: &Path) {
+        let ActionSpec {
+            id,
+            name,
+            description,
+            file,
+            line,
+            parameters,
+            ..
+        } = action;
+        let file = Path::new(file);
+        let file = file.strip_prefix(root).unwrap_or(file).display();
+        let parameters: Vec<String> = parameters.iter().map(parameter).collect();
+        self.line(format_args!("{GREEN}{name}{GREEN:#}  {CYAN}{id}{CYAN:#}"));
+        self.line(format_args!("  {description}"));
+        self.line(format_args!("  ({})", parameters.join(", ")));
+        self.line(format_args!("  {DIM}{file}:{line}{DIM:#}\n"));
+    }
+
+    pub(crate) fn note(&self, text: impl Display) {
+        Self::say(CYAN, "note", text);
+    }
+
+    pub(crate) fn warning(&self, text: impl Display) {
+        Self::say(YELLOW, "warning", text);
+    }
+
+    pub(crate) fn error(&self, error: &CliError) {
+        Self::say(RED, "error", &error.message);
+        if let Some(hint) = &error.hint {
+            Self::say(CYAN, "hint", hint);
+        }
+    }
+
+    fn say(style: Style, word: &str, text: impl Display) {
+        let _ = writeln!(anstream::stderr(), "{style}{word}{style:#}: {text}");
+    }
+}
+
+/// `amount: int`, `currency: str = "usd"`
+fn parameter(parameter: &Parameter) -> String {
+    let Parameter {
+        name,
+        hint,
+        required,
+        default,
+        ..
+    } = parameter;
+    let default = match default.as_ref().and_then(|default| default.as_str()) {
+        Some(default) => format!(" = {}", as_python(default)),
+        None if *required => String::new(),
+        None => " = …".to_owned(),
+    };
+    format!("{name}: {hint}{default}")
+}
