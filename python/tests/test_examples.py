@@ -1,0 +1,230 @@
+"""Test data for runs without input."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime  # noqa: F401 - in the hints of executed source
+import decimal  # noqa: F401
+import enum
+import uuid  # noqa: F401
+from typing import Annotated, Any, Literal, NamedTuple, Optional, TypedDict, Union  # noqa: F401
+
+import msgspec
+import pytest
+
+from ziet import Action, InputError
+from ziet._examples import make_input
+from ziet._inputs import Inputs
+
+
+class Colour(enum.Enum):
+    RED = "red"
+    BLUE = "blue"
+
+
+@dataclasses.dataclass
+class Address:
+    city: str
+    number: int
+    extra: str = ""
+
+
+@dataclasses.dataclass
+class User:
+    email: str
+    address: Address
+    friends: list[Address]
+
+
+class Point(TypedDict):
+    x: int
+
+
+class Pair(NamedTuple):
+    left: int
+    right: str
+
+
+class Cat(msgspec.Struct, tag=True):
+    name: str
+
+
+class Dog(msgspec.Struct, tag=True, array_like=True):
+    name: str
+
+
+@dataclasses.dataclass
+class Endless:
+    again: Endless
+
+
+@Action(id="calculate_tax", description="Calculate tax amount")
+def calculate_tax(amount: float, region: str, *, rounded: bool = True) -> None:
+    """
+    Calculate tax for a given amount and region.
+
+    Args:
+        amount: The subtotal amount in USD
+        region: Two-letter region code (e.g., "CA", "NY")
+
+    Stores:
+        tax_amount: Tax amount in USD (e.g., 3)
+    """
+
+
+def made(define, parameters, docstring="", **names):
+    """The input that is made for a function of these parameters."""
+    names = {**globals(), **names}
+    names.pop("__name__")
+    source = f"@Action(description='d')\ndef f({parameters}):\n  {docstring!r}"
+    action = define(source, **names)["f"]
+    inputs = Inputs(action)
+    data, lines = make_input(action, inputs)
+    inputs.decode(data)
+    return msgspec.json.decode(data), lines
+
+
+def test_examples_of_the_docstring_come_first_then_the_type():
+    data, lines = make_input(calculate_tax, Inputs(calculate_tax))
+    assert data == b'{"amount":10.0,"region":"CA"}'
+    assert lines == ["amount=10.0", 'region="CA"']
+
+
+def test_parameters_with_a_default_are_left_to_it(define):
+    assert made(define, "a=1, *, b: str = 'x', **rest") == ({}, [])
+
+
+BY_TYPE = [
+    ("int", 10),
+    ("float", 10.0),
+    ("str", "example"),
+    ("bool", True),
+    ("None", None),
+    ("list", ["example"]),
+    ("list[int]", [10]),
+    ("tuple[int, bool]", [10, True]),
+    ("set[float]", [10.0]),
+    ("tuple[int, ...]", [10]),
+    ("dict", {}),
+    ("dict[str, int]", {}),
+    ("Optional[int]", 10),
+    ("None | bool", True),
+    ("Union[int, str]", 10),
+    ("Any", "example"),
+    ("object", "example"),
+    ("Literal['b', 'a']", "b"),
+    ("Optional[Literal['b', 'a']]", "b"),
+    ("Colour", "red"),
+    ("User", {
+        "email": "user@example.com",
+        "address": {"city": "London", "number": 10},
+        "friends": [{"city": "London", "number": 10}],
+    }),
+    ("Point", {"x": 10}),
+    ("Pair", [10, "example"]),
+    ("Cat", {"type": "Cat", "name": "Ada Lovelace"}),
+    ("Dog", ["Dog", "Ada Lovelace"]),
+    ("datetime.datetime", "2024-01-15T12:00:00Z"),
+    ("datetime.date", "2024-01-15"),
+    ("datetime.time", "12:00:00"),
+    ("datetime.timedelta", "PT1H"),
+    ("decimal.Decimal", "10.00"),
+    ("uuid.UUID", "12345678-1234-5678-1234-567812345678"),
+    ("bytes", "ZXhhbXBsZQ=="),
+    ("Annotated[int, msgspec.Meta(ge=50)]", 50),
+    ("Annotated[int, msgspec.Meta(gt=50)]", 51),
+    ("Annotated[int, msgspec.Meta(le=3)]", 3),
+    ("Annotated[int, msgspec.Meta(lt=3)]", 2),
+    ("Annotated[int, msgspec.Meta(multiple_of=4)]", 8),
+    ("Annotated[int, msgspec.Meta(ge=10, multiple_of=7)]", 14),
+    ("Annotated[float, msgspec.Meta(gt=0, lt=1)]", 0.5),
+    ("Annotated[str, msgspec.Meta(min_length=9)]", "examplexx"),
+    ("Annotated[str, msgspec.Meta(max_length=3)]", "exa"),
+    ("Annotated[list[int], msgspec.Meta(min_length=2)]", [10, 10]),
+    ("Annotated[list[int], msgspec.Meta(max_length=0)]", []),
+    ("Annotated[dict[str, int], msgspec.Meta(min_length=1)]", {"key_1": 10}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("hint", "value"), BY_TYPE)
+def test_values_by_type(define, hint, value):
+    assert made(define, f"x: {hint}")[0] == {"x": value}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("email", "user@example.com"),
+        ("customer_email", "user@example.com"),
+        ("url", "https://example.com"),
+        ("currency", "usd"),
+        ("name", "Ada Lovelace"),
+        ("user_id", "user_1"),
+        ("id", "id_1"),
+        ("city", "London"),
+        ("param", "example"),
+        ("width", "example"),
+    ],
+)
+def test_text_by_name(define, name, value):
+    assert made(define, f"{name}: str") == ({name: value}, [f'{name}="{value}"'])
+
+
+def test_lists_of_text_by_name(define):
+    assert made(define, "emails: list[str]")[0] == {"emails": ["user@example.com"]}
+
+
+def test_long_values_are_shown_short(define):
+    (line,) = made(define, "x: Annotated[str, msgspec.Meta(min_length=500)]")[1]
+    assert len(line) == len("x=") + 80
+
+
+DOCSTRINGS = [
+    ("x: str", 'Args:\n  x: A code (e.g., "CA", "NY")', "CA"),
+    ("x: str", "Args:\n  x: A code (e.g. 'CA')", "CA"),
+    ("x: str", "Args:\n  x (str): A code, e.g. CA.", "CA"),
+    ("x: str", "Args:\n  x: A code, e.g. `CA`", "CA"),
+    ("x: str", "Args:\n  x: A code,\n    long to tell, e.g.\n    CA, for instance\n  y: e.g. NY", "CA"),
+    ("x: str", "x is a code, e.g. CA", "CA"),
+    ("x: str", "Does it.\n\n:param x: a code, e.g. CA", "CA"),
+    ("x: str", "x -- a code, e.g., CA", "CA"),
+    ("x: str", "Args:\n  x: A number as text (e.g. 5)", "5"),
+    ("x: int", "Args:\n  x: A number (e.g., 5)", 5),
+    ("x: int", "Args:\n  x: A number (e.g. 5).", 5),
+    ("x: int", "Args:\n  x: A number, e.g. `5`", 5),
+    ("x: float", "Args:\n  x: A rate (e.g. 0.25)", 0.25),
+    ("x: bool", "Args:\n  x: A switch (e.g. false)", False),
+    ("x: list[int]", "Args:\n  x: Numbers (e.g. [1, [2], 3])", [10]),
+    ("x: list[int]", "Args:\n  x: Numbers (e.g. [1, 2, 3])", [1, 2, 3]),
+    ("x: dict", 'Args:\n  x: Data (e.g. {"a": {"b": 1}})', {"a": {"b": 1}}),
+    ("x: Colour", "Args:\n  x: A colour (e.g. blue)", "blue"),
+    ("x: datetime.date", "Args:\n  x: A day (e.g. 2020-02-29)", "2020-02-29"),
+    ("x: int", "Args:\n  x: A number (e.g. many, e.g. 7)", 7),
+    ("x: int", "Args:\n  x: A number (e.g., many)", 10),
+    ("x: int", "Args:\n  xy: A number (e.g. 5)", 10),
+    ("x: int", "Args:\n  y: Not x: (e.g. 5)", 10),
+    ("x: int", "Returns:\n  x: A number (e.g. 5)", 10),
+    ("x: int", "Args:\n  x: A number\n  y: Another (e.g. 5)", 10),
+    ("x", "Args:\n  x: Anything (e.g. 5)", 5),
+    ("x: int", "Args:\n  x: e.g.", 10),
+]
+
+
+@pytest.mark.parametrize(("parameter", "docstring", "value"), DOCSTRINGS)
+def test_examples_of_docstrings(define, parameter, docstring, value):
+    assert made(define, parameter, docstring)[0] == {"x": value}
+
+
+def test_what_cannot_be_made_up_is_asked_for(define):
+    with pytest.raises(InputError) as caught:
+        made(define, "a: int, code: Annotated[str, msgspec.Meta(pattern='^[0-9]{4}$')], x: Endless")
+    assert str(caught.value) == (
+        "no input for shop.f: code: no test data can be made up, give it with `-p code=…`; "
+        "x: no test data can be made up, give it with `-p x=…`"
+    )
+    assert [parameter for parameter, _ in caught.value.problems] == ["code", "x"]
+
+
+def test_it_is_the_same_every_time(define):
+    first = made(define, "a: User, b: str, c: dict")
+    assert first == made(define, "a: User, b: str, c: dict")

@@ -1,0 +1,101 @@
+"""What the code of a running attempt reaches through `_context.run`: memory, child runs, integrations."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ziet import _project, _wire
+from ziet._channel import Channel
+from ziet._context import StoredEntry
+from ziet._errors import ActionError, MemoryValueError, ZietError, rebuild
+
+if TYPE_CHECKING:
+    from ziet._action import ActionFunction
+
+_AnswerT = TypeVar("_AnswerT", bound=_wire.Message)
+
+
+class Attempt:
+    """One attempt's side of the connection. Every method returns after the commit."""
+
+    def __init__(self, channel: Channel, start: _wire.Start) -> None:
+        self._channel = channel
+        self.run_id = start.run_id
+        self.attempt = start.attempt
+        self.mocked = start.mocked
+        self.secrets = dict(start.secrets)
+
+    def call(self, action: ActionFunction[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        inputs = _project.inputs(action)
+        arguments = inputs.encode_call(args, kwargs)
+        if action.is_async:
+            return self._call_async(action, arguments)
+        return self._call(action, arguments)
+
+    def _call(self, action: ActionFunction[..., Any], arguments: bytes) -> Any:
+        ended = self._ask(lambda request: _wire.Call(request, action.id, arguments), _wire.CallEnded)
+        if ended.failure is not None:
+            raise rebuild(ended.failure, action.id, ended.run_id)
+        return _project.inputs(action).result(ended.output or b"null")
+
+    async def _call_async(self, action: ActionFunction[..., Any], arguments: bytes) -> Any:
+        """Waits in a thread of its own, so that any number of calls can be awaited at once."""
+        import asyncio
+        import threading
+
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[Any] = loop.create_future()
+
+        def settle(set_it: Any, value: Any) -> None:
+            if not done.done():  # It may have been cancelled meanwhile.
+                set_it(value)
+
+        def wait() -> None:
+            try:
+                result = self._call(action, arguments)
+            except BaseException as error:  # noqa: BLE001 - raised where it is awaited
+                loop.call_soon_threadsafe(settle, done.set_exception, error)
+            else:
+                loop.call_soon_threadsafe(settle, done.set_result, result)
+
+        threading.Thread(target=wait, name=f"ziet-call-{action.id}", daemon=True).start()
+        return await done
+
+    def memory_add(self, key: str, value: bytes, metadata: bytes | None) -> str:
+        return self._ask(lambda request: _wire.MemoryAdd(request, key, value, metadata), _wire.MemoryAdded).entry_id
+
+    def memory_get(self, key: str) -> bytes | None:
+        return self._ask(lambda request: _wire.MemoryGet(request, key), _wire.MemoryValue).value
+
+    def memory_search(self, query: str | None, filter: bytes | None, limit: int) -> list[StoredEntry]:
+        search = _wire.Search(query, filter, limit)
+        answers = self._ask_all(lambda request: _wire.MemorySearch(request, search), _wire.MemoryEntries)
+        return [
+            StoredEntry(e.entry_id, e.key, e.value, e.metadata, e.created_at, e.run_id, e.attempt)
+            for answer in answers
+            for e in answer.entries
+        ]
+
+    def memory_remove(self, entry_id: str | None, key: str | None) -> int:
+        return self._ask(lambda request: _wire.MemoryRemove(request, entry_id, key), _wire.MemoryRemoved).count
+
+    def integration_called(self, call: str) -> None:
+        self._channel.send(_wire.IntegrationCalled(call))
+
+    def _ask(self, make: Any, answer: type[_AnswerT]) -> _AnswerT:
+        return self._ask_all(make, answer)[0]
+
+    def _ask_all(self, make: Any, answer: type[_AnswerT]) -> list[_AnswerT]:
+        answers = self._channel.request(make)
+        last = answers[-1]
+        if isinstance(last, _wire.Refused):
+            raise _refusal(last)
+        return [a for a in answers if isinstance(a, answer)]
+
+
+def _refusal(refused: _wire.Refused) -> ZietError:
+    if refused.code in ("invalid_memory", "memory_full"):
+        return MemoryValueError(refused.message)
+    error = ActionError(refused.message)
+    error.code = refused.code
+    return error

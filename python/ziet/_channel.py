@@ -1,0 +1,90 @@
+"""The executor's connection to the Rust program, shared by all threads of an action.
+
+Requests carry numbers and are answered by them, in any order: a thread that waits for a child run does not hold up one
+that adds to memory. One of the waiting threads reads and hands the others their answers, so no thread of Ziet's own
+runs beside the action.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from collections.abc import Callable
+
+from ziet import _wire
+from ziet._errors import ZietError
+
+
+class Channel:
+    """Sends messages and waits for answers; usable only in the process that made it."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._reader = _wire.Reader(connection, _wire.ToExecutor)
+        self._sending = threading.Lock()
+        self._answered = threading.Condition()
+        self._reading = False
+        self._answers: dict[int, list[_wire.Answer]] = {}
+        self._next = 0
+        self._process = os.getpid()
+
+    @property
+    def here(self) -> bool:
+        """Whether this is the process that the program speaks with, not one that it forked."""
+        return os.getpid() == self._process
+
+    def next_start(self) -> _wire.Start:
+        """The next attempt; called between attempts, when no thread waits. `EOFError` when there is none any more."""
+        while True:
+            message = self._reader.read()
+            if isinstance(message, _wire.Start):
+                self._next = message.first_call
+                self._answers.clear()
+                return message
+            # An answer to a request that its thread gave up.
+
+    def send(self, message: _wire.Message) -> None:
+        frame = _wire.encode(message)
+        with self._sending:
+            self._connection.sendall(frame)
+
+    def request(self, make: Callable[[int], _wire.Message]) -> list[_wire.Answer]:
+        """Sends what `make` makes of a fresh number and returns the answer: one message, or several that belong
+        together. Returns after the commit that the answer speaks of."""
+        if not self.here:
+            raise ZietError("only the process of the action itself can use memory, call actions and integrations")
+        with self._answered:
+            number = self._next
+            self._next += 1
+            self._answers[number] = []
+        try:
+            self.send(make(number))
+            return self._wait(number)
+        finally:
+            with self._answered:
+                self._answers.pop(number, None)
+
+    def _wait(self, number: int) -> list[_wire.Answer]:
+        with self._answered:
+            while True:
+                answers = self._answers[number]
+                if answers and not getattr(answers[-1], "more", False):
+                    return answers
+                if self._reading:
+                    self._answered.wait()
+                else:
+                    self._read_one()
+
+    def _read_one(self) -> None:
+        """Reads without holding the lock, so that others can send requests meanwhile."""
+        self._reading = True
+        self._answered.release()
+        try:
+            answer = self._reader.read()
+        finally:
+            self._answered.acquire()
+            self._reading = False
+            self._answered.notify_all()
+        if answer.request in self._answers:
+            self._answers[answer.request].append(answer)

@@ -1,0 +1,295 @@
+"""Values of users become JSON here: outputs, arguments of child runs, memory values and their metadata.
+
+It owns what counts as JSON and how a value that is not is described. It imports msgspec, so nothing that `import ziet`
+loads may import it at its top.
+"""
+
+from __future__ import annotations
+
+import datetime
+import decimal
+import enum
+import uuid
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from ziet import _limits
+from ziet._errors import MemoryValueError, OutputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+_LEAVES = frozenset(
+    [
+        *(str, int, bool, type(None), bytes, bytearray, memoryview),
+        *(datetime.datetime, datetime.date, datetime.time, datetime.timedelta),
+        *(decimal.Decimal, uuid.UUID, msgspec.Raw),
+    ]
+)
+"""Types without children in which no NaN can hide."""
+
+_ENCODING_ERRORS = (TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError)
+"""What msgspec raises for what it cannot encode; RuntimeError covers RecursionError and NotImplementedError."""
+
+_NUMPY_KINDS = "biufU"
+"""Booleans, integers, floats and text; other kinds (dates, objects, records) have no one form in JSON."""
+
+
+class Unencodable(Exception):
+    """A value is not JSON. The text reads on after "the value is not JSON: "."""
+
+    path: str
+    """Where in the value, such as `.rows[3].when`; empty for the value itself."""
+    type_name: str
+    """The type of what stands there."""
+    reason: str
+    """What is wrong with it, such as `is a Foo` or `is NaN`."""
+
+    def __init__(self, path: str, type_name: str, reason: str) -> None:
+        super().__init__(f"{path or 'it'} {reason}")
+        self.path = path
+        self.type_name = type_name
+        self.reason = reason
+
+
+def encode(value: object, *, deterministic: bool = False) -> bytes:
+    """The JSON of a value: JSON's own types and what msgspec makes of others (datetimes, dataclasses, enums, sets, …).
+
+    With `deterministic`, equal values give equal bytes: sets and the keys of dicts are sorted.
+
+    Raises:
+        Unencodable: Something in it is not JSON, is NaN or infinite, or the value contains itself.
+    """
+    try:
+        data = _encoded(value, deterministic)
+    except _ENCODING_ERRORS as error:
+        raise _culprit(value, error) from None
+    # msgspec writes NaN and infinities as null, so only a value with a null in it has to be searched for them.
+    if b"null" in data and _has_nan(value):
+        raise _nan(value)
+    return data
+
+
+def encode_output(action_id: str, value: object) -> bytes:
+    """The JSON of what an action returned.
+
+    Raises:
+        OutputError: It is not JSON or over 6 MB.
+    """
+    try:
+        data = encode(value)
+    except Unencodable as error:
+        raise OutputError(f"{action_id} returned a value that is not JSON: {error}") from None
+    excess = _limits.too_large(len(data))
+    if excess:
+        raise OutputError(f"{action_id} returned {excess}")
+    return data
+
+
+def encode_memory(key: str, value: object) -> bytes:
+    """The JSON of a memory value.
+
+    Raises:
+        MemoryValueError: It is not JSON or over 6 MB.
+    """
+    return _encode_part(key, "the value", value)
+
+
+def encode_metadata(key: str, metadata: object) -> bytes | None:
+    """The JSON of a memory entry's metadata, None if it has none.
+
+    Raises:
+        MemoryValueError: It is no dict with text as keys, not JSON, or over 6 MB.
+    """
+    if metadata is None:
+        return None
+    if not _is_object(metadata):
+        raise MemoryValueError(
+            f"memory key {quoted(key)}: metadata must be a dict with text as keys, got {short(metadata)}"
+        )
+    return _encode_part(key, "the metadata", metadata)
+
+
+def encode_filter(filter: object) -> bytes | None:
+    """The JSON of a search's filter, None if it has none.
+
+    Raises:
+        MemoryValueError: It is no dict with text as keys, or not JSON.
+    """
+    if filter is None:
+        return None
+    if not _is_object(filter):
+        raise MemoryValueError(f"filter of memory.search must be a dict with text as keys, got {short(filter)}")
+    try:
+        return encode(filter)
+    except Unencodable as error:
+        raise MemoryValueError(f"filter of memory.search is not JSON: {error}") from None
+
+
+def quoted(text: str) -> str:
+    """Text as a JSON string, however odd it is."""
+    return msgspec.json.encode(text.encode("utf-8", "backslashreplace").decode()).decode()
+
+
+def short(value: object, limit: int = 80) -> str:
+    """A value as JSON, else as Python shows it, cut at `limit` characters."""
+    try:
+        text = _encoded(value, False).decode()
+    except _ENCODING_ERRORS:
+        try:
+            text = repr(value)
+        except Exception:  # noqa: BLE001 - telling of one mistake must not fail on another
+            text = f"a {type(value).__name__}"
+    return text if len(text) <= limit else text[: limit - 3] + "..."
+
+
+def _is_object(value: Any) -> bool:
+    return _is_dict(value) and all(isinstance(key, str) for key in value)
+
+
+def _is_dict(value: object) -> bool:
+    return isinstance(value, dict)
+
+
+def _is_array(value: object) -> bool:
+    return isinstance(value, (list, tuple, set, frozenset))
+
+
+def _encode_part(key: str, part: str, value: object) -> bytes:
+    try:
+        data = encode(value)
+    except Unencodable as error:
+        raise MemoryValueError(f"memory key {quoted(key)}: {part} is not JSON: {error}") from None
+    excess = _limits.too_large(len(data))
+    if excess:
+        raise MemoryValueError(f"memory key {quoted(key)}: {part} is {excess}")
+    return data
+
+
+def _hook(value: Any) -> Any:
+    """Subclasses of JSON's own types are what they are subclasses of; so are numpy's numbers, texts and arrays."""
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, int):
+        return int.__int__(value)
+    if isinstance(value, float):
+        return float.__float__(value)
+    if type(value).__module__ == "numpy" and getattr(getattr(value, "dtype", None), "kind", "?") in _NUMPY_KINDS:
+        return value.tolist()
+    raise NotImplementedError
+
+
+_plain_encoder = msgspec.json.Encoder(enc_hook=_hook)
+_sorting_encoder = msgspec.json.Encoder(enc_hook=_hook, order="deterministic")
+
+
+def _encoded(value: object, deterministic: bool) -> bytes:
+    if not deterministic:
+        return _plain_encoder.encode(value)
+    try:
+        return _sorting_encoder.encode(value)
+    except TypeError:
+        # A set whose elements cannot be compared has no order to bring it in, yet it is JSON.
+        return _plain_encoder.encode(value)
+
+
+def _culprit(value: Any, error: Exception) -> Unencodable:
+    """Follows the failure down to the innermost value that cannot be encoded."""
+    path = ""
+    while not isinstance(error, RecursionError):
+        for step, child in _children(value):
+            try:
+                _plain_encoder.encode(child)
+            except _ENCODING_ERRORS as inner:
+                value, path, error = child, path + step, inner
+                break
+        else:
+            break
+    return Unencodable(path, type(value).__qualname__, _reason(value, error))
+
+
+def _reason(value: Any, error: Exception) -> str:
+    if isinstance(error, RecursionError):
+        return "contains itself or is nested too deeply"
+    if isinstance(error, UnicodeEncodeError):
+        return "has text that is not valid Unicode"
+    if _is_dict(value):
+        for key in value:
+            try:
+                _plain_encoder.encode({key: None})
+            except _ENCODING_ERRORS:
+                return f"has a key that is {_a(key)}"
+    return f"is {_a(value)}"
+
+
+def _a(value: Any) -> str:
+    name = "None" if value is None else type(value).__qualname__
+    if value is None:
+        return name
+    return f"an {name}" if name[0] in "aeiouAEIOU" else f"a {name}"
+
+
+def _children(value: Any) -> Iterator[tuple[str, Any]]:
+    """What a value contains, each with its step of the path."""
+    if _is_dict(value):
+        for key, child in value.items():
+            yield _step(key), child
+    elif _is_array(value):
+        for index, child in enumerate(value):
+            yield f"[{index}]", child
+    else:
+        for name in _fields(value):
+            yield f".{name}", getattr(value, name, None)
+
+
+def _step(key: object) -> str:
+    return f".{key}" if isinstance(key, str) and key.isidentifier() else f"[{short(key)}]"
+
+
+def _fields(value: object) -> Iterable[str]:
+    """The names of the fields of a dataclass, a Struct or an attrs object, none for any other."""
+    kind = type(value)
+    attrs = getattr(kind, "__attrs_attrs__", None)
+    if attrs is not None:
+        return [attribute.name for attribute in attrs]
+    return getattr(kind, "__dataclass_fields__", None) or getattr(kind, "__struct_fields__", ())
+
+
+def _inside(value: Any) -> Iterable[Any]:
+    """What a value contains, without the cost of telling where."""
+    if _is_dict(value):
+        return value.values()
+    if _is_array(value):
+        return value
+    if isinstance(value, enum.Enum):
+        return (value.value,)
+    if type(value).__module__ == "numpy":
+        return (value.tolist(),)
+    return [getattr(value, name, None) for name in _fields(value)]
+
+
+def _has_nan(value: Any) -> bool:
+    stack: list[Any] = [value]
+    while stack:
+        item = stack.pop()
+        if isinstance(item, float):
+            # Only NaN and the infinities differ from themselves like this.
+            if item - item != 0:
+                return True
+        elif type(item) not in _LEAVES:
+            stack.extend(_inside(item))
+    return False
+
+
+def _nan(value: Any) -> Unencodable:
+    """Follows a NaN or an infinity down to where it stands."""
+    path = ""
+    while not isinstance(value, float):
+        found = next(((step, child) for step, child in _children(value) if _has_nan(child)), None)
+        if found is None:
+            break
+        path += found[0]
+        value = found[1]
+    reason = "is infinite" if isinstance(value, float) and value == value else "is NaN"
+    return Unencodable(path, type(value).__qualname__, reason)

@@ -1,0 +1,46 @@
+"""The limits that Python checks itself, so that its errors can name the parameter, the key or the function.
+
+`ziet-core` holds the table of all limits; a value here is a copy of the one there.
+"""
+
+from __future__ import annotations
+
+MAX_JSON_BYTES = 6 * 1024 * 1024
+"""The most that an input, an output, a memory value or its metadata may take as JSON, in bytes."""
+
+MIN_TIMEOUT_SECONDS = 1
+MAX_TIMEOUT_SECONDS = 900
+"""An attempt may take 1 to 900 seconds of its own time."""
+
+MAX_RETRIES = 100
+"""A run may be retried 0 to 100 times after its first attempt."""
+
+ID_CHARACTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.:-")
+"""What an action's id may consist of."""
+
+MAX_ID_LENGTH = 128
+"""The longest id of an action, in characters."""
+
+MAX_KEY_LENGTH = 512
+"""The longest key of a memory entry, in characters."""
+
+_BYTES_PER_MB = 1024 * 1024
+
+
+def size_text(nbytes: int) -> str:
+    """How a size is told to people: `7.0 MB`, where a MB is 1024 * 1024 bytes.
+
+    A size over the limit of 6 MB gets as many decimals as it takes to read as more than that.
+    """
+    size = nbytes / _BYTES_PER_MB
+    decimals = 1
+    while nbytes > MAX_JSON_BYTES and float(f"{size:.{decimals}f}") * _BYTES_PER_MB <= MAX_JSON_BYTES:
+        decimals += 1
+    return f"{size:.{decimals}f} MB"
+
+
+def too_large(nbytes: int) -> str | None:
+    """`7.0 MB, limit 6 MB` if JSON of this many bytes is over the limit, else None."""
+    if nbytes <= MAX_JSON_BYTES:
+        return None
+    return f"{size_text(nbytes)}, limit {MAX_JSON_BYTES // _BYTES_PER_MB} MB"

@@ -1,0 +1,81 @@
+"""Imports a project and describes the actions that it defines. Runs in the zygote."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from ziet import _registry, _stack, _wire
+from ziet._action import ActionFunction
+from ziet._errors import ZietError
+from ziet._inputs import Inputs
+
+_inputs: dict[str, Inputs] = {}
+
+
+def load(project: _wire.Load) -> Iterator[_wire.Message]:
+    """Imports the modules one by one. One that does not import blocks only the actions that it defines itself."""
+    _stack.root = project.root
+    sys.path[:0] = project.paths
+    # The executor captures what is logged, so it must be there before any action looks for it.
+    import logging as _logging  # noqa: F401
+
+    for module in project.modules:
+        try:
+            importlib.import_module(module)
+        except BaseException as error:  # noqa: BLE001 - a module may raise anything, also SystemExit
+            _registry.remove_module(module)
+            yield _wire.Problem(_problem(module, error))
+    for action in list(_registry.actions.values()):
+        try:
+            yield _wire.Action(_spec(action))
+        except Exception as error:  # noqa: BLE001 - a hint may raise anything when it is resolved
+            del _registry.actions[action.id]
+            yield _wire.Problem(_problem(action.__module__, error))
+    if any(action.is_async for action in _registry.actions.values()):
+        import asyncio  # noqa: F401 - here once, instead of in every executor
+
+
+def inputs(action: ActionFunction[..., Any]) -> Inputs:
+    """The decoder of an action's inputs; made once, and for most actions before the fork."""
+    found = _inputs.get(action.id)
+    if found is None:
+        found = _inputs[action.id] = Inputs(action)
+    return found
+
+
+def make_input(action_id: str) -> _wire.InputMade:
+    from ziet import _examples
+
+    action = _registry.actions[action_id]
+    try:
+        made, told = _examples.make_input(action, inputs(action))
+    except ZietError as error:
+        return _wire.InputMade(b"{}", [], str(error))
+    return _wire.InputMade(made, told, None)
+
+
+def _spec(action: ActionFunction[..., Any]) -> _wire.ActionSpec:
+    decoder = inputs(action)
+    return _wire.ActionSpec(
+        id=action.id,
+        name=action.name,
+        description=action.description,
+        module=action.__module__,
+        function=action.__name__,
+        file=os.path.abspath(action.place.file),
+        line=action.place.line,
+        timeout=action.timeout,
+        retries=action.retries,
+        parameters=[_wire.Parameter(**parameter) for parameter in decoder.parameters()],
+        accepts_unknown=decoder.accepts_unknown,
+    )
+
+
+def _problem(module: str, error: BaseException) -> _wire.ModuleProblem:
+    failure = _stack.describe(error, "exception")
+    file = next((frame.file for frame in reversed(failure.frames) if frame.user), "")
+    return _wire.ModuleProblem(module, file, f"{failure.type}: {failure.message}", failure.traceback or "")

@@ -1,0 +1,308 @@
+"""The messages between the Rust program, the zygote and its executors, and how they are framed.
+
+`ziet-core::wire` writes the same messages a first time; the vectors in `crates/ziet-core/tests/vectors` hold both to the
+same bytes. New fields have defaults and go last; a field never changes its type.
+"""
+
+from __future__ import annotations
+
+import socket
+from typing import Any
+
+import msgspec
+
+PROTOCOL = 1
+"""The version of these messages; it goes up when an old peer could misunderstand a new one."""
+
+FRAME_BYTES = 8 * 1024 * 1024
+"""The longest message, as on the other side."""
+
+
+def _tag(name: str) -> str:
+    return "".join("_" + char.lower() if char.isupper() else char for char in name).lstrip("_")
+
+
+class Message(msgspec.Struct, tag_field="type", tag=_tag):
+    """A map with its `type`, which is the class's name in snake case."""
+
+
+class Frame(msgspec.Struct):
+    file: str
+    line: int
+    function: str
+    source: str | None
+    user: bool
+
+
+class Failure(msgspec.Struct):
+    """Why an attempt did not complete; `code` is one of the stable error codes."""
+
+    type: str
+    message: str
+    traceback: str | None
+    code: str
+    retryable: bool
+    frames: list[Frame]
+
+
+class Parameter(msgspec.Struct):
+    name: str
+    type: str
+    required: bool
+    default: bytes | None
+    text: str
+
+
+class ActionSpec(msgspec.Struct):
+    id: str
+    name: str
+    description: str
+    module: str
+    function: str
+    file: str
+    line: int
+    timeout: int
+    retries: int
+    parameters: list[Parameter]
+    accepts_unknown: bool
+
+
+class ModuleProblem(msgspec.Struct):
+    module: str
+    file: str
+    message: str
+    traceback: str
+
+
+class Entry(msgspec.Struct):
+    """A memory entry; `value` and `metadata` are JSON, `created_at` is milliseconds UTC."""
+
+    entry_id: str
+    key: str
+    value: bytes
+    metadata: bytes | None
+    created_at: int
+    run_id: str | None
+    attempt: int | None
+
+
+class Search(msgspec.Struct):
+    query: str | None
+    filter: bytes | None
+    limit: int
+
+
+# To the zygote.
+
+
+class Load(Message):
+    root: str
+    paths: list[str]
+    modules: list[str]
+
+
+class MakeInput(Message):
+    action_id: str
+
+
+class Fork(Message):
+    token: str
+
+
+class Reap(Message):
+    pid: int
+
+
+ToZygote = Load | MakeInput | Fork | Reap
+
+
+# From the zygote.
+
+
+class ZygoteHello(Message, tag="hello"):
+    protocol: int
+    sdk: str
+    python: str
+    folder: str
+
+
+class Action(Message):
+    spec: ActionSpec
+
+
+class Problem(Message):
+    problem: ModuleProblem
+
+
+class Loaded(Message):
+    pass
+
+
+class InputMade(Message):
+    input: bytes
+    made: list[str]
+    error: str | None
+
+
+class Forked(Message):
+    token: str
+    pid: int
+
+
+class Exited(Message):
+    pid: int
+    status: int
+
+
+FromZygote = ZygoteHello | Action | Problem | Loaded | InputMade | Forked | Exited
+
+
+# To an executor.
+
+
+class Start(Message):
+    run_id: str
+    attempt: int
+    action_id: str
+    input: bytes
+    memory_id: str
+    first_call: int
+    environment: list[tuple[str, str]]
+    secrets: list[tuple[str, str]]
+    mocked: bool
+
+
+class MemoryAdded(Message):
+    request: int
+    entry_id: str
+
+
+class MemoryValue(Message):
+    request: int
+    value: bytes | None
+
+
+class MemoryEntries(Message):
+    request: int
+    entries: list[Entry]
+    more: bool
+
+
+class MemoryRemoved(Message):
+    request: int
+    count: int
+
+
+class CallEnded(Message):
+    request: int
+    run_id: str
+    output: bytes | None
+    failure: Failure | None
+
+
+class Refused(Message):
+    request: int
+    code: str
+    message: str
+
+
+Answer = MemoryAdded | MemoryValue | MemoryEntries | MemoryRemoved | CallEnded | Refused
+ToExecutor = Start | MemoryAdded | MemoryValue | MemoryEntries | MemoryRemoved | CallEnded | Refused
+
+
+# From an executor.
+
+
+class Hello(Message):
+    protocol: int
+    token: str
+    stack_signal: int
+
+
+class MemoryAdd(Message):
+    request: int
+    key: str
+    value: bytes
+    metadata: bytes | None
+
+
+class MemoryGet(Message):
+    request: int
+    key: str
+
+
+class MemorySearch(Message):
+    request: int
+    search: Search
+
+
+class MemoryRemove(Message):
+    request: int
+    entry_id: str | None
+    key: str | None
+
+
+class Call(Message):
+    request: int
+    action_id: str
+    input: bytes
+
+
+class IntegrationCalled(Message):
+    call: str
+
+
+class Output(Message):
+    level: str
+    text: str
+
+
+class Finished(Message):
+    output: bytes | None
+    failure: Failure | None
+    cpu_ms: int
+    peak_memory_bytes: int
+
+
+FromExecutor = Hello | MemoryAdd | MemoryGet | MemorySearch | MemoryRemove | Call | IntegrationCalled | Output | Finished
+
+
+_encoder = msgspec.msgpack.Encoder()
+
+
+def encode(message: Message) -> bytes:
+    """The message as a frame: its length in four bytes, the most significant first, and its MessagePack."""
+    body = _encoder.encode(message)
+    if len(body) > FRAME_BYTES:
+        raise ValueError(f"a message of {len(body)} bytes, limit {FRAME_BYTES}")
+    return len(body).to_bytes(4, "big") + body
+
+
+class Reader:
+    """Reads messages from a blocking socket; a message cut by an exception is read on at the next call."""
+
+    def __init__(self, connection: socket.socket, messages: Any) -> None:
+        self._connection = connection
+        self._decoder: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(messages)
+        self._buffer = bytearray()
+
+    def read(self) -> Any:
+        """The next message; `EOFError` when the peer is gone."""
+        length = int.from_bytes(self._filled(4)[:4], "big")
+        if length > FRAME_BYTES:
+            raise ValueError(f"a frame of {length} bytes, limit {FRAME_BYTES}")
+        body = bytes(self._filled(4 + length)[4 : 4 + length])
+        del self._buffer[: 4 + length]
+        return self._decoder.decode(body)
+
+    def _filled(self, size: int) -> bytearray:
+        while len(self._buffer) < size:
+            piece = self._connection.recv(max(65536, size - len(self._buffer)))
+            if not piece:
+                raise EOFError
+            self._buffer += piece
+        return self._buffer
+
+    def buffered(self) -> bool:
+        """Whether bytes have been read that no message has taken yet."""
+        return bool(self._buffer)

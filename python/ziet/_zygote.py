@@ -1,0 +1,169 @@
+"""The zygote: a warm Python process that has imported a project once and forks an executor whenever it is asked to.
+
+It owns its executors as their parent: their exits are told to the Rust program and kept unreaped until the program
+says so, so that a process id never means another process in between. It runs no action itself. When the program is
+gone, it ends everything that it started.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import select
+import signal
+import socket
+import sys
+from typing import Any
+
+from ziet import __version__, _process, _project, _wire
+
+
+def main() -> None:
+    """Serves on the socket that stands where standard input was; arguments: the program's process id, the socket of
+    the executors."""
+    parent, path = int(sys.argv[-2]), sys.argv[-1]
+    _process.die_with_parent(parent)
+    _process.adopt_orphans()
+    control = socket.socket(fileno=os.dup(0))
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.close(null)
+    sys.argv = [""]
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    token = Zygote(control, path).serve()
+    if token is None:
+        os._exit(0)
+    # In the executor. The frames of the zygote are left behind, so that a stack shows only what the action does.
+    from ziet import _executor
+
+    _executor.main(path, token)
+
+
+class Zygote:
+    """The loop of the zygote, and the executors that it has forked and not reaped."""
+
+    def __init__(self, control: socket.socket, path: str) -> None:
+        self._control = control
+        self._path = path
+        self._reader = _wire.Reader(control, _wire.ToZygote)
+        self._executors: set[int] = set()
+        self._told: set[int] = set()
+        self._own_children: set[int] = set()
+        self._wake, self._woken = os.pipe()
+        for end in (self._wake, self._woken):
+            os.set_blocking(end, False)
+
+    def serve(self) -> str | None:
+        """Returns in an executor with its token, and in the zygote with None when the program is gone."""
+        folder = os.path.dirname(__file__)
+        self._send(_wire.ZygoteHello(_wire.PROTOCOL, __version__, platform.python_version(), folder))
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        self._watch_children()
+        while True:
+            ready, _, _ = select.select([self._control, self._wake], [], [])
+            if self._wake in ready:
+                self._tell_exits()
+            if self._control not in ready:
+                continue
+            try:
+                token = self._handle_all()
+            except (EOFError, OSError):
+                self._end()
+                return None
+            if token is not None:
+                return token
+
+    def _handle_all(self) -> str | None:
+        """Handles the message that waits and those that came with it."""
+        while True:
+            message = self._reader.read()
+            if isinstance(message, _wire.Fork):
+                if self._fork(message.token):
+                    return message.token
+            else:
+                self._handle(message)
+            if not self._reader.buffered():
+                return None
+
+    def _handle(self, message: Any) -> None:
+        if isinstance(message, _wire.Load):
+            for answer in _project.load(message):
+                self._send(answer)
+            # What importing the project did to signals is not the zygote's.
+            self._watch_children()
+            self._own_children = _process.children()
+            # From here on the end of the program is seen as the end of the socket, in time to clear up first.
+            _process.outlive_parent()
+            self._send(_wire.Loaded())
+        elif isinstance(message, _wire.MakeInput):
+            self._send(_project.make_input(message.action_id))
+        elif isinstance(message, _wire.Reap):
+            self._executors.discard(message.pid)
+            self._told.discard(message.pid)
+            os.waitpid(message.pid, 0)
+
+    def _fork(self, token: str) -> bool:
+        """True in the executor."""
+        sys.stdout.flush()
+        sys.stderr.flush()
+        zygote = os.getpid()
+        pid = os.fork()
+        if pid == 0:
+            _process.die_with_parent(zygote)
+            signal.set_wakeup_fd(-1)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            self._control.close()
+            os.close(self._wake)
+            os.close(self._woken)
+            return True
+        self._executors.add(pid)
+        self._send(_wire.Forked(token, pid))
+        return False
+
+    def _watch_children(self) -> None:
+        # A handler that does nothing, since only then does the wake-up pipe hear of the signal.
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.set_wakeup_fd(self._woken, warn_on_full_buffer=False)
+
+    def _tell_exits(self) -> None:
+        while True:
+            try:
+                if len(os.read(self._wake, 4096)) < 4096:
+                    break
+            except BlockingIOError:
+                break
+        for pid in self._executors - self._told:
+            ended = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            if ended is not None:
+                status = ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status
+                self._told.add(pid)
+                self._send(_wire.Exited(pid, status))
+        self._end_orphans()
+
+    def _end_orphans(self) -> bool:
+        """Ends what dead executors left behind; each death wakes the loop again until there is none. Returns whether
+        there was any."""
+        orphans = _process.children() - self._executors - self._own_children
+        for pid in orphans:
+            _process.kill(pid)
+            try:
+                os.waitpid(pid, os.WNOHANG)
+            except ChildProcessError:
+                continue
+        return bool(orphans)
+
+    def _end(self) -> None:
+        """The program is gone: nothing that it started stays."""
+        for pid in self._executors:
+            _process.kill(pid)
+        for pid in self._executors:
+            os.waitpid(pid, 0)
+        self._executors = set()
+        self._own_children = set()
+        while self._end_orphans():
+            select.select([self._wake], [], [], 0.01)
+
+    def _send(self, message: _wire.Message) -> None:
+        self._control.sendall(_wire.encode(message))
