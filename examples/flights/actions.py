@@ -6,6 +6,7 @@
 import csv
 import io
 import zipfile
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -43,13 +44,12 @@ def report_delays(airport: str, recipient: str) -> str:
     fetch_departures(airport)
     rank_carriers(airport)
 
-    ranking = memory.get(f"ranking_{airport}")
-    departures = memory.get(f"departures_{airport}")
-    latest, punctual = ranking[0], ranking[-1]
+    flights = memory.get(f"departures_{airport}")["flights"]
+    ranking = list(memory.get(f"ranking_{airport}").items())
+    (latest, most), (punctual, least) = ranking[0], ranking[-1]
     report = (
-        f"{departures['flights']:,} flights were to leave {airport} in 2013. {latest['name']} left latest, "
-        f"{latest['mean_delay']} minutes on average; {punctual['name']} was the most punctual "
-        f"with {punctual['mean_delay']}."
+        f"{flights:,} flights were to leave {airport} in 2013. {latest} left latest, {most} minutes on average; "
+        f"{punctual} was the most punctual with {least}."
     )
     sendgrid.send(recipient, report)
     memory.add(key="report", value=report)
@@ -74,8 +74,8 @@ def fetch_departures(airport: str) -> None:
         airport: Code of the airport, or of the city for its three airports (e.g., "NYC", "JFK")
 
     Stores:
-        departures_{airport}: The number of flights, and by carrier how many there were, how many of them departed, and
-            the sum of their delays in minutes
+        departures_{airport}: How many flights there were, and by carrier how many departed and the sum of their
+            delays in minutes
 
     Raises:
         UnknownAirportError: If the data set does not cover the airport
@@ -88,15 +88,14 @@ def fetch_departures(airport: str) -> None:
         memory.add(key="first_attempt_refused", value=True)
         raise ConnectionError("the server with the departures refused the connection")
 
+    flights = 0
     carriers: dict[str, dict[str, int]] = {}
     for carrier, delay in read_departures(AIRPORTS[airport]):
-        total = carriers.setdefault(carrier, {"flights": 0, "departed": 0, "minutes_late": 0})
-        total["flights"] += 1
+        flights += 1
         if delay is not None:
+            total = carriers.setdefault(carrier, {"departed": 0, "minutes_late": 0})
             total["departed"] += 1
             total["minutes_late"] += delay
-
-    flights = sum(total["flights"] for total in carriers.values())
     memory.add(key=f"departures_{airport}", value={"flights": flights, "carriers": carriers})
 
 
@@ -113,7 +112,7 @@ def rank_carriers(airport: str) -> None:
         airport: Code of the airport, or of the city for its three airports (e.g., "NYC", "JFK")
 
     Stores:
-        ranking_{airport}: For each carrier its code, name, flights and mean delay in minutes
+        ranking_{airport}: The mean delay in minutes by the name of the carrier
 
     Raises:
         LookupError: If nothing has fetched the departures of this airport
@@ -122,18 +121,10 @@ def rank_carriers(airport: str) -> None:
     if departures is None:
         raise LookupError(f"no departures from {airport} in memory; fetch_departures puts them there")
 
+    means = {carrier: total["minutes_late"] / total["departed"] for carrier, total in departures["carriers"].items()}
+    latest_first = sorted(means, key=lambda carrier: means[carrier], reverse=True)
     names = read_carrier_names()
-    ranking = [
-        {
-            "carrier": carrier,
-            "name": names[carrier],
-            "flights": total["flights"],
-            "mean_delay": round(total["minutes_late"] / total["departed"], 1),
-        }
-        for carrier, total in departures["carriers"].items()
-        if total["departed"]
-    ]
-    ranking.sort(key=lambda row: row["mean_delay"], reverse=True)
+    ranking = {names[carrier]: round(means[carrier], 1) for carrier in latest_first}
     memory.add(key=f"ranking_{airport}", value=ranking)
 
 
@@ -145,13 +136,15 @@ def data_file(name: str) -> Path:
     return Path(package.origin).parent / "data" / name
 
 
-def read_departures(origins: tuple[str, ...]) -> list[tuple[str, int | None]]:
-    """The carrier and the delay in minutes of every departure; None for a flight that was cancelled."""
+def read_departures(origins: tuple[str, ...]) -> Iterator[tuple[str, int | None]]:
+    """The carrier and the delay in minutes of every departure; None, "NA" in the file, for a flight that never left."""
     with zipfile.ZipFile(data_file("flights.csv.zip")) as archive, archive.open("flights.csv") as file:
         rows = csv.reader(io.TextIOWrapper(file, encoding="utf-8"))
         header = next(rows)
         carrier, delay, origin = (header.index(name) for name in ("carrier", "dep_delay", "origin"))
-        return [(row[carrier], int(row[delay]) if row[delay] else None) for row in rows if row[origin] in origins]
+        for row in rows:
+            if row[origin] in origins:
+                yield row[carrier], None if row[delay] == "NA" else int(row[delay])
 
 
 def read_carrier_names() -> dict[str, str]:
