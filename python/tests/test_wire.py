@@ -1,0 +1,64 @@
+"""The messages are those of the Rust program, byte by byte."""
+
+from __future__ import annotations
+
+import socket
+import typing
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from ziet import _wire
+
+VECTORS = Path(__file__).parents[2] / "crates/ziet-core/tests/vectors"
+GROUPS = {
+    "to_zygote": _wire.ToZygote,
+    "from_zygote": _wire.FromZygote,
+    "to_executor": _wire.ToExecutor,
+    "from_executor": _wire.FromExecutor,
+}
+FILES = sorted(VECTORS.glob("*/*.msgpack"))
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: f"{file.parent.name}/{file.stem}")
+def test_a_message_of_rust_is_read_and_written_alike(file: Path) -> None:
+    data = file.read_bytes()
+    message = msgspec.msgpack.decode(data, type=GROUPS[file.parent.name])
+    assert _wire.encode(message) == len(data).to_bytes(4, "big") + data
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_there_is_a_vector_of_every_message(group: str) -> None:
+    decoded = {
+        type(msgspec.msgpack.decode(file.read_bytes(), type=GROUPS[group]))
+        for file in FILES
+        if file.parent.name == group
+    }
+    assert decoded == set(typing.get_args(GROUPS[group]))
+
+
+def test_messages_survive_any_cutting() -> None:
+    here, there = socket.socketpair()
+    messages = [_wire.Reap(pid) for pid in range(5)]
+    stream = b"".join(_wire.encode(message) for message in messages)
+    reader = _wire.Reader(there, _wire.ToZygote)
+    got = []
+    for start in range(0, len(stream), 7):
+        here.sendall(stream[start : start + 7])
+    here.close()
+    with pytest.raises(EOFError):
+        while True:
+            got.append(reader.read())
+    there.close()
+    assert got == messages
+
+
+def test_a_frame_over_the_limit_is_neither_read_nor_written() -> None:
+    here, there = socket.socketpair()
+    with here, there:
+        here.sendall((_wire.FRAME_BYTES + 1).to_bytes(4, "big"))
+        with pytest.raises(ValueError, match="limit 8388608"):
+            _wire.Reader(there, _wire.ToZygote).read()
+    with pytest.raises(ValueError, match="limit 8388608"):
+        _wire.encode(_wire.Output("info", "x" * _wire.FRAME_BYTES))
