@@ -10,6 +10,8 @@ from ziet._context import StoredEntry
 from ziet._errors import ActionError, MemoryValueError, ZietError, rebuild
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ziet._action import ActionFunction
 
 _AnswerT = TypeVar("_AnswerT", bound=_wire.Message)
@@ -82,10 +84,10 @@ class Attempt:
     def integration_called(self, call: str) -> None:
         self._channel.send(_wire.IntegrationCalled(call))
 
-    def _ask(self, make: Any, answer: type[_AnswerT]) -> _AnswerT:
+    def _ask(self, make: Callable[[int], _wire.Message], answer: type[_AnswerT]) -> _AnswerT:
         return self._ask_all(make, answer)[0]
 
-    def _ask_all(self, make: Any, answer: type[_AnswerT]) -> list[_AnswerT]:
+    def _ask_all(self, make: Callable[[int], _wire.Message], answer: type[_AnswerT]) -> list[_AnswerT]:
         answers = self._channel.request(make)
         last = answers[-1]
         if isinstance(last, _wire.Refused):

@@ -42,7 +42,7 @@ class RunContext(Protocol):
     def memory_remove(self, entry_id: str | None, key: str | None) -> int: ...
 
     def integration_called(self, call: str) -> None:
-        """Records a call of an integration; `call` is how it reads in code, such as `google.search("ziet", num_results=3)`."""
+        """Records a call of an integration; `call` is how it reads in code, such as `google.search("ziet")`."""
 
 
 run: RunContext | None = None

@@ -112,4 +112,3 @@ def _call(function: Any, arguments: dict[str, Any]) -> Any:
 
         return asyncio.run(awaited())
     return value
-

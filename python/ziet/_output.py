@@ -1,7 +1,7 @@
 """Captures what an action prints and logs, in order and line by line.
 
-`sys.stdout` becomes INFO, `sys.stderr` WARN, and `logging` keeps its levels from INFO up. What C code or child processes
-write to the file descriptors themselves takes another way: pipes that the Rust program reads.
+`sys.stdout` becomes INFO, `sys.stderr` WARN, and `logging` keeps its levels from INFO up. What C code or child
+processes write to the file descriptors themselves takes another way: pipes that the Rust program reads.
 """
 
 from __future__ import annotations

@@ -20,9 +20,8 @@ def load(project: _wire.Load) -> Iterator[_wire.Message]:
     """Imports the modules one by one. One that does not import blocks only the actions that it defines itself."""
     _stack.root = project.root
     sys.path[:0] = project.paths
-    # The executor captures what is logged, so it must be there before any action looks for it.
-    import logging as _logging  # noqa: F401
-
+    # Here once, instead of in every executor: it captures what is logged.
+    importlib.import_module("logging")
     for module in project.modules:
         try:
             importlib.import_module(module)
@@ -36,7 +35,7 @@ def load(project: _wire.Load) -> Iterator[_wire.Message]:
             del _registry.actions[action.id]
             yield _wire.Problem(_problem(action.__module__, error))
     if any(action.is_async for action in _registry.actions.values()):
-        import asyncio  # noqa: F401 - here once, instead of in every executor
+        importlib.import_module("asyncio")
 
 
 def inputs(action: ActionFunction[..., Any]) -> Inputs:

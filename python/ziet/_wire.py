@@ -1,7 +1,7 @@
 """The messages between the Rust program, the zygote and its executors, and how they are framed.
 
-`ziet-core::wire` writes the same messages a first time; the vectors in `crates/ziet-core/tests/vectors` hold both to the
-same bytes. New fields have defaults and go last; a field never changes its type.
+`ziet-core::wire` writes the same messages a first time; the vectors in `crates/ziet-core/tests/vectors` hold both to
+the same bytes. New fields have defaults and go last; a field never changes its type.
 """
 
 from __future__ import annotations
@@ -264,7 +264,9 @@ class Finished(Message):
     peak_memory_bytes: int
 
 
-FromExecutor = Hello | MemoryAdd | MemoryGet | MemorySearch | MemoryRemove | Call | IntegrationCalled | Output | Finished
+FromExecutor = (
+    Hello | MemoryAdd | MemoryGet | MemorySearch | MemoryRemove | Call | IntegrationCalled | Output | Finished
+)
 
 
 _encoder = msgspec.msgpack.Encoder()

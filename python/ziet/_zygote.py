@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import platform
 import select
+import shutil
 import signal
 import socket
 import sys
@@ -124,7 +125,7 @@ class Zygote:
 
     def _watch_children(self) -> None:
         # A handler that does nothing, since only then does the wake-up pipe hear of the signal.
-        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.signal(signal.SIGCHLD, _pass_over)
         signal.set_wakeup_fd(self._woken, warn_on_full_buffer=False)
 
     def _tell_exits(self) -> None:
@@ -162,8 +163,14 @@ class Zygote:
             os.waitpid(pid, 0)
         self._executors = set()
         self._own_children = set()
+        # The program would have removed the folder of its socket; a second time does no harm.
+        shutil.rmtree(os.path.dirname(self._path), ignore_errors=True)
         while self._end_orphans():
             select.select([self._wake], [], [], 0.01)
 
     def _send(self, message: _wire.Message) -> None:
         self._control.sendall(_wire.encode(message))
+
+
+def _pass_over(_signal: int, _frame: object) -> None:
+    pass

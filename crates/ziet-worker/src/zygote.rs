@@ -153,8 +153,13 @@ impl Zygote {
             channel,
             out,
             err,
+            loading,
             ..
         } = self;
+        if loading.is_some() {
+            // It runs the project's code and would not see the end of its socket.
+            let _ = child.kill();
+        }
         drop((channel, out, err));
         if !os::ends_within(child.id(), FAREWELL) {
             let _ = child.kill();

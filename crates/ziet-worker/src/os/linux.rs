@@ -12,6 +12,9 @@ use super::{Usage, kill};
 /// Descriptors that are received do not reach programs that are started later.
 pub(crate) const RECEIVE: RecvFlags = RecvFlags::CMSG_CLOEXEC;
 
+/// How long a process may take to die of SIGKILL on a busy machine.
+const DYING: Duration = Duration::from_secs(1);
+
 /// Waits for the end of a child of this process, without reaping it. False when it still lives after `limit`.
 pub(crate) fn ends_within(child: u32, limit: Duration) -> bool {
     let pid = i32::try_from(child).ok().and_then(Pid::from_raw);
@@ -64,7 +67,7 @@ pub(crate) fn usage(pid: u32) -> Option<Usage> {
 /// all executors, zygotes and what these left behind.
 pub(crate) fn end_descendants() {
     let own = std::process::id();
-    // Each round kills what the last one made orphans of; a process that forks faster than that is not waited for.
+    // Each round ends what the last one made orphans of; what forks faster than that is given up.
     for _ in 0..100 {
         let living: Vec<u32> = children(own)
             .into_iter()
@@ -73,8 +76,10 @@ pub(crate) fn end_descendants() {
         if living.is_empty() {
             return;
         }
-        living.into_iter().for_each(kill);
-        std::thread::yield_now();
+        living.iter().copied().for_each(kill);
+        for pid in living {
+            ends_within(pid, DYING);
+        }
     }
 }
 
