@@ -43,6 +43,9 @@ class Stream(io.TextIOBase):
     def isatty(self) -> bool:
         return False
 
+    def reconfigure(self, **_: Any) -> None:
+        """Nothing to do: lines are sent as soon as they end, always as UTF-8."""
+
     @property
     def buffer(self) -> Any:
         """For code that writes bytes."""

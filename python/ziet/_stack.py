@@ -51,7 +51,8 @@ def _parts(filename: str) -> list[str]:
 
 
 def _frame(frame: traceback.FrameSummary) -> _wire.Frame:
-    return _wire.Frame(frame.filename, frame.lineno or 0, frame.name, frame.line or None, is_users(frame.filename))
+    file, source = _clean(frame.filename), _clean(frame.line or "")
+    return _wire.Frame(file, frame.lineno or 0, _clean(frame.name), source or None, is_users(frame.filename))
 
 
 def is_users(file: str) -> bool:
@@ -76,7 +77,12 @@ def _retryable(error: BaseException) -> bool:
         return True
 
 
+def _clean(text: str) -> str:
+    """Without the lone surrogates that a message could not carry, as in the names of some files."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
 def _cut(text: str) -> str:
     # The end of a traceback says most.
-    text = text.encode("utf-8", "replace").decode()
+    text = _clean(text)
     return text if len(text) <= _LONGEST_TEXT else "… " + text[-_LONGEST_TEXT:]

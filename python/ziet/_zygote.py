@@ -7,16 +7,15 @@ gone, it ends everything that it started.
 
 from __future__ import annotations
 
+import contextlib
 import os
-import platform
 import select
-import shutil
 import signal
 import socket
 import sys
 from typing import Any
 
-from ziet import __version__, _process, _project, _wire
+from ziet import __version__, _executor, _process, _project, _wire
 
 
 def main() -> None:
@@ -36,8 +35,6 @@ def main() -> None:
     if token is None:
         os._exit(0)
     # In the executor. The frames of the zygote are left behind, so that a stack shows only what the action does.
-    from ziet import _executor
-
     _executor.main(path, token)
 
 
@@ -58,7 +55,7 @@ class Zygote:
     def serve(self) -> str | None:
         """Returns in an executor with its token, and in the zygote with None when the program is gone."""
         folder = os.path.dirname(__file__)
-        self._send(_wire.ZygoteHello(_wire.PROTOCOL, __version__, platform.python_version(), folder))
+        self._send(_wire.ZygoteHello(_wire.PROTOCOL, __version__, sys.version.split()[0], folder))
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         self._watch_children()
         while True:
@@ -164,7 +161,9 @@ class Zygote:
         self._executors = set()
         self._own_children = set()
         # The program would have removed the folder of its socket; a second time does no harm.
-        shutil.rmtree(os.path.dirname(self._path), ignore_errors=True)
+        with contextlib.suppress(OSError):
+            os.unlink(self._path)
+            os.rmdir(os.path.dirname(self._path))
         while self._end_orphans():
             select.select([self._wake], [], [], 0.01)
 
