@@ -203,7 +203,7 @@ class TestSizes:
     def test_metadata(self):
         with pytest.raises(MemoryValueError) as caught:
             encode_metadata("user", {"a": TOO_MUCH})
-        assert str(caught.value) == 'memory key "user": the metadata is 7.0 MB, limit 6 MB'
+        assert str(caught.value) == 'memory key "user": the metadata is 7.0 MB, limit 1 MB'
 
 
 class TestErrors:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ziet import _project, _wire
@@ -34,8 +35,15 @@ class Attempt:
             return self._call_async(action, arguments)
         return self._call(action, arguments)
 
-    def _call(self, action: ActionFunction[..., Any], arguments: bytes) -> Any:
-        ended = self._ask(lambda request: _wire.Call(request, action.id, arguments), _wire.CallEnded)
+    def _call(self, action: ActionFunction[..., Any], arguments: bytes, begun: Callable[[int], None] | None = None) -> Any:
+        """`begun` is told the number of the request before it is waited for."""
+
+        def make(request: int) -> _wire.Message:
+            if begun is not None:
+                begun(request)
+            return _wire.Call(request, action.id, arguments)
+
+        ended = self._ask(make, _wire.CallEnded)
         if ended.failure is not None:
             raise rebuild(ended.failure, action.id, ended.run_id)
         return _project.inputs(action).result(ended.output or b"null")
@@ -47,6 +55,7 @@ class Attempt:
 
         loop = asyncio.get_running_loop()
         done: asyncio.Future[Any] = loop.create_future()
+        requests: list[int] = []
 
         def settle(set_it: Any, value: Any) -> None:
             if not done.done():  # It may have been cancelled meanwhile.
@@ -54,14 +63,20 @@ class Attempt:
 
         def wait() -> None:
             try:
-                result = self._call(action, arguments)
+                result, set_it = self._call(action, arguments, requests.append), done.set_result
             except BaseException as error:  # noqa: BLE001 - raised where it is awaited
-                loop.call_soon_threadsafe(settle, done.set_exception, error)
-            else:
-                loop.call_soon_threadsafe(settle, done.set_result, result)
+                result, set_it = error, done.set_exception
+            with contextlib.suppress(RuntimeError):  # The loop may have ended without waiting.
+                loop.call_soon_threadsafe(settle, set_it, result)
 
         threading.Thread(target=wait, name=f"ziet-call-{action.id}", daemon=True).start()
-        return await done
+        try:
+            return await done
+        except asyncio.CancelledError:
+            # Nobody waits any more: the child run is not wanted either.
+            for request in requests:
+                self._channel.send(_wire.Abandon(request))
+            raise
 
     def memory_add(self, key: str, value: bytes, metadata: bytes | None) -> str:
         return self._ask(lambda request: _wire.MemoryAdd(request, key, value, metadata), _wire.MemoryAdded).entry_id
@@ -82,7 +97,7 @@ class Attempt:
         return self._ask(lambda request: _wire.MemoryRemove(request, entry_id, key), _wire.MemoryRemoved).count
 
     def integration_called(self, call: str) -> None:
-        self._channel.send(_wire.IntegrationCalled(call))
+        self._ask(lambda request: _wire.IntegrationCalled(request, call), _wire.Done)
 
     def _ask(self, make: Callable[[int], _wire.Message], answer: type[_AnswerT]) -> _AnswerT:
         return self._ask_all(make, answer)[0]
@@ -100,4 +115,5 @@ def _refusal(refused: _wire.Refused) -> ZietError:
         return MemoryValueError(refused.message)
     error = ActionError(refused.message)
     error.code = refused.code
+    error.retryable = False  # What is refused once is refused again: a name, a size, a depth.
     return error

@@ -2,7 +2,7 @@
 
 Requests carry numbers and are answered by them, in any order: a thread that waits for a child run does not hold up one
 that adds to memory. One of the waiting threads reads and hands the others their answers, so no thread of Ziet's own
-runs beside the action.
+runs beside the action. A signal handler may print in the middle of anything, so sending can be interrupted by itself.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import socket
 import threading
+from collections import deque
 from collections.abc import Callable
 
 from ziet import _wire
@@ -20,11 +21,15 @@ class Channel:
     """Sends messages and waits for answers; usable only in the process that made it."""
 
     def __init__(self, connection: socket.socket) -> None:
+        # The project may have set a default for its own sockets.
+        connection.settimeout(None)
         self._connection = connection
         self._reader = _wire.Reader(connection, _wire.ToExecutor)
-        self._sending = threading.Lock()
+        self._unsent: deque[memoryview] = deque()
+        self._sending = threading.RLock()
+        self._sender = 0
         self._answered = threading.Condition()
-        self._reading = False
+        self._reads = 0
         self._answers: dict[int, list[_wire.Answer]] = {}
         self._next = 0
         self._process = os.getpid()
@@ -45,15 +50,32 @@ class Channel:
             # An answer to a request that its thread gave up.
 
     def send(self, message: _wire.Message) -> None:
-        frame = _wire.encode(message)
+        """Sends, or, where it interrupts this very thread while it sends, leaves that to the interrupted call."""
+        self._check_process()
+        self._unsent.append(memoryview(_wire.encode(message)))
         with self._sending:
-            self._connection.sendall(frame)
+            if self._sender:
+                return
+            self._sender = threading.get_ident()
+            try:
+                while self._unsent:
+                    # What was sent is taken away at once: an exception of a signal handler may come at any point.
+                    sent = self._connection.send(self._unsent[0])
+                    self._unsent[0] = self._unsent[0][sent:]
+                    if not self._unsent[0]:
+                        self._unsent.popleft()
+            finally:
+                self._sender = 0
 
     def request(self, make: Callable[[int], _wire.Message]) -> list[_wire.Answer]:
         """Sends what `make` makes of a fresh number and returns the answer: one message, or several that belong
         together. Returns after the commit that the answer speaks of."""
-        if not self.here:
-            raise ZietError("only the process of the action itself can use memory, call actions and integrations")
+        self._check_process()
+        if threading.get_ident() in (self._sender, self._reads):
+            raise ZietError(
+                "a signal handler came while Ziet was at work in the same thread: "
+                "it cannot use memory, call actions or integrations there"
+            )
         with self._answered:
             number = self._next
             self._next += 1
@@ -65,26 +87,34 @@ class Channel:
             with self._answered:
                 self._answers.pop(number, None)
 
+    def can_request(self) -> bool:
+        """Whether this thread is not in the middle of a request or of sending."""
+        return self.here and threading.get_ident() not in (self._sender, self._reads)
+
+    def _check_process(self) -> None:
+        if not self.here:
+            raise ZietError("only the process of the action itself can use memory, call actions and integrations")
+
     def _wait(self, number: int) -> list[_wire.Answer]:
         with self._answered:
             while True:
                 answers = self._answers[number]
                 if answers and not getattr(answers[-1], "more", False):
                     return answers
-                if self._reading:
+                if self._reads:
                     self._answered.wait()
                 else:
                     self._read_one()
 
     def _read_one(self) -> None:
         """Reads without holding the lock, so that others can send requests meanwhile."""
-        self._reading = True
+        self._reads = threading.get_ident()
         self._answered.release()
         try:
             answer = self._reader.read()
         finally:
             self._answered.acquire()
-            self._reading = False
+            self._reads = 0
             self._answered.notify_all()
         if answer.request in self._answers:
             self._answers[answer.request].append(answer)

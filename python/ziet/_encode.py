@@ -100,7 +100,7 @@ def encode_metadata(key: str, metadata: object) -> bytes | None:
     """The JSON of a memory entry's metadata, None if it has none.
 
     Raises:
-        MemoryValueError: It is no dict with text as keys, not JSON, or over 6 MB.
+        MemoryValueError: It is no dict with text as keys, not JSON, or over 1 MB.
     """
     if metadata is None:
         return None
@@ -108,23 +108,27 @@ def encode_metadata(key: str, metadata: object) -> bytes | None:
         raise MemoryValueError(
             f"memory key {quoted(key)}: metadata must be a dict with text as keys, got {short(metadata)}"
         )
-    return _encode_part(key, "the metadata", metadata)
+    return _encode_part(key, "the metadata", metadata, _limits.MAX_METADATA_BYTES)
 
 
 def encode_filter(filter: object) -> bytes | None:
     """The JSON of a search's filter, None if it has none.
 
     Raises:
-        MemoryValueError: It is no dict with text as keys, or not JSON.
+        MemoryValueError: It is no dict with text as keys, not JSON, or over 1 MB.
     """
     if filter is None:
         return None
     if not _is_object(filter):
         raise MemoryValueError(f"filter of memory.search must be a dict with text as keys, got {short(filter)}")
     try:
-        return encode(filter)
+        data = encode(filter)
     except Unencodable as error:
         raise MemoryValueError(f"filter of memory.search is not JSON: {error}") from None
+    excess = _limits.too_large(len(data), _limits.MAX_METADATA_BYTES)
+    if excess:
+        raise MemoryValueError(f"filter of memory.search is {excess}")
+    return data
 
 
 def quoted(text: str) -> str:
@@ -156,12 +160,12 @@ def _is_array(value: object) -> bool:
     return isinstance(value, (list, tuple, set, frozenset))
 
 
-def _encode_part(key: str, part: str, value: object) -> bytes:
+def _encode_part(key: str, part: str, value: object, limit: int = _limits.MAX_JSON_BYTES) -> bytes:
     try:
         data = encode(value)
     except Unencodable as error:
         raise MemoryValueError(f"memory key {quoted(key)}: {part} is not JSON: {error}") from None
-    excess = _limits.too_large(len(data))
+    excess = _limits.too_large(len(data), limit)
     if excess:
         raise MemoryValueError(f"memory key {quoted(key)}: {part} is {excess}")
     return data

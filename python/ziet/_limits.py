@@ -6,7 +6,10 @@
 from __future__ import annotations
 
 MAX_JSON_BYTES = 6 * 1024 * 1024
-"""The most that an input, an output, a memory value or its metadata may take as JSON, in bytes."""
+"""The most that an input, an output or a memory value may take as JSON, in bytes."""
+
+MAX_METADATA_BYTES = 1024 * 1024
+"""The most that the metadata of a memory entry, or a search's query or filter, may take as JSON, in bytes."""
 
 MIN_TIMEOUT_SECONDS = 1
 MAX_TIMEOUT_SECONDS = 900
@@ -27,20 +30,20 @@ MAX_KEY_LENGTH = 512
 _BYTES_PER_MB = 1024 * 1024
 
 
-def size_text(nbytes: int) -> str:
+def size_text(nbytes: int, limit: int = MAX_JSON_BYTES) -> str:
     """How a size is told to people: `7.0 MB`, where a MB is 1024 * 1024 bytes.
 
-    A size over the limit of 6 MB gets as many decimals as it takes to read as more than that.
+    A size over the limit gets as many decimals as it takes to read as more than that.
     """
     size = nbytes / _BYTES_PER_MB
     decimals = 1
-    while nbytes > MAX_JSON_BYTES and float(f"{size:.{decimals}f}") * _BYTES_PER_MB <= MAX_JSON_BYTES:
+    while nbytes > limit and float(f"{size:.{decimals}f}") * _BYTES_PER_MB <= limit:
         decimals += 1
     return f"{size:.{decimals}f} MB"
 
 
-def too_large(nbytes: int) -> str | None:
+def too_large(nbytes: int, limit: int = MAX_JSON_BYTES) -> str | None:
     """`7.0 MB, limit 6 MB` if JSON of this many bytes is over the limit, else None."""
-    if nbytes <= MAX_JSON_BYTES:
+    if nbytes <= limit:
         return None
-    return f"{size_text(nbytes)}, limit {MAX_JSON_BYTES // _BYTES_PER_MB} MB"
+    return f"{size_text(nbytes, limit)}, limit {limit // _BYTES_PER_MB} MB"

@@ -1,38 +1,79 @@
 """Captures what an action prints and logs, in order and line by line.
 
 `sys.stdout` becomes INFO, `sys.stderr` WARN, and `logging` keeps its levels from INFO up. What C code or child
-processes write to the file descriptors themselves takes another way: pipes that the Rust program reads.
+processes write to the file descriptors themselves takes another way: pipes that the Rust program reads. Before a line
+is sent, it is told to pass on what those hold.
 """
 
 from __future__ import annotations
 
+import fcntl
 import io
 import logging
 import os
 import sys
+import termios
 import threading
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ziet import _wire
 from ziet._channel import Channel
 
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
 _LONGEST_LINE = 65_536
 """Characters of a line after which it is sent although it has not ended."""
 
+_LONGEST_TEXT = 1_000_000
+"""Characters of one message."""
+
+
+class Lines:
+    """Sends text as lines of the attempt."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+
+    def send(self, level: str, text: str, descriptor: int) -> None:
+        """In a process that the action forked, writes to the descriptor as any other program would."""
+        if not self._channel.here:
+            os.write(descriptor, f"{text}\n".encode("utf-8", "backslashreplace"))
+            return
+        if self._channel.can_request() and any(map(_unread, (1, 2))):
+            self._channel.request(_wire.Drain)
+        text = text.encode("utf-8", "backslashreplace").decode()
+        for start in range(0, len(text) or 1, _LONGEST_TEXT):
+            self._channel.send(_wire.Output(level, text[start : start + _LONGEST_TEXT]))
+
+
+def _unread(descriptor: int) -> bool:
+    """Whether a pipe holds bytes that nobody has read."""
+    count = bytearray(4)
+    try:
+        fcntl.ioctl(descriptor, termios.FIONREAD, count)
+    except OSError:  # The action has closed it, or put something else in its place.
+        return False
+    return any(count)
+
 
 class Stream(io.TextIOBase):
-    """A text stream whose lines are messages; in a forked child it writes to the file descriptor as any other would."""
-
-    def __init__(self, channel: Channel, level: str, descriptor: int) -> None:
-        super().__init__()
-        self._channel = channel
-        self._level = level
-        self._descriptor = descriptor
-        self._partial = ""
-        self._lock = threading.RLock()
+    """A text stream whose lines are messages."""
 
     encoding = "utf-8"  # type: ignore[assignment]
     errors = "backslashreplace"  # type: ignore[assignment]
+    mode = "w"
+
+    def __init__(self, lines: Lines, level: str, descriptor: int) -> None:
+        super().__init__()
+        self.name = "<stdout>" if descriptor == 1 else "<stderr>"
+        self.buffer: Any = Bytes(self)
+        self._lines = lines
+        self._level = level
+        self._descriptor = descriptor
+        self._partial = ""
+        self._cut = False
+        self._lock = threading.RLock()
 
     def writable(self) -> bool:
         return True
@@ -46,43 +87,56 @@ class Stream(io.TextIOBase):
     def reconfigure(self, **_: Any) -> None:
         """Nothing to do: lines are sent as soon as they end, always as UTF-8."""
 
-    @property
-    def buffer(self) -> Any:
-        """For code that writes bytes."""
-        return io.FileIO(self._descriptor, "w", closefd=False)
-
     def write(self, text: str, /) -> int:
-        if not self._channel.here:
-            os.write(self._descriptor, text.encode("utf-8", "backslashreplace"))
-            return len(text)
         with self._lock:
-            self._partial += text
-            *lines, self._partial = self._partial.split("\n")
-            if lines:
-                self._send("\n".join(lines))
+            *ended, self._partial = (self._partial + text).split("\n")
+            if ended:
+                # The end of a line of which a part was sent already is no line of its own.
+                if self._cut and not ended[0]:
+                    del ended[0]
+                self._cut = False
+            if ended:
+                self._lines.send(self._level, "\n".join(ended), self._descriptor)
             if len(self._partial) > _LONGEST_LINE:
-                self.send_partial()
+                self.flush()
         return len(text)
 
-    def send_partial(self) -> None:
-        """Sends a line that has not ended; at the end of an attempt nothing more will come."""
+    def flush(self) -> None:
+        """Sends a line that has not ended: the attempt may be killed before it does."""
         with self._lock:
             if self._partial:
-                self._send(self._partial)
-                self._partial = ""
+                partial, self._partial, self._cut = self._partial, "", True
+                self._lines.send(self._level, partial, self._descriptor)
 
-    def _send(self, text: str) -> None:
-        text = text.encode("utf-8", "backslashreplace").decode()
-        for start in range(0, len(text), 1_000_000) or (0,):
-            self._channel.send(_wire.Output(self._level, text[start : start + 1_000_000]))
+
+class Bytes(io.RawIOBase):
+    """`sys.stdout.buffer`, for code that writes bytes; in order with the text."""
+
+    def __init__(self, stream: Stream) -> None:
+        super().__init__()
+        self._stream = stream
+
+    def writable(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return self._stream.fileno()
+
+    def write(self, data: Buffer, /) -> int:
+        view = memoryview(data)
+        self._stream.write(bytes(view).decode("utf-8", "backslashreplace"))
+        return view.nbytes
+
+    def flush(self) -> None:
+        self._stream.flush()
 
 
 class Handler(logging.Handler):
     """Sends log records as lines of their own level."""
 
-    def __init__(self, channel: Channel) -> None:
+    def __init__(self, lines: Lines) -> None:
         super().__init__(logging.INFO)
-        self._channel = channel
+        self._lines = lines
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
@@ -90,11 +144,8 @@ class Handler(logging.Handler):
         except Exception:  # noqa: BLE001 - wrong arguments of a log call must not fail the action
             self.handleError(record)
             return
-        if not self._channel.here:
-            os.write(2, f"{text}\n".encode("utf-8", "backslashreplace"))
-            return
         level = "error" if record.levelno >= logging.ERROR else "warn" if record.levelno >= logging.WARNING else "info"
-        self._channel.send(_wire.Output(level, text.encode("utf-8", "backslashreplace").decode()))
+        self._lines.send(level, text, 2)
 
 
 _streams: list[Stream] = []
@@ -105,18 +156,19 @@ def capture(channel: Channel) -> None:
     if _streams:
         return
     old = (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__)
-    _streams.extend((Stream(channel, "info", 1), Stream(channel, "warn", 2)))
+    lines = Lines(channel)
+    _streams.extend((Stream(lines, "info", 1), Stream(lines, "warn", 2)))
     sys.stdout, sys.stderr = _streams  # type: ignore[assignment]
     root = logging.getLogger()
     for handler in root.handlers[:]:
         # What the project set up to log to the terminal would tell every record twice.
         if isinstance(handler, logging.StreamHandler) and handler.stream in old:  # type: ignore[misc]
             root.removeHandler(handler)  # type: ignore[arg-type]
-    root.addHandler(Handler(channel))
+    root.addHandler(Handler(lines))
     if root.level == logging.WARNING:  # As logging itself sets it, so nobody chose it.
         root.setLevel(logging.INFO)
 
 
 def flush() -> None:
     for stream in _streams:
-        stream.send_partial()
+        stream.flush()

@@ -149,12 +149,17 @@ class Forked(Message):
     pid: int
 
 
+class ForkFailed(Message):
+    token: str
+    error: str
+
+
 class Exited(Message):
     pid: int
     status: int
 
 
-FromZygote = ZygoteHello | Action | Problem | Loaded | InputMade | Forked | Exited
+FromZygote = ZygoteHello | Action | Problem | Loaded | InputMade | Forked | ForkFailed | Exited
 
 
 # To an executor.
@@ -206,8 +211,12 @@ class Refused(Message):
     message: str
 
 
-Answer = MemoryAdded | MemoryValue | MemoryEntries | MemoryRemoved | CallEnded | Refused
-ToExecutor = Start | MemoryAdded | MemoryValue | MemoryEntries | MemoryRemoved | CallEnded | Refused
+class Done(Message):
+    request: int
+
+
+Answer = MemoryAdded | MemoryValue | MemoryEntries | MemoryRemoved | CallEnded | Refused | Done
+ToExecutor = Start | Answer
 
 
 # From an executor.
@@ -249,6 +258,7 @@ class Call(Message):
 
 
 class IntegrationCalled(Message):
+    request: int
     call: str
 
 
@@ -264,8 +274,26 @@ class Finished(Message):
     peak_memory_bytes: int
 
 
+class Drain(Message):
+    request: int
+
+
+class Abandon(Message):
+    request: int
+
+
 FromExecutor = (
-    Hello | MemoryAdd | MemoryGet | MemorySearch | MemoryRemove | Call | IntegrationCalled | Output | Finished
+    Hello
+    | MemoryAdd
+    | MemoryGet
+    | MemorySearch
+    | MemoryRemove
+    | Call
+    | IntegrationCalled
+    | Output
+    | Finished
+    | Drain
+    | Abandon
 )
 
 
@@ -293,9 +321,10 @@ class Reader:
         length = int.from_bytes(self._filled(4)[:4], "big")
         if length > FRAME_BYTES:
             raise ValueError(f"a frame of {length} bytes, limit {FRAME_BYTES}")
-        body = bytes(self._filled(4 + length)[4 : 4 + length])
+        with memoryview(self._filled(4 + length)) as view, view[4 : 4 + length] as body:
+            message = self._decoder.decode(body)
         del self._buffer[: 4 + length]
-        return self._decoder.decode(body)
+        return message
 
     def _filled(self, size: int) -> bytearray:
         while len(self._buffer) < size:

@@ -25,6 +25,7 @@ def main() -> None:
     _process.die_with_parent(parent)
     _process.adopt_orphans()
     control = socket.socket(fileno=os.dup(0))
+    control.settimeout(None)
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
     os.close(null)
@@ -36,6 +37,10 @@ def main() -> None:
         os._exit(0)
     # In the executor. The frames of the zygote are left behind, so that a stack shows only what the action does.
     _executor.main(path, token)
+
+
+class _ProgramGone(Exception):
+    """The other end of the control socket is closed."""
 
 
 class Zygote:
@@ -59,23 +64,22 @@ class Zygote:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         self._watch_children()
         while True:
-            ready, _, _ = select.select([self._control, self._wake], [], [])
-            if self._wake in ready:
-                self._tell_exits()
-            if self._control not in ready:
-                continue
             try:
-                token = self._handle_all()
-            except (EOFError, OSError):
+                token = self._turn()
+            except _ProgramGone:
                 self._end()
                 return None
             if token is not None:
                 return token
 
-    def _handle_all(self) -> str | None:
-        """Handles the message that waits and those that came with it."""
+    def _turn(self) -> str | None:
+        ready, _, _ = select.select([self._control, self._wake], [], [])
+        if self._wake in ready:
+            self._tell_exits()
+        if self._control not in ready:
+            return None
         while True:
-            message = self._reader.read()
+            message = self._read()
             if isinstance(message, _wire.Fork):
                 if self._fork(message.token):
                     return message.token
@@ -106,7 +110,11 @@ class Zygote:
         sys.stdout.flush()
         sys.stderr.flush()
         zygote = os.getpid()
-        pid = os.fork()
+        try:
+            pid = os.fork()
+        except OSError as error:
+            self._send(_wire.ForkFailed(token, error.strerror))
+            return False
         if pid == 0:
             _process.die_with_parent(zygote)
             signal.set_wakeup_fd(-1)
@@ -167,8 +175,17 @@ class Zygote:
         while self._end_orphans():
             select.select([self._wake], [], [], 0.01)
 
+    def _read(self) -> Any:
+        try:
+            return self._reader.read()
+        except (EOFError, OSError):
+            raise _ProgramGone from None
+
     def _send(self, message: _wire.Message) -> None:
-        self._control.sendall(_wire.encode(message))
+        try:
+            self._control.sendall(_wire.encode(message))
+        except OSError:
+            raise _ProgramGone from None
 
 
 def _pass_over(_signal: int, _frame: object) -> None:

@@ -91,6 +91,9 @@ def search(query: str | None = None, filter: Mapping[str, Any] | None = None, li
 
     if query is not None and not isinstance(query, str):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise TypeError(f"query of memory.search must be a text or None, got {query!r}")
+    excess = _limits.too_large(len((query or "").encode("utf-8", "replace")), _limits.MAX_METADATA_BYTES)
+    if excess:
+        raise MemoryValueError(f"query of memory.search is {excess}")
     if not isinstance(limit, int) or isinstance(limit, bool):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise TypeError(f"limit of memory.search must be a whole number, got {limit!r}")
     if limit < 1:

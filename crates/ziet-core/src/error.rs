@@ -34,26 +34,6 @@ pub enum ErrorCode {
     StoreUnavailable,
 }
 
-impl ErrorCode {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Exception => "exception",
-            Self::InvalidInput => "invalid_input",
-            Self::InvalidOutput => "invalid_output",
-            Self::TimedOut => "timed_out",
-            Self::OutOfMemory => "out_of_memory",
-            Self::Crashed => "crashed",
-            Self::Lost => "lost",
-            Self::Cancelled => "cancelled",
-            Self::UnknownAction => "unknown_action",
-            Self::InvalidMemory => "invalid_memory",
-            Self::MemoryFull => "memory_full",
-            Self::CallDepth => "call_depth",
-            Self::StoreUnavailable => "store_unavailable",
-        }
-    }
-}
-
 /// Why an attempt or a run did not complete.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {

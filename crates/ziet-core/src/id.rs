@@ -4,7 +4,7 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::marker::PhantomData;
 use std::str::FromStr;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use uuid::{ContextV7, Timestamp, Uuid};
@@ -124,15 +124,15 @@ impl<'de, Kind> Deserialize<'de> for Id<Kind> {
 /// The id of an action: `[A-Za-z0-9_.:-]{1,128}`, checked where actions are defined.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct ActionId(String);
+pub struct ActionId(Arc<str>);
 
 /// The id of a project: the name in its configuration, else that of its folder.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct ProjectId(String);
+pub struct ProjectId(Arc<str>);
 
 impl ActionId {
-    pub fn new(id: impl Into<String>) -> Self {
+    pub fn new(id: impl Into<Arc<str>>) -> Self {
         Self(id.into())
     }
 
@@ -147,7 +147,7 @@ impl ActionId {
 }
 
 impl ProjectId {
-    pub fn new(id: impl Into<String>) -> Self {
+    pub fn new(id: impl Into<Arc<str>>) -> Self {
         Self(id.into())
     }
 

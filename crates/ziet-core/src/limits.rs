@@ -8,7 +8,10 @@ const MB: usize = 1024 * 1024;
 /// An input, an output and a memory value, each as JSON text.
 pub const JSON_BYTES: usize = 6 * MB;
 
-/// All values of one memory together.
+/// The metadata of a memory entry.
+pub const METADATA_BYTES: usize = MB;
+
+/// All entries of one memory together.
 pub const MEMORY_BYTES: usize = 100 * MB;
 
 /// One message between Rust and Python; a longer answer comes in several.

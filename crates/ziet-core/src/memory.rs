@@ -67,8 +67,10 @@ impl Matcher {
             return true;
         }
         let mut text = key.to_lowercase();
-        if let Ok(value) = serde_json::from_slice(value.as_bytes()) {
-            collect_text(&value, &mut text);
+        match serde_json::from_slice(value.as_bytes()) {
+            Ok(value) => collect_text(&value, &mut text),
+            // Nested more deeply than the parser goes: the JSON itself is searched.
+            Err(_) => push_line(&mut text, &String::from_utf8_lossy(value.as_bytes())),
         }
         self.words.iter().all(|word| text.contains(word.as_str()))
     }

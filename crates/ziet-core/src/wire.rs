@@ -61,6 +61,11 @@ pub enum FromZygote {
         token: String,
         pid: u32,
     },
+    /// The system would not make another process.
+    ForkFailed {
+        token: String,
+        error: String,
+    },
     /// An executor ended; it stays unreaped until `Reap`, so its id means this process until then. A negative status
     /// is the signal that killed it.
     Exited {
@@ -103,6 +108,10 @@ pub enum ToExecutor {
         request: u64,
         code: ErrorCode,
         message: String,
+    },
+    /// What was asked for is done, and there is nothing to say about it.
+    Done {
+        request: u64,
     },
 }
 
@@ -157,8 +166,9 @@ pub enum FromExecutor {
         action_id: ActionId,
         input: Json,
     },
-    /// `call` is how it reads in code: `google.search("ziet", num_results=3)`.
+    /// `call` is how it reads in code: `google.search("ziet", num_results=3)`. Answered by `Done`.
     IntegrationCalled {
+        request: u64,
         call: String,
     },
     /// What the code printed or logged.
@@ -167,6 +177,15 @@ pub enum FromExecutor {
         text: String,
     },
     Finished(Box<Finished>),
+    /// Pass on what the pipes hold before anything else; answered by `Done`. It keeps what C code and child processes
+    /// wrote in its place between what Python printed.
+    Drain {
+        request: u64,
+    },
+    /// Nobody waits for this call any more: its child run is cancelled, and not answered.
+    Abandon {
+        request: u64,
+    },
 }
 
 /// How an attempt ended that came to its end by itself: either `output` or `failure`.

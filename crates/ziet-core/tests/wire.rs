@@ -1,6 +1,8 @@
 //! Every message as bytes that are kept in `vectors/`: what Python is tested against, and what must not change while the
 //! protocol's number stays. `UPDATE_VECTORS=1 cargo test -p ziet-core --test wire` writes them anew.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::fs;
 use std::path::Path;
 
@@ -195,6 +197,13 @@ fn from_zygote() {
                 },
             ),
             (
+                "fork_failed",
+                FromZygote::ForkFailed {
+                    token: text("4f1c"),
+                    error: text("no memory"),
+                },
+            ),
+            (
                 "exited",
                 FromZygote::Exited {
                     pid: 77,
@@ -287,6 +296,7 @@ fn to_executor() {
             ("call_ended", ended),
             ("call_failed", failed),
             ("refused", refused),
+            ("done", ToExecutor::Done { request: 6 }),
         ],
     );
 }
@@ -355,6 +365,7 @@ fn from_executor() {
             (
                 "integration_called",
                 FromExecutor::IntegrationCalled {
+                    request: 6,
                     call: "google.search(\"x\")".to_owned(),
                 },
             ),
@@ -367,6 +378,8 @@ fn from_executor() {
             ),
             ("finished", finished(Some(json("null")), None)),
             ("failed", finished(None, Some(failure()))),
+            ("drain", FromExecutor::Drain { request: 7 }),
+            ("abandon", FromExecutor::Abandon { request: 5 }),
         ],
     );
 }

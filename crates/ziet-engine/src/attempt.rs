@@ -1,16 +1,22 @@
 //! An attempt from its start frame to its end, whichever way it ends.
 
+use std::collections::HashMap;
+use std::time::Duration;
+
 use ziet_core::call::CallCounter;
 use ziet_core::error::{ErrorCode, Failure};
 use ziet_core::limits;
-use ziet_core::run::{Claim, Ending, RunState};
-use ziet_core::wire::{Finished, Start, ToExecutor};
+use ziet_core::run::{Claim, Ending};
+use ziet_core::wire::{Finished, Level, Start, ToExecutor};
 use ziet_core::{Event, RunId};
 use ziet_worker::{Ended, Ending as ProcessEnding, ExecutorId, Stack, Usage, ending_text};
 
 use crate::live::{Attempt, Slot};
 use crate::notice::Happening;
 use crate::turn::Scheduler;
+
+/// How long no executor is asked for after the system would not make one.
+const FORK_PAUSE: Duration = Duration::from_secs(1);
 
 /// What an attempt has used, where it is known.
 #[derive(Clone, Copy, Debug, Default)]
@@ -31,7 +37,6 @@ impl Scheduler {
                 Event::Claim {
                     worker: self.worker_id,
                 },
-                Used::default(),
             )
             .is_err()
         {
@@ -70,7 +75,7 @@ impl Scheduler {
             executor,
             started_at: now,
             calls: CallCounter::default(),
-            open_calls: 0,
+            open_calls: HashMap::new(),
             printed: 0,
         });
         self.slots.get_mut(&executor)?.claim = Some(claim);
@@ -137,26 +142,55 @@ impl Scheduler {
 
     /// SIGKILL was sent. An attempt whose time was up is settled now, with the stack that came.
     pub(crate) fn on_stopped(&mut self, executor: ExecutorId, stack: &Stack, usage: Option<Usage>) {
-        let Some(slot) = self.slots.get(&executor) else {
+        self.settle_timeout(executor, stack, usage);
+        self.slots.remove(&executor);
+    }
+
+    /// Nothing to do for an attempt whose time was not up.
+    pub(crate) fn settle_timeout(
+        &mut self,
+        executor: ExecutorId,
+        stack: &Stack,
+        usage: Option<Usage>,
+    ) {
+        let timed_out = self.slots.get(&executor).filter(|slot| slot.timed_out);
+        let Some(live) = timed_out.and_then(|slot| self.runs.get(&slot.run)) else {
             return;
         };
-        if slot.timed_out
-            && let Some(live) = self.runs.get(&slot.run)
-        {
-            let message = format!(
-                "exceeded its timeout of {} s",
-                live.run.policy.timeout.as_secs()
-            );
-            let failure = Failure::new(ErrorCode::TimedOut, "TimeoutError", message);
-            let traceback = Some(stack.traceback(&failure.headline()));
-            let failure = Failure {
-                traceback,
-                frames: stack.frames.clone(),
-                ..failure
-            };
-            self.end(executor, Ending::TimedOut(failure), usage.into());
-        }
-        self.slots.remove(&executor);
+        let message = format!(
+            "exceeded its timeout of {} s",
+            live.run.policy.timeout.as_secs()
+        );
+        let failure = Failure::new(ErrorCode::TimedOut, "TimeoutError", message);
+        let traceback = Some(stack.traceback(&failure.headline()));
+        let failure = Failure {
+            traceback,
+            frames: stack.frames.clone(),
+            ..failure
+        };
+        self.end(executor, Ending::TimedOut(failure), usage.into());
+    }
+
+    /// The system is out of processes or memory: that passes, or it is told again and again.
+    pub(crate) fn on_not_forked(&mut self, executor: ExecutorId, error: &str) {
+        let Some(slot) = self.slots.remove(&executor) else {
+            return;
+        };
+        let text = format!(
+            "no process for the attempt: {error}; trying again in {} s",
+            FORK_PAUSE.as_secs()
+        );
+        self.tell_of(
+            slot.run,
+            Happening::Output {
+                level: Level::Warn,
+                text,
+            },
+        );
+        let again = self.clock.now().plus(FORK_PAUSE);
+        self.forks_from = Some(again);
+        self.timers.insert((again, slot.run));
+        self.queue.push_front(slot.run);
     }
 
     /// The process died although nobody stopped it.
@@ -173,8 +207,7 @@ impl Scheduler {
         };
         if slot.claim.is_some() {
             // A process that was killed for what it did says nothing by its signal.
-            let fault = fault
-                .filter(|_| matches!(ending, ProcessEnding::Signal(9) | ProcessEnding::Exit(0)));
+            let fault = fault.filter(|_| ending == ProcessEnding::Signal(9));
             let died = || format!("the process died: {}", ending_text(ending));
             let failure = crash(&fault.unwrap_or_else(died));
             let traceback =
@@ -208,7 +241,6 @@ impl Scheduler {
                 claim,
                 ending: Ending::Lost,
             },
-            Used::default(),
         );
     }
 
@@ -219,13 +251,9 @@ impl Scheduler {
             Event::Claim {
                 worker: self.worker_id,
             },
-            Used::default(),
         )
         .ok()?;
-        match &self.runs.get(&run)?.run.state {
-            RunState::Running { claim, .. } => Some(*claim),
-            _ => None,
-        }
+        self.runs.get(&run)?.run.state.claim()
     }
 
     fn end(&mut self, executor: ExecutorId, ending: Ending, used: Used) {
@@ -239,7 +267,7 @@ impl Scheduler {
         };
         let (run, claim) = (*run, *claim);
         // Rejected when it was cancelled in the same moment: then that is how it ended.
-        let _ = self.apply(run, Event::Ended { claim, ending }, used);
+        let _ = self.apply_end(run, Event::Ended { claim, ending }, used);
     }
 }
 

@@ -14,7 +14,7 @@ use ziet_store::{Location, Store, StoreError, memory, runs};
 use ziet_worker::{WorkerError, WorkerSettings};
 
 use crate::notice::Notice;
-use crate::submit::{MadeInput, Refusal, Submission};
+use crate::submit::{Refusal, Submission};
 use crate::turn::Scheduler;
 
 #[derive(Clone, Debug)]
@@ -50,7 +50,6 @@ pub(crate) struct Mailbox {
 pub(crate) enum Message {
     MakeInput {
         action: ActionId,
-        reply: Sender<Result<MadeInput, String>>,
     },
     Submit {
         submission: Submission,
@@ -115,16 +114,11 @@ impl Engine {
         })
     }
 
-    /// Test data for an action.
-    pub fn make_input(&self, action: &ActionId) -> Result<Result<MadeInput, String>, EngineError> {
-        let (reply, answer) = channel();
-        self.ask(
-            Message::MakeInput {
-                action: action.clone(),
-                reply,
-            },
-            &answer,
-        )
+    /// Asks for test data for an action; [`Notice::InputMade`] has it.
+    pub fn make_input(&self, action: &ActionId) {
+        self.mailbox.send(Message::MakeInput {
+            action: action.clone(),
+        });
     }
 
     /// Accepts a run; answered after the commit that holds it.

@@ -1,6 +1,6 @@
 //! What the engine keeps in memory of a run that has not finished.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use ziet_core::call::CallCounter;
 use ziet_core::run::Claim;
@@ -38,8 +38,8 @@ pub(crate) struct Attempt {
     pub(crate) executor: ExecutorId,
     pub(crate) started_at: Time,
     pub(crate) calls: CallCounter,
-    /// Calls that have not been answered: it waits while there is one.
-    pub(crate) open_calls: u32,
+    /// Calls that have not been answered, by their requests: it waits while there is one.
+    pub(crate) open_calls: HashMap<u64, RunId>,
     /// Bytes printed and logged so far.
     pub(crate) printed: usize,
 }

@@ -8,11 +8,14 @@ use ziet_core::wire::Level;
 use ziet_core::{ActionId, Catalogue, Json, RunId};
 
 use crate::EngineError;
+use crate::submit::MadeInput;
 
 #[derive(Debug)]
 pub enum Notice {
     /// The project is imported; runs can be submitted.
     Loaded(Catalogue),
+    /// Test data, or why there is none.
+    InputMade(Result<MadeInput, String>),
     /// The project printed something while it was imported.
     Printed { level: Level, text: String },
     Run {

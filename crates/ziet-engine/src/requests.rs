@@ -6,11 +6,24 @@ use ziet_core::{EntryId, ErrorCode, Json, MemoryId, RunId, limits};
 use ziet_store::{Added, Change, EventRecord, StoreError, memory};
 use ziet_worker::ExecutorId;
 
+use crate::live::Slot;
 use crate::notice::{Happening, MemoryUse};
 use crate::turn::Scheduler;
 
 /// Bytes of entries in one message, so that it stays below the limit of a frame.
-const ENTRIES_AT_ONCE: usize = limits::FRAME_BYTES - limits::JSON_BYTES;
+const ENTRIES_AT_ONCE: usize = 512 * 1024;
+
+/// Bytes for the ids, names and numbers of an entry.
+const ENTRY_OVERHEAD: usize = 512;
+
+/// About what an entry takes in a message.
+fn entry_size(entry: &Entry) -> usize {
+    let metadata = entry
+        .metadata
+        .as_ref()
+        .map_or(0, |metadata| metadata.as_bytes().len());
+    entry.key.len() + entry.value.as_bytes().len() + metadata + ENTRY_OVERHEAD
+}
 
 /// Who asks: the request's number comes back with the answer.
 #[derive(Clone, Copy)]
@@ -32,7 +45,14 @@ impl Scheduler {
                 action_id,
                 input,
             } => self.call(executor, request, &action_id, input),
-            FromExecutor::IntegrationCalled { call } => self.on_integration(executor, call),
+            FromExecutor::IntegrationCalled { request, call } => {
+                self.with_asker(executor, request, |this, asker| {
+                    this.integration_called(asker, call);
+                });
+            }
+            FromExecutor::Abandon { request } => self.abandon(executor, request),
+            // What the pipes held has come before this message.
+            FromExecutor::Drain { request } => self.answer(executor, &ToExecutor::Done { request }),
             FromExecutor::MemoryAdd {
                 request,
                 key,
@@ -66,11 +86,12 @@ impl Scheduler {
     pub(crate) fn answer(&mut self, executor: ExecutorId, message: &ToExecutor) {
         if let Err(error) = self.worker.send(executor, message) {
             // Every answer is made to fit; a frame that does not is a defect that must show.
+            let text = format!("an answer was not sent: {error}");
             self.tell_of_executor(
                 executor,
                 Happening::Output {
                     level: Level::Error,
-                    text: error.to_string(),
+                    text,
                 },
             );
         }
@@ -83,20 +104,32 @@ impl Scheduler {
         request: u64,
         ask: impl FnOnce(&mut Self, Asker),
     ) {
-        let Some(slot) = self.slots.get(&executor) else {
+        let Some(Slot {
+            run,
+            claim: Some(claim),
+            ..
+        }) = self.slots.get(&executor)
+        else {
             return;
         };
-        let (Some(claim), Some(live)) = (slot.claim, self.runs.get(&slot.run)) else {
+        let Some(live) = self
+            .runs
+            .get(run)
+            .filter(|live| live.run.state.claim() == Some(*claim))
+        else {
             return;
         };
-        let asker = Asker {
-            executor,
-            request,
-            run: slot.run,
-            attempt: claim.attempt,
-            memory: live.memory,
-        };
-        ask(self, asker);
+        let (run, attempt, memory) = (*run, claim.attempt, live.memory);
+        ask(
+            self,
+            Asker {
+                executor,
+                request,
+                run,
+                attempt,
+                memory,
+            },
+        );
     }
 
     fn refuse(&mut self, asker: Asker, code: ErrorCode, message: String) {
@@ -122,14 +155,15 @@ impl Scheduler {
     }
 
     fn add(&mut self, asker: Asker, key: String, value: Json, metadata: Option<Json>) {
-        let size = value.as_bytes().len()
-            + metadata
-                .as_ref()
-                .map_or(0, |metadata| metadata.as_bytes().len());
-        let too_large = limits::excess(size, limits::JSON_BYTES).map_or(Ok(()), |excess| {
-            Err(format!("memory value {key}: {excess}"))
+        let value_size = limits::excess(value.as_bytes().len(), limits::JSON_BYTES);
+        let metadata_bytes = metadata
+            .as_ref()
+            .map_or(0, |metadata| metadata.as_bytes().len());
+        let size = value_size.or_else(|| limits::excess(metadata_bytes, limits::METADATA_BYTES));
+        let fits = size.map_or(Ok(()), |excess| {
+            Err(format!("memory key {key:?}: {excess}"))
         });
-        if let Err(message) = rules::check_key(&key).and(too_large) {
+        if let Err(message) = rules::check_key(&key).and(fits) {
             return self.refuse(asker, ErrorCode::InvalidMemory, message);
         }
         let now = self.clock.now();
@@ -228,7 +262,7 @@ impl Scheduler {
         let mut waiting: Vec<WireEntry> = Vec::new();
         let mut size = 0;
         for entry in entries {
-            let entry_size = entry.key.len() + entry.value.as_bytes().len();
+            let entry_size = entry_size(&entry);
             if size > 0 && size + entry_size > ENTRIES_AT_ONCE {
                 let entries = std::mem::take(&mut waiting);
                 self.answer(
@@ -287,19 +321,23 @@ impl Scheduler {
         );
     }
 
-    fn on_integration(&mut self, executor: ExecutorId, call: String) {
+    fn integration_called(&mut self, asker: Asker, call: String) {
+        let event = EventRecord {
+            run_id: asker.run,
+            attempt: asker.attempt,
+            at: self.clock.now(),
+            kind: "integration_called".to_owned(),
+            body: call.clone(),
+        };
         let mocked = self.settings.mocked;
-        self.with_asker(executor, 0, |this, asker| {
-            let event = EventRecord {
-                run_id: asker.run,
-                attempt: asker.attempt,
-                at: this.clock.now(),
-                kind: "integration_called".to_owned(),
-                body: call.clone(),
-            };
-            this.commit(vec![Change::Event(event)], move |scheduler| {
-                scheduler.tell_of(asker.run, Happening::IntegrationCalled { call, mocked });
-            });
+        self.commit(vec![Change::Event(event)], move |scheduler| {
+            scheduler.tell_of(asker.run, Happening::IntegrationCalled { call, mocked });
+            scheduler.answer(
+                asker.executor,
+                &ToExecutor::Done {
+                    request: asker.request,
+                },
+            );
         });
     }
 
@@ -315,7 +353,8 @@ impl Scheduler {
             return;
         };
         let before = attempt.printed;
-        attempt.printed = before.saturating_add(text.len());
+        // An empty line is not nothing.
+        attempt.printed = before.saturating_add(text.len() + 1);
         if attempt.printed <= limits::OUTPUT_BYTES {
             self.tell_of_executor(executor, Happening::Output { level, text });
         } else if before <= limits::OUTPUT_BYTES {

@@ -13,9 +13,18 @@ use crate::notice::Happening;
 use crate::turn::Scheduler;
 
 impl Scheduler {
+    pub(crate) fn apply(&mut self, id: RunId, event: Event) -> Result<(), Rejected> {
+        self.apply_end(id, event, Used::default())
+    }
+
     /// Applies `event`; the store's row, the attempt's record and the note in memory go into one commit. `used` is what
     /// the attempt has used, when the event ends one.
-    pub(crate) fn apply(&mut self, id: RunId, event: Event, used: Used) -> Result<(), Rejected> {
+    pub(crate) fn apply_end(
+        &mut self,
+        id: RunId,
+        event: Event,
+        used: Used,
+    ) -> Result<(), Rejected> {
         let now = self.clock.now();
         let live = self.runs.get_mut(&id).ok_or(Rejected::Finished)?;
         let next = transition(&live.run, event, now)?;
@@ -143,7 +152,7 @@ impl Scheduler {
                 reason: Some("the run that called it has ended".to_owned()),
             };
             // One that has finished meanwhile needs no cancelling.
-            let _ = self.apply(child, Event::Cancel(cancelled), Used::default());
+            let _ = self.apply(child, Event::Cancel(cancelled));
         }
     }
 

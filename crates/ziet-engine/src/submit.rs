@@ -7,14 +7,14 @@ use std::time::Duration;
 use ziet_core::action::ActionSpec;
 use ziet_core::limits;
 use ziet_core::retry::RetryPolicy;
-use ziet_core::run::{Claim, OnLost, Policy, Transition, WaitingOn};
+use ziet_core::run::{Cancelled, Claim, OnLost, Policy, Transition, WaitingOn};
 use ziet_core::wire::ToExecutor;
 use ziet_core::{ActionId, ErrorCode, Event, Json, MemoryId, Run, RunId};
 use ziet_store::{Change, NewRun, Parent};
 use ziet_worker::ExecutorId;
 
-use crate::attempt::Used;
-use crate::live::{Caller, Live};
+use crate::live::{Caller, Live, Slot};
+use crate::notice::Notice;
 use crate::turn::Scheduler;
 
 /// A root run that is asked for.
@@ -42,8 +42,6 @@ pub struct MadeInput {
     pub made: Vec<String>,
 }
 
-pub(crate) type MakeInputReply = Sender<Result<MadeInput, String>>;
-
 /// Where a new run belongs: below a running attempt, or at the top.
 struct Place {
     memory: MemoryId,
@@ -54,18 +52,9 @@ struct Place {
 }
 
 impl Scheduler {
-    pub(crate) fn make_input(&mut self, action: &ActionId, reply: MakeInputReply) {
+    pub(crate) fn make_input(&mut self, action: &ActionId) {
         if let Err(error) = self.worker.make_input(action) {
-            drop(reply.send(Err(error.to_string())));
-        } else {
-            self.made_inputs.push_back(reply);
-        }
-    }
-
-    /// The zygote answers in the order in which it was asked.
-    pub(crate) fn on_input_made(&mut self, input: Json, made: Vec<String>, error: Option<String>) {
-        if let Some(reply) = self.made_inputs.pop_front() {
-            drop(reply.send(error.map_or(Ok(MadeInput { input, made }), Err)));
+            self.tell(Notice::InputMade(Err(error.to_string())));
         }
     }
 
@@ -112,7 +101,6 @@ impl Scheduler {
                         claim,
                         on: WaitingOn::Children,
                     },
-                    Used::default(),
                 );
                 self.commit(vec![change], move |scheduler| {
                     scheduler.carry_out_all(child, &accepted);
@@ -173,7 +161,7 @@ impl Scheduler {
         if let Some(parent) = self.runs.get_mut(&parent_id) {
             parent.children.insert(child);
             if let Some(attempt) = &mut parent.attempt {
-                attempt.open_calls += 1;
+                attempt.open_calls.insert(request, child);
             }
         }
         Ok((caller.claim, child, change, accepted))
@@ -248,32 +236,55 @@ impl Scheduler {
         }
     }
 
-    /// Tells the calling attempt, if it is still there, how its child run ended.
+    /// Tells the calling attempt, if it is still there and still waits, how its child run ended.
     pub(crate) fn answer_call(&mut self, child: RunId, caller: Caller, answer: &ToExecutor) {
-        let Some(parent) = self.runs.get_mut(&caller.run) else {
-            return;
-        };
-        parent.children.remove(&child);
-        let Some(attempt) = parent
-            .attempt
-            .as_mut()
-            .filter(|attempt| attempt.claim == caller.claim)
+        if let Some(parent) = self.runs.get_mut(&caller.run) {
+            parent.children.remove(&child);
+        }
+        if let Some(executor) = self.close_call(caller.run, caller.claim, caller.request) {
+            self.answer(executor, answer);
+        }
+    }
+
+    /// Nobody waits for the call any more, so its child run is not wanted either.
+    pub(crate) fn abandon(&mut self, executor: ExecutorId, request: u64) {
+        let Some(Slot {
+            run,
+            claim: Some(claim),
+            ..
+        }) = self.slots.get(&executor)
         else {
             return;
         };
-        attempt.open_calls -= 1;
-        let (executor, goes_on) = (attempt.executor, attempt.open_calls == 0);
-        if goes_on {
-            // It holds the claim, so nothing stands against it.
+        let (run, claim) = (*run, *claim);
+        let attempt = self.runs.get(&run).and_then(|live| live.attempt.as_ref());
+        let child = attempt.and_then(|attempt| attempt.open_calls.get(&request).copied());
+        self.close_call(run, claim, request);
+        if let Some(child) = child {
+            let reason = Some("its caller does not wait for it any more".to_owned());
+            // One that has finished meanwhile needs no cancelling.
             let _ = self.apply(
-                caller.run,
-                Event::Resume {
-                    claim: caller.claim,
-                },
-                Used::default(),
+                child,
+                Event::Cancel(Cancelled {
+                    by: "parent".to_owned(),
+                    reason,
+                }),
             );
         }
-        self.answer(executor, answer);
+    }
+
+    /// The attempt goes on with its last open call. None when it is over, or does not wait for this one.
+    fn close_call(&mut self, run: RunId, claim: Claim, request: u64) -> Option<ExecutorId> {
+        let attempt = self.runs.get_mut(&run)?.attempt.as_mut()?;
+        if attempt.claim != claim || attempt.open_calls.remove(&request).is_none() {
+            return None;
+        }
+        let executor = attempt.executor;
+        if attempt.open_calls.is_empty() {
+            // It holds the claim, so nothing stands against it.
+            let _ = self.apply(run, Event::Resume { claim });
+        }
+        Some(executor)
     }
 }
 

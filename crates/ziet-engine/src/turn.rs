@@ -10,14 +10,13 @@ use mio::{Events, Poll, Registry, Token};
 use ziet_core::wire::Level;
 use ziet_core::{Catalogue, Event, ProjectId, RunId, Time, WorkerId};
 use ziet_store::Store;
-use ziet_worker::{ExecutorId, Worker, WorkerError, WorkerEvent};
+use ziet_worker::{ExecutorId, Stack, Worker, WorkerError, WorkerEvent};
 
-use crate::attempt::Used;
 use crate::clock::Clock;
 use crate::engine::{EngineError, EngineSettings, Mailbox, Message};
 use crate::live::{Live, Slot};
 use crate::notice::{Happening, Notice};
-use crate::submit::MakeInputReply;
+use crate::submit::MadeInput;
 
 pub(crate) struct Scheduler {
     pub(crate) settings: EngineSettings,
@@ -34,7 +33,8 @@ pub(crate) struct Scheduler {
     pub(crate) slots: HashMap<ExecutorId, Slot>,
     /// When to look at a run again: it is due, or its attempt's time may be up. Looking too often does no harm.
     pub(crate) timers: BTreeSet<(Time, RunId)>,
-    pub(crate) made_inputs: VecDeque<MakeInputReply>,
+    /// No executor is asked for before this.
+    pub(crate) forks_from: Option<Time>,
     notify: Box<dyn FnMut(Notice) + Send>,
     stopping: bool,
 }
@@ -68,7 +68,7 @@ impl Scheduler {
             queue: VecDeque::new(),
             slots: HashMap::new(),
             timers: BTreeSet::new(),
-            made_inputs: VecDeque::new(),
+            forks_from: None,
             notify,
             stopping: false,
         })
@@ -119,12 +119,12 @@ impl Scheduler {
 
     fn on_message(&mut self, message: Message) {
         match message {
-            Message::MakeInput { action, reply } => self.make_input(&action, reply),
+            Message::MakeInput { action } => self.make_input(&action),
             Message::Submit { submission, reply } => self.submit(submission, reply),
             Message::Cancel { run, cancelled } => {
                 {
                     // One that has finished stays as it is.
-                    let _ = self.apply(run, Event::Cancel(cancelled), Used::default());
+                    let _ = self.apply(run, Event::Cancel(cancelled));
                 }
             }
             Message::Then(work) => work(self),
@@ -140,9 +140,11 @@ impl Scheduler {
                     self.tell(Notice::Loaded(catalogue));
                 }
                 WorkerEvent::InputMade { input, made, error } => {
-                    self.on_input_made(input, made, error);
+                    let made = error.map_or(Ok(MadeInput { input, made }), Err);
+                    self.tell(Notice::InputMade(made));
                 }
                 WorkerEvent::Printed { level, text } => self.tell(Notice::Printed { level, text }),
+                WorkerEvent::NotForked { executor, error } => self.on_not_forked(executor, &error),
                 WorkerEvent::Ready(executor) => self.begin(executor),
                 WorkerEvent::Message(executor, message) => self.on_executor(executor, message),
                 WorkerEvent::Stopped {
@@ -158,9 +160,11 @@ impl Scheduler {
 
     /// Gives queued runs an executor each, as long as not too many attempts execute already.
     fn dispatch(&mut self) {
-        if self.catalogue.is_none() {
+        let paused = self.forks_from.is_some_and(|at| self.clock.now() < at);
+        if self.catalogue.is_none() || paused {
             return;
         }
+        self.forks_from = None;
         while self.executing() < self.settings.concurrency {
             let Some(run) = self.queue.pop_front() else {
                 return;
@@ -191,8 +195,9 @@ impl Scheduler {
                 .runs
                 .get(&slot.run)
                 .and_then(|live| live.attempt.as_ref());
-            attempt
-                .is_some_and(|attempt| Some(attempt.claim) == slot.claim && attempt.open_calls > 0)
+            attempt.is_some_and(|attempt| {
+                Some(attempt.claim) == slot.claim && !attempt.open_calls.is_empty()
+            })
         };
         self.slots.len() - self.slots.values().filter(waits).count()
     }
@@ -212,7 +217,7 @@ impl Scheduler {
                 Some(_) => {}
                 // Not due after all, or something else by now: whoever changed it has set another timer.
                 None => {
-                    let _ = self.apply(run, Event::Due, Used::default());
+                    let _ = self.apply(run, Event::Due);
                 }
             }
         }
@@ -228,8 +233,11 @@ impl Scheduler {
             level: Level::Warn,
             text: error.to_string(),
         });
-        // Whoever waits for test data sees the end of the channel.
-        self.made_inputs.clear();
+        // One whose time was up is settled as such; the others' ends nobody knows.
+        let timed_out = self.slots.iter().filter(|(_, slot)| slot.timed_out);
+        for executor in timed_out.map(|(executor, _)| *executor).collect::<Vec<_>>() {
+            self.settle_timeout(executor, &Stack::default(), None);
+        }
         for (_, slot) in std::mem::take(&mut self.slots) {
             self.lose(&slot);
         }

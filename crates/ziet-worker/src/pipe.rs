@@ -50,6 +50,12 @@ impl Pipe {
         Readiness::More
     }
 
+    /// Forgets what has come so far.
+    pub(crate) fn clear(&mut self, buffer: &mut [u8]) {
+        self.fill(buffer);
+        self.bytes.clear();
+    }
+
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.bytes
     }

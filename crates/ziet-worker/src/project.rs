@@ -22,6 +22,8 @@ pub struct Project {
 pub enum ProjectError {
     #[error("{0}")]
     Read(#[from] std::io::Error),
+    #[error("{0}: the path of a project must be UTF-8, as Python's module names are")]
+    NotUnicode(PathBuf),
     #[error("{file}: {problem}")]
     Settings { file: PathBuf, problem: String },
     #[error(
@@ -76,6 +78,9 @@ impl Project {
             .or(name)
             .or_else(folder_name)
             .unwrap_or_else(|| "project".to_owned());
+        if root.to_str().is_none() {
+            return Err(ProjectError::NotUnicode(root.to_owned()));
+        }
         let src = root.join("src");
         let paths: Vec<PathBuf> = if src.is_dir() {
             vec![src, root.to_owned()]

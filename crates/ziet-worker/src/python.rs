@@ -20,16 +20,6 @@ pub enum Found {
     OnPath,
 }
 
-impl Found {
-    pub fn text(self) -> &'static str {
-        match self {
-            Self::BesideProgram => "beside the program",
-            Self::ActiveEnvironment => "in the active environment",
-            Self::OnPath => "on the path",
-        }
-    }
-}
-
 /// Looks beside `program`, then in `virtual_env`, then for `python3` on `path`.
 pub fn find(program: &Path, virtual_env: Option<&OsStr>, path: Option<&OsStr>) -> Option<Python> {
     let beside = program

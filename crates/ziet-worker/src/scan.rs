@@ -80,6 +80,10 @@ fn is_identifier(part: &str) -> bool {
 }
 
 fn imports_ziet(file: &Path) -> bool {
+    // A pipe would be waited for.
+    if !fs_err::metadata(file).is_ok_and(|about| about.is_file()) {
+        return false;
+    }
     let Ok(source) = fs_err::read(file) else {
         return false;
     };

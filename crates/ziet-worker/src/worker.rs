@@ -6,7 +6,7 @@
 mod control;
 mod serve;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
@@ -29,6 +29,9 @@ use crate::zygote::{Tokens, Zygote};
 
 /// How long an executor whose time is up may take to show its stack.
 const STACK_TIME: Duration = Duration::from_millis(50);
+
+/// Bytes of a folder's path, so that a socket in it has a path of no more than the 103 that every system takes.
+const LONGEST_FOLDER: usize = 90;
 
 const CONTROL: Token = Token(0);
 const ZYGOTE_OUT: Token = Token(1);
@@ -61,6 +64,11 @@ pub enum WorkerEvent {
     Printed {
         level: Level,
         text: String,
+    },
+    /// The system would not make a process for it.
+    NotForked {
+        executor: ExecutorId,
+        error: String,
     },
     /// It can be sent a start.
     Ready(ExecutorId),
@@ -124,6 +132,8 @@ pub struct Worker {
     settings: WorkerSettings,
     registry: Registry,
     folder: TempDir,
+    /// Children of this process that were there before: whoever called `exec` to become it left them.
+    strangers: HashSet<u32>,
     listener: UnixListener,
     zygote: Option<Zygote>,
     executors: HashMap<u64, Executor>,
@@ -145,11 +155,7 @@ impl Worker {
         now: Instant,
     ) -> Result<Self, WorkerError> {
         os::adopt_orphans();
-        let folder = tempfile::Builder::new()
-            .prefix("ziet-")
-            .permissions(Permissions::from_mode(0o700))
-            .tempdir()
-            .map_err(WorkerError::Folder)?;
+        let folder = private_folder().map_err(WorkerError::Folder)?;
         let mut listener =
             UnixListener::bind(folder.path().join("executors")).map_err(WorkerError::Folder)?;
         registry
@@ -159,6 +165,7 @@ impl Worker {
             settings,
             registry,
             folder,
+            strangers: os::own_children(),
             listener,
             zygote: None,
             executors: HashMap::new(),
@@ -243,9 +250,10 @@ impl Worker {
         let Some(found) = self.executors.get_mut(&executor.0) else {
             return;
         };
-        match (&found.phase, &found.link, found.pid) {
+        match (&found.phase, &mut found.link, found.pid) {
             (Phase::Killed | Phase::Dumping { .. }, _, _) => {}
             (Phase::Serving, Some(link), Some(pid)) if stack => {
+                link.stack.clear(&mut self.buffer);
                 let signal = link.stack_signal;
                 found.phase = Phase::Dumping {
                     until: now + STACK_TIME,
@@ -370,6 +378,19 @@ impl Worker {
         if let Some(zygote) = self.zygote.take() {
             zygote.dismiss();
         }
-        os::end_descendants();
+        os::end_descendants(&self.strangers);
     }
+}
+
+/// A folder that only this user can enter, for the socket of the executors.
+fn private_folder() -> std::io::Result<TempDir> {
+    let mut builder = tempfile::Builder::new();
+    builder
+        .prefix("ziet-")
+        .permissions(Permissions::from_mode(0o700));
+    let folder = builder.tempdir()?;
+    if folder.path().as_os_str().len() <= LONGEST_FOLDER {
+        return Ok(folder);
+    }
+    builder.tempdir_in("/tmp")
 }

@@ -17,6 +17,10 @@ const STYLES: Styles = Styles::styled()
 #[command(version, styles = STYLES, max_term_width = 100, after_help = "\
 Try it: `ziet actions` lists the actions of the project in this folder, and `ziet run --local action NAME` runs one.")]
 pub(crate) struct Cli {
+    /// The same as after `run`, where it is shown.
+    #[arg(long, hide = true)]
+    pub(crate) local: bool,
+
     #[command(subcommand)]
     pub(crate) command: Command,
 }

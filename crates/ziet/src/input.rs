@@ -9,13 +9,17 @@ use ziet_core::{Json, limits};
 
 use crate::error::CliError;
 
+/// What `--input` holds; None without it. Read before anything is started: it may come from a person.
+pub(crate) fn read(input: Option<&str>) -> Result<Option<Json>, CliError> {
+    input.map(read_input).transpose()
+}
+
 /// What `--input` and `-p` give together; None when neither is there.
-pub(crate) fn read(
+pub(crate) fn combine(
     spec: &ActionSpec,
-    input: Option<&str>,
+    given: Option<Json>,
     params: &[String],
 ) -> Result<Option<Json>, CliError> {
-    let given = input.map(read_input).transpose()?;
     if params.is_empty() {
         return Ok(given);
     }

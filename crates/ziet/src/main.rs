@@ -17,10 +17,10 @@ use crate::output::Printer;
 use crate::settings::Environment;
 
 fn main() -> ExitCode {
-    let Cli { command } = Cli::parse();
+    let cli = Cli::parse();
     let environment = Environment::read();
     let mut printer = Printer::new(&environment);
-    match run(command, &environment, &mut printer) {
+    match run(cli, &environment, &mut printer) {
         Ok(status) => status,
         Err(error) => {
             printer.error(&error);
@@ -29,17 +29,14 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(
-    command: Command,
-    environment: &Environment,
-    printer: &mut Printer,
-) -> Result<ExitCode, CliError> {
-    match command {
+fn run(cli: Cli, environment: &Environment, printer: &mut Printer) -> Result<ExitCode, CliError> {
+    match cli.command {
         Command::Run(run) => match run.command {
             RunCommand::Action(action) => {
-                commands::run_action(run.local, &action, environment, printer)
+                commands::run_action(cli.local || run.local, &action, environment, printer)
             }
         },
+        Command::Actions(_) if cli.local => Err(CliError::usage("--local is for `ziet run`")),
         Command::Actions(actions) => commands::actions(&actions, environment, printer),
     }
 }

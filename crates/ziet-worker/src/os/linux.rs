@@ -1,9 +1,11 @@
 //! Linux: what `/proc` tells of processes, and the child subreaper.
 
+use std::collections::HashSet;
 use std::os::fd::AsFd;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 use rustix::net::RecvFlags;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
@@ -18,8 +20,11 @@ const DYING: Duration = Duration::from_secs(1);
 /// Waits for the end of a child of this process, without reaping it. False when it still lives after `limit`.
 pub(crate) fn ends_within(child: u32, limit: Duration) -> bool {
     let pid = i32::try_from(child).ok().and_then(Pid::from_raw);
-    let Some(Ok(process)) = pid.map(|pid| pidfd_open(pid, PidfdFlags::empty())) else {
-        return true;
+    let process = match pid.map(|pid| pidfd_open(pid, PidfdFlags::empty())) {
+        Some(Ok(process)) => process,
+        // Out of descriptors, say: then it is not known.
+        Some(Err(error)) => return error == Errno::SRCH,
+        None => return true,
     };
     let Ok(limit) = Timespec::try_from(limit) else {
         return false;
@@ -37,6 +42,19 @@ pub(crate) fn adopt_orphans() {
 pub(crate) fn peer_pid(socket: impl AsFd) -> Option<u32> {
     let peer = rustix::net::sockopt::socket_peercred(socket).ok()?;
     u32::try_from(peer.pid.as_raw_nonzero().get()).ok()
+}
+
+/// Whether a process has begun to end, or has ended: from then on its exit status is fixed.
+pub(crate) fn is_exiting(pid: u32) -> bool {
+    /// `PF_EXITING` among the flags of a task, which are the ninth field.
+    const EXITING: u64 = 0x4;
+    let Ok(stat) = fs_err::read_to_string(format!("/proc/{pid}/stat")) else {
+        return true;
+    };
+    let flags = stat
+        .rsplit_once(')')
+        .and_then(|(_, fields)| fields.split_ascii_whitespace().nth(6)?.parse::<u64>().ok());
+    flags.is_none_or(|flags| flags & EXITING != 0)
 }
 
 /// Also works for a process that has ended and is not reaped yet, except for its memory.
@@ -63,15 +81,14 @@ pub(crate) fn usage(pid: u32) -> Option<Usage> {
     })
 }
 
-/// Ends what this process and its children started, wherever it went. Only for the end of a program whose children are
-/// all executors, zygotes and what these left behind.
-pub(crate) fn end_descendants() {
+/// Ends what this process and its children started, wherever it went, but for the children in `spared`.
+pub(crate) fn end_descendants(spared: &HashSet<u32>) {
     let own = std::process::id();
     // Each round ends what the last one made orphans of; what forks faster than that is given up.
     for _ in 0..100 {
         let living: Vec<u32> = children(own)
             .into_iter()
-            .filter(|pid| !is_zombie(*pid))
+            .filter(|pid| !spared.contains(pid) && !is_zombie(*pid))
             .collect();
         if living.is_empty() {
             return;
@@ -81,6 +98,11 @@ pub(crate) fn end_descendants() {
             ends_within(pid, DYING);
         }
     }
+}
+
+/// The processes whose parent this one is.
+pub(crate) fn own_children() -> HashSet<u32> {
+    children(std::process::id()).into_iter().collect()
 }
 
 fn children(pid: u32) -> Vec<u32> {

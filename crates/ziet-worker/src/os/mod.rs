@@ -13,9 +13,13 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 #[cfg(target_os = "linux")]
-pub(crate) use linux::{RECEIVE, adopt_orphans, end_descendants, ends_within, peer_pid, usage};
+pub(crate) use linux::{
+    RECEIVE, adopt_orphans, end_descendants, ends_within, is_exiting, own_children, peer_pid, usage,
+};
 #[cfg(not(target_os = "linux"))]
-pub(crate) use other::{RECEIVE, adopt_orphans, end_descendants, ends_within, peer_pid, usage};
+pub(crate) use other::{
+    RECEIVE, adopt_orphans, end_descendants, ends_within, is_exiting, own_children, peer_pid, usage,
+};
 
 /// How a process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

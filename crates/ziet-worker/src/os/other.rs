@@ -1,5 +1,6 @@
 //! Where there is no `/proc`: process groups and the zygote's own clearing up have to do.
 
+use std::collections::HashSet;
 use std::os::fd::AsFd;
 use std::time::Duration;
 
@@ -20,9 +21,17 @@ pub(crate) fn peer_pid(_: impl AsFd) -> Option<u32> {
     None
 }
 
+pub(crate) fn is_exiting(_: u32) -> bool {
+    false
+}
+
 pub(crate) fn usage(_: u32) -> Option<Usage> {
     None
 }
 
 /// Ends what this process and its children started.
-pub(crate) fn end_descendants() {}
+pub(crate) fn end_descendants(_: &HashSet<u32>) {}
+
+pub(crate) fn own_children() -> HashSet<u32> {
+    HashSet::new()
+}

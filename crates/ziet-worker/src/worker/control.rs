@@ -77,6 +77,7 @@ impl Worker {
                     .push_back(WorkerEvent::InputMade { input, made, error });
             }
             FromZygote::Forked { token, pid } => self.on_forked(&token, pid),
+            FromZygote::ForkFailed { token, error } => self.on_fork_failed(&token, error),
             FromZygote::Exited { pid, status } => self.on_exited(pid, status)?,
         }
         Ok(())
@@ -109,9 +110,24 @@ impl Worker {
         }
     }
 
-    /// The process has ended and keeps its id until it is reaped: what it sent last is read, what it left in its group
-    /// is killed, and only then the id is given back.
+    fn on_fork_failed(&mut self, secret: &str, error: String) {
+        let found = self
+            .executors
+            .iter()
+            .find(|(_, executor)| executor.secret == secret);
+        if let Some(id) = found.map(|(id, _)| *id) {
+            self.executors.remove(&id);
+            self.events.push_back(WorkerEvent::NotForked {
+                executor: ExecutorId(id),
+                error,
+            });
+        }
+    }
+
+    /// The process has ended and keeps its id until it is reaped: what it left in its group is killed, what it sent
+    /// last is read, and only then the id is given back.
     fn on_exited(&mut self, pid: u32, status: i32) -> Result<(), WorkerError> {
+        os::kill(pid);
         let found = self
             .executors
             .iter()
@@ -124,7 +140,6 @@ impl Worker {
                 executor.close(&self.registry);
             }
         }
-        os::kill(pid);
         self.tell_zygote(&ToZygote::Reap { pid })
     }
 

@@ -105,8 +105,8 @@ impl Worker {
     pub(super) fn read_executor(&mut self, id: u64, part: Part) {
         let readiness = match part {
             Part::Channel => self.read_messages(id),
-            Part::Out => self.read_output(id, Level::Info),
-            Part::Err => self.read_output(id, Level::Warn),
+            Part::Out => self.read_pipe(id, Level::Info),
+            Part::Err => self.read_pipe(id, Level::Warn),
             Part::Stack => self.read_stack(id),
         };
         match readiness {
@@ -151,15 +151,20 @@ impl Worker {
     }
 
     fn on_message(&mut self, id: u64, message: FromExecutor) {
-        if let FromExecutor::Finished(_) = message {
-            // What it printed before it finished belongs before its end.
-            for level in [Level::Info, Level::Warn] {
-                while self.read_output(id, level) == Readiness::More {}
-                self.take_rest(id, level);
-            }
+        // What it wrote to its pipes before belongs before it.
+        match message {
+            FromExecutor::Finished(_) => self.read_pipes(id, Self::take_rest),
+            FromExecutor::Drain { .. } => self.read_pipes(id, |_, _, _| {}),
+            _ => {}
         }
         self.events
             .push_back(WorkerEvent::Message(ExecutorId(id), message));
+    }
+
+    /// What was printed before it, and has come, goes first.
+    fn read_pipe(&mut self, id: u64, level: Level) -> Readiness {
+        self.read_executor(id, Part::Channel);
+        self.read_output(id, level)
     }
 
     fn read_output(&mut self, id: u64, level: Level) -> Readiness {
@@ -227,7 +232,8 @@ impl Worker {
         let Some(executor) = self.executors.get_mut(&id) else {
             return;
         };
-        if executor.phase == Phase::Serving {
+        // A process that is ending closes everything, too.
+        if executor.phase == Phase::Serving && !executor.pid.is_some_and(os::is_exiting) {
             executor
                 .fault
                 .get_or_insert_with(|| "it closed its connection to Ziet".to_owned());
@@ -238,10 +244,16 @@ impl Worker {
     /// Reads all that a dead executor has sent.
     pub(super) fn drain(&mut self, id: u64) {
         while self.read_messages(id) == Readiness::More {}
+        self.read_pipes(id, Self::take_rest);
+        self.read_stack(id);
+    }
+
+    /// Passes on what the pipes hold. One turn reads more than fits into a pipe; whatever comes after that, from a
+    /// process that was left behind, is not waited for.
+    fn read_pipes(&mut self, id: u64, rest: impl Fn(&mut Self, u64, Level)) {
         for level in [Level::Info, Level::Warn] {
-            while self.read_output(id, level) == Readiness::More {}
-            self.take_rest(id, level);
+            self.read_output(id, level);
+            rest(self, id, level);
         }
-        while self.read_stack(id) == Readiness::More {}
     }
 }

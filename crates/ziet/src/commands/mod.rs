@@ -7,6 +7,8 @@ pub(crate) use actions::actions;
 pub(crate) use run_action::run_action;
 
 use std::num::NonZero;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::available_parallelism;
 
@@ -36,6 +38,8 @@ enum Incoming {
 struct Local {
     engine: Engine,
     incoming: Receiver<Incoming>,
+    /// Set at once, while what is incoming may wait behind many lines.
+    interrupted: Arc<AtomicBool>,
     project: Project,
     catalogue: Catalogue,
     /// What the project printed while it was imported.
@@ -47,7 +51,7 @@ impl Local {
         let worker = environment.worker()?;
         let project = worker.project.clone();
         let (send, incoming) = channel();
-        catch_interrupts(send.clone())?;
+        let interrupted = catch_interrupts(send.clone())?;
         let concurrency = available_parallelism().map_or(1, NonZero::get) * ATTEMPTS_PER_CORE;
         let settings = EngineSettings {
             worker,
@@ -66,6 +70,7 @@ impl Local {
                     return Ok(Self {
                         engine,
                         incoming,
+                        interrupted,
                         project,
                         catalogue,
                         printed,
@@ -75,7 +80,7 @@ impl Local {
                     printed.push((level, text));
                 }
                 Ok(Incoming::Notice(Notice::Broken(error))) => return Err(error.into()),
-                Ok(Incoming::Notice(Notice::Run { .. })) => {}
+                Ok(Incoming::Notice(Notice::Run { .. } | Notice::InputMade(_))) => {}
                 Ok(Incoming::Interrupt) => return Err(CliError::interrupted()),
                 Err(_) => return Err(EngineError::Stopped.into()),
             }
@@ -93,9 +98,15 @@ impl Local {
     }
 }
 
-fn catch_interrupts(send: Sender<Incoming>) -> Result<(), CliError> {
-    ctrlc::set_handler(move || drop(send.send(Incoming::Interrupt)))
-        .map_err(|error| CliError::failed("interrupts cannot be caught", error))
+fn catch_interrupts(send: Sender<Incoming>) -> Result<Arc<AtomicBool>, CliError> {
+    let interrupted = Arc::new(AtomicBool::new(false));
+    let flag = interrupted.clone();
+    ctrlc::set_handler(move || {
+        flag.store(true, Relaxed);
+        drop(send.send(Incoming::Interrupt));
+    })
+    .map_err(|error| CliError::failed("interrupts cannot be caught", error))?;
+    Ok(interrupted)
 }
 
 /// A module that does not import blocks only its own actions; whoever misses one of them must know.

@@ -1,13 +1,14 @@
 //! `ziet run --local action NAME`: the engine on a store in memory, with one run in it.
 
 use std::process::ExitCode;
+use std::sync::atomic::Ordering::Relaxed;
 
 use ziet_core::action::{ActionSpec, Unresolved};
 use ziet_core::memory::Newest;
 use ziet_core::retry::Backoff;
 use ziet_core::run::{Cancelled, Status};
 use ziet_core::{ErrorCode, Json, RunId};
-use ziet_engine::{EngineError, Happening, Notice, Submission};
+use ziet_engine::{EngineError, Happening, MadeInput, Notice, Submission};
 
 use super::{Incoming, Local, tell_problems};
 use crate::cli::RunAction;
@@ -34,6 +35,7 @@ pub(crate) fn run_action(
             "--memory is for a server: a local run has a memory of its own",
         ));
     }
+    let given = input::read(args.input.as_deref())?;
     let backoff = if args.no_backoff {
         Backoff::None
     } else {
@@ -42,7 +44,7 @@ pub(crate) fn run_action(
     let local = Local::start(environment, backoff)?;
     tell_problems(&local.catalogue, printer);
     let spec = resolve(&local, &args.name)?;
-    let input = input_of(&local, spec, args, printer)?;
+    let input = input_of(&local, spec, given, &args.param, printer)?;
     if args.json {
         printer.lines_to_stderr();
     }
@@ -84,23 +86,35 @@ fn resolve<'a>(local: &'a Local, name: &str) -> Result<&'a ActionSpec, CliError>
 fn input_of(
     local: &Local,
     spec: &ActionSpec,
-    args: &RunAction,
-    printer: &Printer,
+    given: Option<Json>,
+    params: &[String],
+    printer: &mut Printer,
 ) -> Result<Json, CliError> {
-    if let Some(input) = input::read(spec, args.input.as_deref(), &args.param)? {
+    if let Some(input) = input::combine(spec, given, params)? {
         return Ok(input);
     }
     if !spec.parameters.iter().any(|parameter| parameter.required) {
         return Ok(Json::trusted(*b"{}"));
     }
-    let made = local
-        .engine
-        .make_input(&spec.id)?
-        .map_err(CliError::usage)?;
-    if !made.made.is_empty() {
-        printer.note(format_args!("test data: {}", made.made.join(", ")));
+    local.engine.make_input(&spec.id);
+    loop {
+        match local.incoming.recv() {
+            Ok(Incoming::Notice(Notice::InputMade(made))) => {
+                let MadeInput { input, made } = made.map_err(CliError::usage)?;
+                printer.note(format_args!("test data: {}", made.join(", ")));
+                return Ok(input);
+            }
+            Ok(Incoming::Notice(Notice::Broken(error))) => return Err(error.into()),
+            // The zygote died of making it.
+            Ok(Incoming::Notice(Notice::Loaded(_))) => {
+                return Err(CliError::usage("test data could not be made")
+                    .hint("give the parameters with -p"));
+            }
+            Ok(Incoming::Notice(Notice::Printed { .. } | Notice::Run { .. })) => {}
+            Ok(Incoming::Interrupt) => return Err(CliError::interrupted()),
+            Err(_) => return Err(EngineError::Stopped.into()),
+        }
     }
-    Ok(made.input)
 }
 
 fn submit(local: &Local, spec: &ActionSpec, input: Json) -> Result<RunId, CliError> {
@@ -138,7 +152,12 @@ fn watch(local: &Local, root: RunId, lines: &mut LocalRun<'_>) -> Result<bool, C
                 action,
                 happening,
             })) => {
-                lines.happened(&action, &happening);
+                // What was printed before an interrupt and is not shown yet would only hold it up.
+                if !local.interrupted.load(Relaxed)
+                    || !matches!(happening, Happening::Output { .. })
+                {
+                    lines.happened(&action, &happening);
+                }
                 let ends = matches!(
                     happening,
                     Happening::Completed { .. }
@@ -150,7 +169,7 @@ fn watch(local: &Local, root: RunId, lines: &mut LocalRun<'_>) -> Result<bool, C
                 }
             }
             Ok(Incoming::Notice(Notice::Printed { level, text })) => lines.output(level, &text),
-            Ok(Incoming::Notice(Notice::Loaded(_))) => {}
+            Ok(Incoming::Notice(Notice::Loaded(_) | Notice::InputMade(_))) => {}
             Ok(Incoming::Notice(Notice::Broken(error))) => return Err(error.into()),
             Err(_) => return Err(EngineError::Stopped.into()),
         }

@@ -3,13 +3,31 @@
 use std::fmt::Write as _;
 
 /// Rewrites a JSON document: `{"a": [1, 2.5]}`, characters beyond ASCII as `\u00e9`, floats as `repr` shows them. Text
-/// that is not JSON stays as it is.
+/// that is not JSON stays much as it is.
 pub(crate) fn as_python(json: &str) -> String {
-    let mut text = String::with_capacity(json.len() + json.len() / 8);
+    rewrite(json, usize::MAX)
+}
+
+/// The first `longest` characters of that, with an ellipsis for what follows.
+pub(crate) fn as_python_cut(json: &str, longest: usize) -> String {
+    let mut text = rewrite(json, longest);
+    // All of it is ASCII, but for what was not JSON.
+    if let Some((end, _)) = text.char_indices().nth(longest) {
+        text.truncate(end);
+        text.push('…');
+    }
+    text
+}
+
+/// Stops soon after `enough` bytes.
+fn rewrite(json: &str, enough: usize) -> String {
+    let mut text = String::with_capacity(enough.min(json.len() + json.len() / 8));
     let mut rest = json;
-    while let Some(first) = rest.chars().next() {
+    while let Some(first) = rest.chars().next()
+        && text.len() <= enough
+    {
         let length = match first {
-            '"' => string(rest, &mut text),
+            '"' => string(rest, &mut text, enough),
             '-' | '0'..='9' => number(rest, &mut text),
             _ => {
                 match first {
@@ -26,40 +44,58 @@ pub(crate) fn as_python(json: &str) -> String {
     text
 }
 
-/// Writes the string that `json` starts with, and says how long it was.
-fn string(json: &str, text: &mut String) -> usize {
-    let mut escaped = false;
-    let end = json[1..].find(|char| {
-        let ends = char == '"' && !escaped;
-        escaped = char == '\\' && !escaped;
-        ends
-    });
-    let length = end.map_or(json.len(), |end| end + 2);
-    let Ok(value) = serde_json::from_str::<String>(&json[..length]) else {
-        text.push_str(&json[..length]);
-        return length;
-    };
+/// Writes the string that `json` starts with, and says how much of it was taken.
+fn string(json: &str, text: &mut String, enough: usize) -> usize {
     text.push('"');
-    for char in value.chars() {
+    let mut chars = json.char_indices().skip(1);
+    while let Some((at, char)) = chars.next() {
         match char {
-            '"' => text.push_str("\\\""),
-            '\\' => text.push_str("\\\\"),
-            '\n' => text.push_str("\\n"),
-            '\r' => text.push_str("\\r"),
-            '\t' => text.push_str("\\t"),
-            '\u{8}' => text.push_str("\\b"),
-            '\u{c}' => text.push_str("\\f"),
-            ' '..='~' => text.push(char),
-            // Also beyond the basic plane, where Python writes a pair.
-            other => {
-                for unit in other.encode_utf16(&mut [0; 2]) {
-                    let _ = write!(text, "\\u{unit:04x}");
-                }
+            '"' => {
+                text.push('"');
+                return at + 1;
             }
+            '\\' => match chars.next() {
+                Some((at, 'u')) => {
+                    let unit = json
+                        .get(at + 1..at + 5)
+                        .and_then(|digits| u16::from_str_radix(digits, 16).ok());
+                    chars.by_ref().take(4).for_each(drop);
+                    if let Some(unit) = unit {
+                        escaped(unit, text);
+                    }
+                }
+                Some((_, '/')) => text.push('/'),
+                Some((_, escape)) => text.extend(['\\', escape]),
+                None => {}
+            },
+            // Also beyond the basic plane, where Python writes a pair.
+            other => other
+                .encode_utf16(&mut [0; 2])
+                .iter()
+                .for_each(|unit| escaped(*unit, text)),
+        }
+        if text.len() > enough {
+            return json.len();
         }
     }
-    text.push('"');
-    length
+    json.len()
+}
+
+/// One unit of UTF-16 as Python writes it within a string.
+fn escaped(unit: u16, text: &mut String) {
+    match u8::try_from(unit) {
+        Ok(b'"') => text.push_str("\\\""),
+        Ok(b'\\') => text.push_str("\\\\"),
+        Ok(b'\n') => text.push_str("\\n"),
+        Ok(b'\r') => text.push_str("\\r"),
+        Ok(b'\t') => text.push_str("\\t"),
+        Ok(8) => text.push_str("\\b"),
+        Ok(12) => text.push_str("\\f"),
+        Ok(ascii @ b' '..=b'~') => text.push(char::from(ascii)),
+        _ => {
+            let _ = write!(text, "\\u{unit:04x}");
+        }
+    }
 }
 
 fn number(json: &str, text: &mut String) -> usize {
@@ -93,7 +129,15 @@ fn python_float(float: f64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::as_python;
+    use super::{as_python, as_python_cut};
+
+    #[test]
+    fn is_cut_after_so_many_characters() {
+        assert_eq!(as_python_cut(r#"{"a":"bcdef"}"#, 8), r#"{"a": "b…"#);
+        assert_eq!(as_python_cut("[1,2]", 6), "[1, 2]");
+        assert_eq!(as_python_cut("[1,2]", 5), "[1, 2…");
+        assert_eq!(as_python_cut("\"é\"", 3), "\"\\u…");
+    }
 
     #[test]
     fn is_what_json_dumps_writes() {

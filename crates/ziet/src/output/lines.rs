@@ -9,11 +9,17 @@ use ziet_core::wire::Level;
 use ziet_core::{ActionId, Json};
 use ziet_engine::{Happening, MemoryUse};
 
-use super::json::as_python;
+use super::json::{as_python, as_python_cut};
 use super::printer::{DIM, GREEN, Printer, RED, YELLOW};
 
 /// Characters of a value in a line; the whole of it is in the last line and in `--json`.
 const LONGEST_VALUE: usize = 200;
+
+/// Characters of an error's message in a line.
+const LONGEST_MESSAGE: usize = 2000;
+
+/// The outermost and the innermost calls of a long stack that are shown.
+const FRAMES_AT_END: usize = 10;
 
 /// Prints what happens to a run and those below it.
 pub(crate) struct LocalRun<'a> {
@@ -37,9 +43,11 @@ impl<'a> LocalRun<'a> {
     }
 
     pub(crate) fn output(&mut self, level: Level, text: &str) {
-        for line in text.split('\n') {
-            self.level(level, line.trim_end_matches('\r'));
-        }
+        let tag = tag(level);
+        let lines = text
+            .split('\n')
+            .map(|line| format!("{tag} {}", line.trim_end_matches('\r')));
+        self.printer.line(lines.collect::<Vec<_>>().join("\n"));
     }
 
     pub(crate) fn happened(&mut self, action: &ActionId, happening: &Happening) {
@@ -116,25 +124,43 @@ impl<'a> LocalRun<'a> {
             Outcome::Cancelled => "was cancelled",
             Outcome::Completed | Outcome::Failed => "failed",
         };
-        self.level(
-            Level::Error,
-            &format!("Action {name} {what}: {}", failure.headline()),
-        );
+        let headline = failure.headline();
+        let shown = headline
+            .char_indices()
+            .nth(LONGEST_MESSAGE)
+            .map_or(&*headline, |(end, _)| &headline[..end]);
+        let cut = if shown.len() < headline.len() {
+            "…"
+        } else {
+            ""
+        };
+        self.level(Level::Error, &format!("Action {name} {what}: {shown}{cut}"));
         // A stack of nothing but the user's own frames is the one that helps; the whole one is in memory.
-        for StackFrame {
+        let frames: Vec<&StackFrame> = failure.frames.iter().filter(|frame| frame.user).collect();
+        let left_out = frames.len().saturating_sub(2 * FRAMES_AT_END);
+        for (index, frame) in frames.iter().enumerate() {
+            if left_out == 0 || index < FRAMES_AT_END || index >= FRAMES_AT_END + left_out {
+                self.frame(frame);
+            } else if index == FRAMES_AT_END {
+                self.printer
+                    .line(format_args!("  {DIM}… {left_out} more calls{DIM:#}"));
+            }
+        }
+    }
+
+    fn frame(&mut self, frame: &StackFrame) {
+        let StackFrame {
             file,
             line,
             function,
             source,
             ..
-        } in failure.frames.iter().filter(|frame| frame.user)
-        {
-            self.printer.line(format_args!(
-                "  {DIM}File \"{file}\", line {line}, in {function}{DIM:#}"
-            ));
-            if let Some(source) = source {
-                self.printer.line(format_args!("    {source}"));
-            }
+        } = frame;
+        self.printer.line(format_args!(
+            "  {DIM}File \"{file}\", line {line}, in {function}{DIM:#}"
+        ));
+        if let Some(source) = source {
+            self.printer.line(format_args!("    {source}"));
         }
     }
 
@@ -165,14 +191,18 @@ impl<'a> LocalRun<'a> {
     }
 
     fn level(&mut self, level: Level, text: &str) {
-        let (style, word) = match level {
-            Level::Info => (DIM, "INFO"),
-            Level::Warn => (YELLOW, "WARN"),
-            Level::Error => (RED, "ERROR"),
-        };
-        self.printer
-            .line(format_args!("{style}[{word}]{style:#} {text}"));
+        self.printer.line(format_args!("{} {text}", tag(level)));
     }
+}
+
+/// `[INFO]`
+fn tag(level: Level) -> String {
+    let (style, word) = match level {
+        Level::Info => (DIM, "INFO"),
+        Level::Warn => (YELLOW, "WARN"),
+        Level::Error => (RED, "ERROR"),
+    };
+    format!("{style}[{word}]{style:#}")
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -184,12 +214,15 @@ pub(crate) enum LocalEnding {
 
 fn memory_text(memory: &MemoryUse) -> String {
     match memory {
-        MemoryUse::Added { key, value } => {
-            format!("Memory added: key={key}, value={}", shown(value))
-        }
+        MemoryUse::Added { key, value } => format!(
+            "Memory added: key={}, value={}",
+            one_line(key),
+            shown(value)
+        ),
         MemoryUse::Read { key, found } => {
             format!(
-                "Memory read: key={key}, {}",
+                "Memory read: key={}, {}",
+                one_line(key),
                 if *found { "found" } else { "missing" }
             )
         }
@@ -197,22 +230,28 @@ fn memory_text(memory: &MemoryUse) -> String {
             query: Some(query),
             found,
         } => {
-            format!("Memory searched: query={query}, {found} found")
+            format!("Memory searched: query={}, {found} found", one_line(query))
         }
         MemoryUse::Searched { query: None, found } => format!("Memory searched: {found} found"),
         MemoryUse::Removed { what, count } => {
-            format!(
-                "Memory removed: {what}, {count} {}",
-                if *count == 1 { "entry" } else { "entries" }
-            )
+            let entries = if *count == 1 { "entry" } else { "entries" };
+            format!("Memory removed: {}, {count} {entries}", one_line(what))
         }
     }
 }
 
+/// Text that somebody chose, with its line ends and the like spelled out: what it says must not look like another line.
+fn one_line(text: &str) -> String {
+    let spelled = |char: char| {
+        if char.is_control() {
+            char.escape_default().to_string()
+        } else {
+            char.to_string()
+        }
+    };
+    text.chars().map(spelled).collect()
+}
+
 fn shown(value: &Json) -> String {
-    let text = as_python(value.as_str().unwrap_or_default());
-    match text.char_indices().nth(LONGEST_VALUE) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text,
-    }
+    as_python_cut(value.as_str().unwrap_or_default(), LONGEST_VALUE)
 }

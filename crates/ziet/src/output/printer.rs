@@ -1,9 +1,10 @@
 //! The one place that writes to the terminal, and decides on colour and emoji.
 
 use std::fmt::Display;
-use std::io::{self, Write};
+use std::io::{self, Stderr, Stdout, Write};
 use std::path::Path;
 
+use anstream::AutoStream;
 use anstyle::{AnsiColor, Style};
 use serde::Serialize;
 use ziet_core::action::{ActionSpec, Parameter};
@@ -21,36 +22,37 @@ pub(crate) const DIM: Style = Style::new().dimmed();
 /// Standard output holds what was asked for, standard error everything else. Both lose their colours where nobody
 /// sees them: in pipes, on dumb terminals, with `NO_COLOR`.
 pub(crate) struct Printer {
-    /// Where the lines of a run go.
-    lines_to: Stream,
+    out: AutoStream<Stdout>,
+    err: AutoStream<Stderr>,
+    /// Standard output is to hold a document.
+    lines_to_stderr: bool,
     pub(crate) emoji: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stream {
-    Out,
-    Err,
 }
 
 impl Printer {
     pub(crate) fn new(environment: &Environment) -> Self {
         Self {
-            lines_to: Stream::Out,
+            out: anstream::stdout(),
+            err: anstream::stderr(),
+            lines_to_stderr: false,
             emoji: !environment.dumb_terminal,
         }
     }
 
     /// Makes room on standard output for a document.
     pub(crate) fn lines_to_stderr(&mut self) {
-        self.lines_to = Stream::Err;
+        self.lines_to_stderr = true;
     }
 
     /// One or more lines of what was asked for.
     pub(crate) fn line(&mut self, text: impl Display) {
+        // In one piece: it may be many lines.
+        let text = format!("{text}\n");
         // A reader that went away does not end a run.
-        let _ = match self.lines_to {
-            Stream::Out => writeln!(anstream::stdout(), "{text}"),
-            Stream::Err => writeln!(anstream::stderr(), "{text}"),
+        let _ = if self.lines_to_stderr {
+            self.err.write_all(text.as_bytes())
+        } else {
+            self.out.write_all(text.as_bytes())
         };
     }
 

@@ -1,0 +1,282 @@
+"""Acts out every way in which an attempt can end, by name. What each must become stands in tests/test_endings.py."""
+
+import ctypes
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from ziet import Action, memory
+
+LONG = 600
+libc = ctypes.CDLL(None)
+libc_with_gil = ctypes.PyDLL(None)
+
+
+@Action(description="Returns a value")
+def ok() -> str:
+    return "fine"
+
+
+@Action(description="Raises")
+def raises() -> None:
+    raise ValueError("on purpose")
+
+
+@Action(description="Raises while it handles another error")
+def raises_from() -> None:
+    try:
+        {}["missing"]
+    except KeyError as error:
+        raise RuntimeError("on purpose") from error
+
+
+class Unprintable(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("no text for you")
+
+
+@Action(description="Raises an error that cannot be shown")
+def raises_unprintable() -> None:
+    raise Unprintable
+
+
+class HopelessError(Exception):
+    retryable = False
+
+
+@Action(description="Raises what no retry helps against", retries=3)
+def raises_hopeless() -> None:
+    raise HopelessError("not again")
+
+
+@Action(description="Recurses for ever")
+def recurses() -> None:
+    recurses.local()
+
+
+@Action(description="Leaves Python")
+def sys_exit() -> None:
+    sys.exit(3)
+
+
+@Action(description="Leaves Python without an error")
+def sys_exit_zero() -> None:
+    sys.exit()
+
+
+@Action(description="Is interrupted from within")
+def keyboard_interrupt() -> None:
+    raise KeyboardInterrupt
+
+
+@Action(description="Ends the process at once")
+def os_exit() -> None:
+    os._exit(3)
+
+
+@Action(description="Ends the process at once, as if nothing had happened")
+def os_exit_zero() -> None:
+    os._exit(0)
+
+
+@Action(description="Reads where no memory is")
+def segfault() -> None:
+    ctypes.string_at(0)
+
+
+@Action(description="Aborts")
+def abort() -> None:
+    os.abort()
+
+
+@Action(description="Kills itself")
+def kill_itself() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@Action(description="Asks itself to end")
+def terminate_itself() -> None:
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(LONG)
+
+
+@Action(description="Kills the process that forked it")
+def kill_zygote() -> None:
+    os.kill(os.getppid(), signal.SIGKILL)
+    time.sleep(LONG)
+
+
+@Action(description="Closes every file descriptor", timeout=5)
+def close_descriptors() -> None:
+    os.closerange(0, 4096)
+    time.sleep(LONG)
+
+
+@Action(description="Loops", timeout=1)
+def spin() -> None:
+    while True:
+        pass
+
+
+@Action(description="Sleeps", timeout=1)
+def sleep() -> None:
+    time.sleep(LONG)
+
+
+@Action(description="Sleeps in C without letting other threads run", timeout=1)
+def sleep_in_c() -> None:
+    while True:
+        libc_with_gil.sleep(LONG)
+
+
+@Action(description="Searches for a match that takes for ever", timeout=1)
+def backtrack() -> None:
+    re.match(r"(a+)+$", "a" * 64 + "b")
+
+
+@Action(description="Swallows every exception", timeout=1)
+def swallow() -> None:
+    while True:
+        try:
+            time.sleep(0.01)
+        except BaseException:
+            pass
+
+
+@Action(description="Ignores what asks it to end", timeout=1)
+def ignore_requests_to_end() -> None:
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    while True:
+        time.sleep(LONG)
+
+
+@Action(description="Ignores every signal that it can, also the one that asks for its stack", timeout=1)
+def ignore_signals() -> None:
+    for number in range(1, signal.NSIG):
+        try:
+            signal.signal(number, signal.SIG_IGN)
+        except (OSError, ValueError):
+            continue
+    while True:
+        time.sleep(LONG)
+
+
+@Action(description="Stops itself", timeout=1)
+def stop_itself() -> None:
+    os.kill(os.getpid(), signal.SIGSTOP)
+
+
+@Action(description="Waits for a child process that never ends", timeout=1)
+def child_process() -> None:
+    subprocess.run(["sleep", str(LONG)], check=False)
+
+
+@Action(description="Leaves a daemon and hangs", timeout=1)
+def daemon_and_hang() -> None:
+    start_daemon()
+    time.sleep(LONG)
+
+
+@Action(description="Leaves a daemon and returns")
+def daemon_and_return() -> str:
+    start_daemon()
+    return "left it"
+
+
+def start_daemon() -> None:
+    """Forks twice, so that the daemon's parent is gone, in a session of its own; returns when it is there."""
+    ready, said = os.pipe()
+    if os.fork() == 0:
+        os.setsid()
+        if os.fork() == 0:
+            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+                signal.signal(number, signal.SIG_IGN)
+            os.write(said, b"!")
+            while True:
+                time.sleep(LONG)
+        os._exit(0)
+    os.wait()
+    os.read(ready, 1)
+
+
+@Action(description="Leaves a thread that is no daemon")
+def leave_thread() -> str:
+    threading.Thread(target=time.sleep, args=(LONG,)).start()
+    return "left it"
+
+
+@Action(description="Returns in a forked child process too")
+def returns_twice() -> str:
+    if os.fork() == 0:
+        return "the child's"
+    os.wait()
+    return "the parent's"
+
+
+@Action(description="Prints for ever", timeout=1)
+def flood() -> None:
+    while True:
+        print("x" * 100)
+
+
+@Action(description="Prints 20 MB and returns")
+def prints_much() -> str:
+    for _ in range(20 * 1024):
+        print("x" * 1023)
+    return "printed it"
+
+
+@Action(description="Returns no number")
+def returns_nan() -> float:
+    return float("nan")
+
+
+@Action(description="Returns an object", retries=2)
+def returns_object() -> Any:
+    return {"where": [object()]}
+
+
+@Action(description="Returns JSON of 7 MB", retries=2)
+def returns_7_mb() -> str:
+    return "x" * (7 * 1024 * 1024 - 2)
+
+
+@Action(description="Returns what contains itself")
+def returns_itself() -> list[Any]:
+    value: list[Any] = []
+    value.append(value)
+    return value
+
+
+@Action(description="Stores, then loops", timeout=1)
+def store_and_spin() -> None:
+    memory.add("before", {"the": "kill"})
+    while True:
+        pass
+
+
+@Action(description="Stores, then dies")
+def store_and_die() -> None:
+    memory.add("before", {"the": "crash"})
+    os._exit(7)
+
+
+@Action(description="Waits for input that nobody gives")
+def reads_input() -> str:
+    return input()
+
+
+@Action(description="Fails once and completes then", retries=1)
+def second_time_lucky() -> str:
+    tried = Path(os.environ["SCRATCH"]) / "tried"
+    if tried.exists():
+        return "lucky"
+    tried.touch()
+    os._exit(9)
