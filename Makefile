@@ -49,7 +49,7 @@ test: debug $(VENV)/.test $(VENV)/.demo ## Run all tests: Rust, Python, and the 
 	cargo test $(LOCKED) --workspace --quiet
 	$(BIN)/python -m pytest --numprocesses=$(TEST_WORKERS) --dist=worksteal $(ARGS)
 
-lint: prerequisites $(VENV)/.lint ## Check format, lints, documentation and types
+lint: prerequisites $(VENV)/.build $(VENV)/.test $(VENV)/.lint ## Check format, lints, documentation and types
 	cargo fmt --all --check
 	cargo clippy $(LOCKED) --workspace --all-targets --quiet -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc $(LOCKED) --workspace --no-deps --document-private-items --quiet

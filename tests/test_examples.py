@@ -63,6 +63,6 @@ def test_flights_does_not_retry_an_airport_that_it_does_not_know() -> None:
     status, document, lines = run("flights", "fetch_departures", "-p", "airport=SFO")
 
     assert (status, document["status"]) == (1, "failed")
-    assert document["error"]["type"] == "UnknownAirportError"
+    assert document["error"]["type"] == "actions.UnknownAirportError"
     assert len(document["attempts"]) == 1
     assert not any("Retrying" in line for line in lines)

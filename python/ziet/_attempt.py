@@ -35,7 +35,9 @@ class Attempt:
             return self._call_async(action, arguments)
         return self._call(action, arguments)
 
-    def _call(self, action: ActionFunction[..., Any], arguments: bytes, begun: Callable[[int], None] | None = None) -> Any:
+    def _call(
+        self, action: ActionFunction[..., Any], arguments: bytes, begun: Callable[[int], None] | None = None
+    ) -> Any:
         """`begun` is told the number of the request before it is waited for."""
 
         def make(request: int) -> _wire.Message:

@@ -113,7 +113,7 @@ class Zygote:
         try:
             pid = os.fork()
         except OSError as error:
-            self._send(_wire.ForkFailed(token, error.strerror))
+            self._send(_wire.ForkFailed(token, error.strerror or str(error)))
             return False
         if pid == 0:
             _process.die_with_parent(zygote)

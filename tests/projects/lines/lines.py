@@ -101,7 +101,9 @@ def prints() -> None:
     libc.puts(b"eight, in C")
     libc.fflush(None)
     subprocess.run(["sh", "-c", "echo nine, an error of a child process >&2"], check=True)
-    os.write(1, b"ten, written\n")
+    # Two pipes, standard output and standard error, have no order between them but by what is printed in between.
+    print("ten")
+    os.write(1, b"eleven, written\n")
     print("two\nlines")
     print("no end of line", end="")
 
