@@ -117,5 +117,6 @@ def _refusal(refused: _wire.Refused) -> ZietError:
         return MemoryValueError(refused.message)
     error = ActionError(refused.message)
     error.code = refused.code
-    error.retryable = False  # What is refused once is refused again: a name, a size, a depth.
+    # What is refused once is refused again, a name or a depth; only the store may come back.
+    error.retryable = refused.code == "store_unavailable"
     return error
