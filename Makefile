@@ -55,7 +55,7 @@ lint: prerequisites $(VENV)/.build $(VENV)/.test $(VENV)/.lint ## Check format, 
 	RUSTDOCFLAGS='-D warnings' cargo doc $(LOCKED) --workspace --no-deps --document-private-items --quiet
 	$(BIN)/ruff check --quiet
 	$(BIN)/ruff format --check --quiet
-	$(BIN)/pyright --warnings
+	$(BIN)/pyright --project pyproject.toml --warnings
 
 build: $(VENV)/.build ## Build the release program as .venv/bin/ziet
 	$(call install,--release)
