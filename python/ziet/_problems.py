@@ -6,7 +6,6 @@ value that came, so that the text can show it.
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -60,6 +59,8 @@ def wrong_value(parameter: str, expected: str, value: Any, error: Exception, dec
 
 def unknown_parameter(name: str, known: Sequence[str]) -> str:
     """The text for a parameter that is none of the `known`."""
+    import difflib  # Only after a mistake: it is slow to import.
+
     near = difflib.get_close_matches(name, known, n=1)
     if near:
         return f"unknown parameter, did you mean {near[0]}?"
