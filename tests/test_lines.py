@@ -213,3 +213,20 @@ def test_without_emoji(ziet: Ziet) -> None:
     assert failed.lines[-3] == "[FAILED] Local run failed"
     assert completed.out.isascii()
     assert failed.out.isascii()
+
+
+def test_logging_is_captured_when_the_action_imports_it_first(ziet: Ziet) -> None:
+    actions = """
+from ziet import Action
+
+@Action(description="Logs")
+def logs():
+    print("before")
+    import logging
+    logging.info("an info")
+    logging.getLogger("deep.down").error("an error")
+    print("after")
+"""
+    done = ziet.write({"actions.py": actions}).run("logs")
+    begin = done.lines.index("[INFO] before")
+    assert done.lines[begin : begin + 4] == ["[INFO] before", "[INFO] an info", "[ERROR] an error", "[INFO] after"]

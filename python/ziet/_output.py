@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import fcntl
 import io
-import logging
 import os
 import sys
 import termios
 import threading
+from importlib.machinery import PathFinder
 from typing import TYPE_CHECKING, Any
 
 from ziet import _wire
@@ -131,21 +131,34 @@ class Bytes(io.RawIOBase):
         self._stream.flush()
 
 
-class Handler(logging.Handler):
-    """Sends log records as lines of their own level."""
+class LoggingLater:
+    """Finds `logging` when the action imports it first, and has it captured from its first record on."""
 
-    def __init__(self, lines: Lines) -> None:
-        super().__init__(logging.INFO)
+    def __init__(self, lines: Lines, terminal: tuple[Any, ...]) -> None:
         self._lines = lines
+        self._terminal = terminal
 
-    def emit(self, record: logging.LogRecord) -> None:
-        try:
-            text = self.format(record)
-        except Exception:  # noqa: BLE001 - wrong arguments of a log call must not fail the action
-            self.handleError(record)
-            return
-        level = "error" if record.levelno >= logging.ERROR else "warn" if record.levelno >= logging.WARNING else "info"
-        self._lines.send(level, text, 2)
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
+        if name != "logging":
+            return None
+        sys.meta_path.remove(self)
+        spec = PathFinder.find_spec(name, path)
+        loader: Any = spec and spec.loader
+        if loader is not None:
+            execute = loader.exec_module
+
+            def exec_module(module: Any) -> None:
+                execute(module)
+                _attach(self._lines, self._terminal)
+
+            loader.exec_module = exec_module
+        return spec
+
+
+def _attach(lines: Lines, terminal: tuple[Any, ...]) -> None:
+    from ziet import _logging
+
+    _logging.attach(lines, terminal)
 
 
 _streams: list[Stream] = []
@@ -159,14 +172,10 @@ def capture(channel: Channel) -> None:
     lines = Lines(channel)
     _streams.extend((Stream(lines, "info", 1), Stream(lines, "warn", 2)))
     sys.stdout, sys.stderr = _streams  # type: ignore[assignment]
-    root = logging.getLogger()
-    for handler in root.handlers[:]:
-        # What the project set up to log to the terminal would tell every record twice.
-        if isinstance(handler, logging.StreamHandler) and handler.stream in old:  # type: ignore[misc]
-            root.removeHandler(handler)  # type: ignore[arg-type]
-    root.addHandler(Handler(lines))
-    if root.level == logging.WARNING:  # As logging itself sets it, so nobody chose it.
-        root.setLevel(logging.INFO)
+    if "logging" in sys.modules:
+        _attach(lines, old)
+    else:
+        sys.meta_path.insert(0, LoggingLater(lines, old))
 
 
 def flush() -> None:

@@ -20,8 +20,6 @@ def load(project: _wire.Load) -> Iterator[_wire.Message]:
     """Imports the modules one by one. One that does not import blocks only the actions that it defines itself."""
     _stack.root = project.root
     sys.path[:0] = project.paths
-    # Here once, instead of in every executor: it captures what is logged.
-    importlib.import_module("logging")
     for module in project.modules:
         try:
             importlib.import_module(module)

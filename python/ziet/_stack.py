@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
-import traceback
+from typing import TYPE_CHECKING
 
 from ziet import _wire
 from ziet._errors import type_name
+
+if TYPE_CHECKING:
+    import traceback
 
 root = ""
 """The project's folder: frames of files in it are the user's."""
@@ -22,6 +25,8 @@ _LONGEST_TEXT = 200_000
 
 def describe(error: BaseException, code: str) -> _wire.Failure:
     """What is recorded of `error`. Never raises, whatever the exception's own methods do."""
+    import traceback  # Only after an error: it is slow to import.
+
     kind, message, retryable = type_name(type(error)), _message(error), _retryable(error)
     try:
         summary = traceback.TracebackException(type(error), error, error.__traceback__, compact=True)
@@ -33,6 +38,7 @@ def describe(error: BaseException, code: str) -> _wire.Failure:
 
 
 def _without_sdk(summary: traceback.TracebackException) -> None:
+    make_stack = type(summary.stack).from_list
     seen: set[int] = set()
     left: list[traceback.TracebackException | None] = [summary]
     while left:
@@ -40,7 +46,7 @@ def _without_sdk(summary: traceback.TracebackException) -> None:
         if one is None or id(one) in seen:
             continue
         seen.add(id(one))
-        one.stack = traceback.StackSummary.from_list(frame for frame in one.stack if not _is_ours(frame.filename))
+        one.stack = make_stack(frame for frame in one.stack if not _is_ours(frame.filename))
         left += [one.__cause__, one.__context__, *(getattr(one, "exceptions", None) or ())]
 
 
