@@ -200,3 +200,52 @@ def test_the_longest_timeout_and_the_most_retries(limits: Project) -> None:
 
     assert (patient["timeout"], patient["retries"]) == (900, 100)
     assert limits.run("patient").status == 0
+
+
+SPAWNS = """
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
+from ziet import Action, memory
+
+def add(number):
+    memory.add("number", number)
+
+@Action(description="Adds to memory in a process of its own")
+def adds(start: str):
+    context = multiprocessing.get_context(start)
+    with ProcessPoolExecutor(1, mp_context=context) as pool:
+        pool.submit(add, 1).result()
+
+@Action(description="Removes what is not there")
+def removes() -> int:
+    return memory.remove(entry_id="nothing")
+"""
+
+
+@pytest.mark.parametrize("start", ["fork", "spawn"])
+def test_a_child_process_does_not_lose_what_it_adds_to_memory(ziet: Ziet, start: str) -> None:
+    done = ziet.write({"actions.py": SPAWNS}).run("adds", "-p", f"start={start}")
+    assert done.status == 1
+    assert done.said("only the process of the action itself can use memory")
+
+
+def test_what_is_no_id_is_that_of_no_entry(ziet: Ziet) -> None:
+    done = ziet.write({"actions.py": SPAWNS}).run("removes")
+    assert done.status == 0
+    assert done.said("[INFO] Memory removed: entry_id=nothing, 0 entries")
+    assert done.said("returned 0")
+
+
+def test_what_is_wrong_with_parameters_is_told_together(ziet: Ziet) -> None:
+    actions = """
+from ziet import Action
+
+@Action(description="Takes two")
+def takes(amount: float, region: str) -> None: ...
+"""
+    done = ziet.write({"actions.py": actions}).run("takes", "-p", "amount=ten", "-p", "foo=1")
+    assert done.status == 2
+    told = "\n".join(done.lines)
+    assert 'amount: expected float, got "ten" (str)' in told
+    assert "region: missing, expected str" in told
+    assert "foo: unknown parameter" in told

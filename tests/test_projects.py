@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
+
 import pytest
 
-from program import Project, Ziet
+from program import PROGRAM, Project, Ziet
 
 HELLO = """
 from ziet import Action, memory
@@ -257,3 +259,33 @@ def test_files_in_the_current_folder_and_the_environment_are_there(ziet: Ziet) -
     )
 
     assert project.run("reads", "--json", SETTING="set").document["output"] == ["from a file", "set"]
+
+
+def test_what_a_build_left_is_no_part_of_the_project(ziet: Ziet) -> None:
+    old = "from ziet import Action\n@Action(id='pay', description='Pays')\ndef pay():\n    return 'old'\n"
+    project = ziet.write({"build/lib/shop/pay.py": old, "shop/pay.py": old.replace("old", "new"), "ziet.toml": ""})
+    assert project.run("pay").said('returned "new"')
+
+
+def test_nothing_but_modules_that_do_not_import_is_a_failure(ziet: Ziet) -> None:
+    project = ziet.write({"actions.py": "from ziet import Action\nimport nowhere\n"})
+    listed = project("actions", "--json")
+    assert (listed.status, listed.document) == (1, [])
+    done = project.run("pay")
+    assert done.status == 2
+    assert "it may be in a module that does not import, see above" in done.err
+
+
+def test_a_full_disk_is_told(ziet: Ziet) -> None:
+    project = ziet.write({"actions.py": "from ziet import Action\n@Action(description='x')\ndef f(): ...\n"})
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [PROGRAM, "run", "--local", "action", "f"],
+            cwd=project.folder,
+            env=ziet.environment,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    assert done.returncode == 1
+    assert "No space left on device" in done.stderr

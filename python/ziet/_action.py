@@ -99,7 +99,7 @@ class Action:
         id: Unique in the project, at most 128 of the characters A-Z a-z 0-9 _ . : - (default: module.function_name).
         name: How people see it (default: a title made from the function's name).
         timeout: How long one attempt may take, in whole seconds, 1 to 900; an attempt that takes longer is killed and
-            fails with `TimeoutError`.
+            fails with `TimeoutError`. Waiting for actions that it calls does not count.
         retries: How often a failed run is attempted again, 0 to 100, after 2, 4, 8, 16, 30, 30, … seconds.
 
     Raises:

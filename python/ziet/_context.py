@@ -45,4 +45,7 @@ class RunContext(Protocol):
         """Records a call of an integration; `call` is how it reads in code, such as `google.search("ziet")`."""
 
 
+RUN_VARIABLE = "ZIET_RUN_ID"
+"""Set in an executor's environment while it executes a run, and so in that of the processes that the run starts."""
+
 run: RunContext | None = None

@@ -119,6 +119,10 @@ class Failure(Protocol):
 class _ChildTraceback(Exception):
     """The cause of a rebuilt error: its text is the child's traceback, so that Python prints both."""
 
+    # What Python prints before the text.
+    __module__ = "builtins"
+    __qualname__ = "traceback of the child run"
+
     def __str__(self) -> str:
         return f'\n"""\n{self.args[0]}"""'
 

@@ -79,6 +79,7 @@ def serve(channel: Channel) -> None:
         _output.capture(channel)
         environment = dict(os.environ)
         os.environ.update(start.environment)
+        os.environ[_context.RUN_VARIABLE] = start.run_id
         _context.run = attempt
         finished = execute(start, process)
         _context.run = None

@@ -6,11 +6,13 @@ ends with it. Values are JSON: what goes in as a datetime or a dataclass comes o
 
 from __future__ import annotations
 
+import os
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ziet import _context, _limits, _registry
-from ziet._errors import MemoryValueError
+from ziet._context import RUN_VARIABLE
+from ziet._errors import MemoryValueError, ZietError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -147,6 +149,8 @@ if TYPE_CHECKING:
 
 
 def _memory() -> _context.RunContext | LocalMemory:
+    if _context.run is None and RUN_VARIABLE in os.environ:
+        raise ZietError("only the process of the action itself can use memory: return what a child process found")
     if _context.run is not None:
         return _context.run
     from ziet._local_memory import local_memory

@@ -46,6 +46,9 @@ impl<Kind> Id<Kind> {
         )))
     }
 
+    /// The id of nothing.
+    pub const NONE: Self = Self::from_uuid(Uuid::nil());
+
     pub const fn from_uuid(uuid: Uuid) -> Self {
         Self {
             uuid,

@@ -158,7 +158,7 @@ pub enum FromExecutor {
     },
     MemoryRemove {
         request: u64,
-        entry_id: Option<EntryId>,
+        entry_id: Option<String>,
         key: Option<String>,
     },
     Call {

@@ -350,7 +350,7 @@ fn from_executor() {
                 "memory_remove",
                 FromExecutor::MemoryRemove {
                     request: 4,
-                    entry_id: Some(entry_id()),
+                    entry_id: Some(UUID.to_owned()),
                     key: None,
                 },
             ),

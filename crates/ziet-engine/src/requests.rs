@@ -288,7 +288,7 @@ impl Scheduler {
         );
     }
 
-    fn remove(&mut self, asker: Asker, entry_id: Option<EntryId>, key: Option<String>) {
+    fn remove(&mut self, asker: Asker, entry_id: Option<String>, key: Option<String>) {
         let what = match (&entry_id, &key) {
             (Some(entry_id), None) => format!("entry_id={entry_id}"),
             (None, Some(key)) => format!("key={key}"),
@@ -297,6 +297,8 @@ impl Scheduler {
                 return self.refuse(asker, ErrorCode::InvalidMemory, message);
             }
         };
+        // What is no id is that of no entry.
+        let entry_id = entry_id.map(|id| id.parse().unwrap_or(EntryId::NONE));
         let project = self.project.clone();
         let done = self.then(move |scheduler, result| {
             if let Some(count) = scheduler.settle(asker, result) {

@@ -44,7 +44,7 @@ fn is_skipped(entry: &DirEntry) -> bool {
         return true;
     }
     if entry.file_type().is_dir() {
-        return matches!(&*name, "tests" | "test" | "node_modules" | "__pycache__" | "site-packages")
+        return matches!(&*name, "tests" | "test" | "build" | "dist" | "node_modules" | "__pycache__" | "site-packages")
             || entry.path().join("pyvenv.cfg").exists()
             || entry.path().join("conda-meta").exists()
             // A project within the project is one of its own.

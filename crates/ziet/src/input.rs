@@ -91,7 +91,14 @@ fn param_value(spec: &ActionSpec, key: &str, value: &str) -> Result<Box<RawValue
         return serde_json::value::to_raw_value(value)
             .map_err(|error| CliError::failed("a parameter", error));
     }
-    RawValue::from_string(value.to_owned()).map_err(|_| {
+    let json = RawValue::from_string(value.to_owned());
+    // What is no JSON cannot fit either, but for a hint that takes anything. The action's own check tells so, together
+    // with all else that is wrong.
+    if json.is_err() && parameter.is_none_or(|parameter| parameter.hint != "Any") {
+        return serde_json::value::to_raw_value(value)
+            .map_err(|error| CliError::failed("a parameter", error));
+    }
+    json.map_err(|_| {
         let hint = parameter.map_or(String::new(), |parameter| {
             format!(" (its hint is `{}`)", parameter.hint)
         });

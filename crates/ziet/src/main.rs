@@ -20,7 +20,8 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let environment = Environment::read();
     let mut printer = Printer::new(&environment);
-    match run(cli, &environment, &mut printer) {
+    let done = run(cli, &environment, &mut printer);
+    match done.and_then(|status| printer.finish().map(|()| status)) {
         Ok(status) => status,
         Err(error) => {
             printer.error(&error);

@@ -19,13 +19,17 @@ pub(crate) fn actions(
     let local = Local::start(environment, Backoff::Exponential)?;
     tell_problems(&local.catalogue, printer);
     let actions: Vec<&ActionSpec> = local.catalogue.actions().collect();
+    // Nothing to list because nothing imports is a failure; a module that is missing is told.
+    let status = ExitCode::from(u8::from(
+        actions.is_empty() && !local.catalogue.problems.is_empty(),
+    ));
     if args.json {
         printer.document(&actions)?;
-        return Ok(ExitCode::SUCCESS);
+        return Ok(status);
     }
     local.require_actions()?;
     for action in actions {
         printer.action(action, &local.project.root);
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(status)
 }

@@ -94,7 +94,8 @@ impl Local {
         }
         let root = self.project.root.display();
         Err(CliError::usage(format!("no actions in {root}"))
-            .hint("put `from ziet import Action` and `@Action(description=\"…\")` above a function in a .py file there"))
+            .hint("put `from ziet import Action` and `@Action(description=\"…\")` above a function in a .py file there; \
+             the project is the nearest folder with a `ziet.toml`, else this one"))
     }
 }
 

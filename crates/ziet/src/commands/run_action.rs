@@ -68,6 +68,10 @@ fn resolve<'a>(local: &'a Local, name: &str) -> Result<&'a ActionSpec, CliError>
                 .join(", ")
         };
         match unresolved {
+            Unresolved::Unknown { .. } if !local.catalogue.problems.is_empty() => {
+                CliError::usage(format!("no action `{name}`"))
+                    .hint("it may be in a module that does not import, see above")
+            }
             Unresolved::Unknown { nearest } if nearest.is_empty() => {
                 CliError::usage(format!("no action `{name}`"))
                     .hint("`ziet actions` lists those there are")

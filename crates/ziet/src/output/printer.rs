@@ -19,6 +19,9 @@ pub(crate) const YELLOW: Style = AnsiColor::Yellow.on_default().bold();
 pub(crate) const CYAN: Style = AnsiColor::Cyan.on_default();
 pub(crate) const DIM: Style = Style::new().dimmed();
 
+/// `EIO`, which a terminal gives that was closed.
+const HUNG_UP: i32 = 5;
+
 /// Standard output holds what was asked for, standard error everything else. Both lose their colours where nobody
 /// sees them: in pipes, on dumb terminals, with `NO_COLOR`.
 pub(crate) struct Printer {
@@ -27,6 +30,8 @@ pub(crate) struct Printer {
     /// Standard output is to hold a document.
     lines_to_stderr: bool,
     pub(crate) emoji: bool,
+    /// Why lines are missing, if some are.
+    unwritten: Option<io::Error>,
 }
 
 impl Printer {
@@ -36,6 +41,7 @@ impl Printer {
             err: anstream::stderr(),
             lines_to_stderr: false,
             emoji: !environment.dumb_terminal,
+            unwritten: None,
         }
     }
 
@@ -48,12 +54,29 @@ impl Printer {
     pub(crate) fn line(&mut self, text: impl Display) {
         // In one piece: it may be many lines.
         let text = format!("{text}\n");
-        // A reader that went away does not end a run.
-        let _ = if self.lines_to_stderr {
+        let written = if self.lines_to_stderr {
             self.err.write_all(text.as_bytes())
         } else {
             self.out.write_all(text.as_bytes())
         };
+        // Neither a reader that went away nor a full disk ends a run; the latter is told when it has ended.
+        if let Err(error) = written
+            && error.kind() != io::ErrorKind::BrokenPipe
+            && error.raw_os_error() != Some(HUNG_UP)
+        {
+            self.unwritten.get_or_insert(error);
+        }
+    }
+
+    /// # Errors
+    /// When lines could not be written.
+    pub(crate) fn finish(&mut self) -> Result<(), CliError> {
+        self.unwritten.take().map_or(Ok(()), |error| {
+            Err(CliError::failed(
+                "lines are missing: standard output",
+                error,
+            ))
+        })
     }
 
     /// The one JSON document of `--json`.
