@@ -256,16 +256,16 @@ impl Scheduler {
         self.runs.get(&run)?.run.state.claim()
     }
 
+    /// The attempt that an executor executes, once it has begun.
+    pub(crate) fn claimed(&self, executor: ExecutorId) -> Option<(RunId, Claim)> {
+        let slot = self.slots.get(&executor)?;
+        Some((slot.run, slot.claim?))
+    }
+
     fn end(&mut self, executor: ExecutorId, ending: Ending, used: Used) {
-        let Some(Slot {
-            run,
-            claim: Some(claim),
-            ..
-        }) = self.slots.get(&executor)
-        else {
+        let Some((run, claim)) = self.claimed(executor) else {
             return;
         };
-        let (run, claim) = (*run, *claim);
         // Rejected when it was cancelled in the same moment: then that is how it ended.
         let _ = self.apply_end(run, Event::Ended { claim, ending }, used);
     }

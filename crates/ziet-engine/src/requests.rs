@@ -6,7 +6,6 @@ use ziet_core::{EntryId, ErrorCode, Json, MemoryId, RunId, limits};
 use ziet_store::{Added, Change, EventRecord, StoreError, memory};
 use ziet_worker::ExecutorId;
 
-use crate::live::Slot;
 use crate::notice::{Happening, MemoryUse};
 use crate::turn::Scheduler;
 
@@ -104,32 +103,22 @@ impl Scheduler {
         request: u64,
         ask: impl FnOnce(&mut Self, Asker),
     ) {
-        let Some(Slot {
+        let Some((run, claim)) = self.claimed(executor) else {
+            return;
+        };
+        let live = self.runs.get(&run);
+        let Some(live) = live.filter(|live| live.run.state.claim() == Some(claim)) else {
+            return;
+        };
+        let (attempt, memory) = (claim.attempt, live.memory);
+        let asker = Asker {
+            executor,
+            request,
             run,
-            claim: Some(claim),
-            ..
-        }) = self.slots.get(&executor)
-        else {
-            return;
+            attempt,
+            memory,
         };
-        let Some(live) = self
-            .runs
-            .get(run)
-            .filter(|live| live.run.state.claim() == Some(*claim))
-        else {
-            return;
-        };
-        let (run, attempt, memory) = (*run, claim.attempt, live.memory);
-        ask(
-            self,
-            Asker {
-                executor,
-                request,
-                run,
-                attempt,
-                memory,
-            },
-        );
+        ask(self, asker);
     }
 
     fn refuse(&mut self, asker: Asker, code: ErrorCode, message: String) {

@@ -13,7 +13,7 @@ use ziet_core::{ActionId, ErrorCode, Event, Json, MemoryId, Run, RunId};
 use ziet_store::{Change, NewRun, Parent};
 use ziet_worker::ExecutorId;
 
-use crate::live::{Caller, Live, Slot};
+use crate::live::{Caller, Live};
 use crate::notice::Notice;
 use crate::turn::Scheduler;
 
@@ -248,15 +248,9 @@ impl Scheduler {
 
     /// Nobody waits for the call any more, so its child run is not wanted either.
     pub(crate) fn abandon(&mut self, executor: ExecutorId, request: u64) {
-        let Some(Slot {
-            run,
-            claim: Some(claim),
-            ..
-        }) = self.slots.get(&executor)
-        else {
+        let Some((run, claim)) = self.claimed(executor) else {
             return;
         };
-        let (run, claim) = (*run, *claim);
         let attempt = self.runs.get(&run).and_then(|live| live.attempt.as_ref());
         let child = attempt.and_then(|attempt| attempt.open_calls.get(&request).copied());
         self.close_call(run, claim, request);
