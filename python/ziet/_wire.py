@@ -26,15 +26,32 @@ class Message(msgspec.Struct, tag_field="type", tag=_tag):
     """A map with its `type`, which is the class's name in snake case."""
 
 
-class Frame(msgspec.Struct):
+class Local(msgspec.Struct):
+    name: str
+    value: str
+
+
+class Frame(msgspec.Struct, omit_defaults=True):
     file: str
     line: int
     function: str
     source: str | None
     user: bool
+    locals: list[Local] = []
 
 
-class Failure(msgspec.Struct):
+class RelatedError(msgspec.Struct, omit_defaults=True):
+    """An error that another one came from ("cause", "context"), or a "member" of a group."""
+
+    relation: str
+    type: str
+    message: str
+    frames: list[Frame]
+    notes: list[str] = []
+    related: list[RelatedError] = []
+
+
+class Failure(msgspec.Struct, omit_defaults=True):
     """Why an attempt did not complete; `code` is one of the stable error codes."""
 
     type: str
@@ -43,6 +60,8 @@ class Failure(msgspec.Struct):
     code: str
     retryable: bool
     frames: list[Frame]
+    notes: list[str] = []
+    related: list[RelatedError] = []
 
 
 class Parameter(msgspec.Struct):
@@ -51,6 +70,17 @@ class Parameter(msgspec.Struct):
     required: bool
     default: bytes | None
     text: str
+    description: str | None = None
+
+
+class Stored(msgspec.Struct):
+    key: str
+    description: str
+
+
+class Raised(msgspec.Struct):
+    type: str
+    description: str
 
 
 class ActionSpec(msgspec.Struct):
@@ -65,6 +95,11 @@ class ActionSpec(msgspec.Struct):
     retries: int
     parameters: list[Parameter]
     accepts_unknown: bool
+    input_schema: bytes | None = None
+    output_schema: bytes | None = None
+    documentation: str | None = None
+    stores: list[Stored] = []
+    raises: list[Raised] = []
 
 
 class ModuleProblem(msgspec.Struct):
@@ -99,10 +134,12 @@ class Load(Message):
     root: str
     paths: list[str]
     modules: list[str]
+    describe: bool = False
 
 
 class MakeInput(Message):
     action_id: str
+    given: bytes = b"{}"
 
 
 class Fork(Message):
@@ -175,6 +212,7 @@ class Start(Message):
     environment: list[tuple[str, str]]
     secrets: list[tuple[str, str]]
     mocked: bool
+    locals: bool = False
 
 
 class MemoryAdded(Message):

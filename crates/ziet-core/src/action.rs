@@ -24,6 +24,34 @@ pub struct ActionSpec {
     pub parameters: Vec<Parameter>,
     /// Whether the function has `**kwargs`.
     pub accepts_unknown: bool,
+    /// JSON Schema 2020-12 of the input. None, as all that follows, where only what it takes to run was asked for.
+    #[serde(default)]
+    pub input_schema: Option<Json>,
+    /// JSON Schema 2020-12 of the output; also None where no schema can describe it.
+    #[serde(default)]
+    pub output_schema: Option<Json>,
+    /// The docstring, without its sections.
+    #[serde(default)]
+    pub documentation: Option<String>,
+    /// What the docstring says that it adds to memory.
+    #[serde(default)]
+    pub stores: Vec<Stored>,
+    /// What the docstring says that it raises.
+    #[serde(default)]
+    pub raises: Vec<Raised>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stored {
+    pub key: String,
+    pub description: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Raised {
+    #[serde(rename = "type")]
+    pub kind: String,
+    pub description: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,6 +65,9 @@ pub struct Parameter {
     pub default: Option<Json>,
     /// Whether a value given on the command line is text as it stands.
     pub text: Text,
+    /// From the docstring or the hint; None as in [`ActionSpec::input_schema`].
+    #[serde(default)]
+    pub description: Option<String>,
 }
 
 /// How `-p key=value` is read for a parameter.
@@ -159,6 +190,11 @@ mod tests {
                 retries: 0,
                 parameters: Vec::new(),
                 accepts_unknown: false,
+                input_schema: None,
+                output_schema: None,
+                documentation: None,
+                stores: Vec::new(),
+                raises: Vec::new(),
             });
         }
         catalogue

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::error::{ErrorCode, Failure, StackFrame};
+use crate::error::{ErrorCode, Failure, RelatedError, StackFrame};
 use crate::id::{ActionId, MemoryId, ProjectId, RunId, WorkerId};
 use crate::json::Json;
 use crate::memory::Newest;
@@ -59,6 +59,10 @@ pub struct ErrorDocument {
     pub traceback: Option<String>,
     pub code: ErrorCode,
     pub frames: Vec<StackFrame>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub related: Vec<RelatedError>,
 }
 
 impl From<Failure> for ErrorDocument {
@@ -70,6 +74,8 @@ impl From<Failure> for ErrorDocument {
             code,
             retryable: _,
             frames,
+            notes,
+            related,
         } = failure;
         Self {
             kind,
@@ -77,6 +83,8 @@ impl From<Failure> for ErrorDocument {
             traceback,
             code,
             frames,
+            notes,
+            related,
         }
     }
 }

@@ -47,6 +47,38 @@ pub struct Failure {
     /// Whether another attempt could get better.
     pub retryable: bool,
     pub frames: Vec<StackFrame>,
+    /// What `add_note` added to it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+    /// The errors that it came from, and the members of a group.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub related: Vec<RelatedError>,
+}
+
+/// An error that another one came from, or holds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RelatedError {
+    pub relation: Relation,
+    #[serde(rename = "type")]
+    pub kind: String,
+    pub message: String,
+    pub frames: Vec<StackFrame>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub related: Vec<RelatedError>,
+}
+
+/// What an error is to the one that it belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Relation {
+    /// It was named as the cause: `raise … from error`.
+    Cause,
+    /// It was being handled when the other was raised.
+    Context,
+    /// It is in the exception group.
+    Member,
 }
 
 /// One level of the stack, the outermost first.
@@ -59,6 +91,16 @@ pub struct StackFrame {
     pub source: Option<String>,
     /// Whether the file belongs to the project rather than to a library.
     pub user: bool,
+    /// The local variables of a frame of the project, where they were asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub locals: Vec<Local>,
+}
+
+/// A local variable and its value as `repr` shows it, cut where it is long.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Local {
+    pub name: String,
+    pub value: String,
 }
 
 impl Failure {
@@ -71,6 +113,8 @@ impl Failure {
             code,
             retryable: true,
             frames: Vec::new(),
+            notes: Vec::new(),
+            related: Vec::new(),
         }
     }
 

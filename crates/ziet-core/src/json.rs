@@ -17,6 +17,10 @@ impl Json {
         Self(bytes.into())
     }
 
+    pub fn empty_object() -> Self {
+        Self::trusted(*b"{}")
+    }
+
     /// Checks that `text` is one JSON document.
     ///
     /// # Errors

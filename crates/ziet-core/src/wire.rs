@@ -24,9 +24,17 @@ pub enum ToZygote {
         root: String,
         paths: Vec<String>,
         modules: Vec<String>,
+        /// Whether actions are described in full, with schemas and documentation, which takes time to make.
+        #[serde(default)]
+        describe: bool,
     },
-    /// Make up test data for an action. Answered by `InputMade`.
-    MakeInput { action_id: ActionId },
+    /// Make up test data for an action: `given`, an object with some of the parameters, goes first. Answered by
+    /// `InputMade`.
+    MakeInput {
+        action_id: ActionId,
+        #[serde(default = "Json::empty_object")]
+        given: Json,
+    },
     /// Fork an executor that says `token` in its hello. Answered by `Forked`.
     Fork { token: String },
     /// The exit of this executor is known: its process id may be used again.
@@ -130,6 +138,9 @@ pub struct Start {
     pub secrets: Vec<(String, String)>,
     /// Whether integrations answer with made-up data.
     pub mocked: bool,
+    /// Whether a failure is to tell the local variables of the project's frames.
+    #[serde(default)]
+    pub locals: bool,
 }
 
 /// What an executor tells the program. Requests are numbered by the executor and answered by that number.

@@ -8,8 +8,8 @@ use std::path::Path;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use ziet_core::action::{ActionSpec, ModuleProblem, Parameter, Text};
-use ziet_core::error::{ErrorCode, Failure, StackFrame};
+use ziet_core::action::{ActionSpec, ModuleProblem, Parameter, Raised, Stored, Text};
+use ziet_core::error::{ErrorCode, Failure, Local, RelatedError, Relation, StackFrame};
 use ziet_core::frame::{FrameReader, encode};
 use ziet_core::memory::Search;
 use ziet_core::wire::{
@@ -91,12 +91,29 @@ fn failure() -> Failure {
         traceback: Some("Traceback (most recent call last):\nValueError: Invalid data".to_owned()),
         code: ErrorCode::Exception,
         retryable: true,
-        frames: vec![StackFrame {
-            file: "/project/actions.py".to_owned(),
-            line: 12,
-            function: "risky".to_owned(),
-            source: None,
-            user: true,
+        frames: vec![frame()],
+        notes: vec!["seen before".to_owned()],
+        related: vec![RelatedError {
+            relation: Relation::Cause,
+            kind: "KeyError".to_owned(),
+            message: "'id'".to_owned(),
+            frames: vec![frame()],
+            notes: Vec::new(),
+            related: Vec::new(),
+        }],
+    }
+}
+
+fn frame() -> StackFrame {
+    StackFrame {
+        file: "/project/actions.py".to_owned(),
+        line: 12,
+        function: "risky".to_owned(),
+        source: None,
+        user: true,
+        locals: vec![Local {
+            name: "data".to_owned(),
+            value: "{}".to_owned(),
         }],
     }
 }
@@ -108,6 +125,7 @@ fn action() -> ActionSpec {
         required: default.is_none(),
         default,
         text,
+        description: Some(format!("The {name}.")),
     };
     ActionSpec {
         id: ActionId::new("process_payment"),
@@ -125,6 +143,17 @@ fn action() -> ActionSpec {
             parameter("note", "str | None", Some(json("null")), Text::UnlessNull),
         ],
         accepts_unknown: false,
+        input_schema: Some(json("{\"type\":\"object\"}")),
+        output_schema: None,
+        documentation: Some("Process a payment transaction.".to_owned()),
+        stores: vec![Stored {
+            key: "payment_result".to_owned(),
+            description: "What became of it".to_owned(),
+        }],
+        raises: vec![Raised {
+            kind: "ValueError".to_owned(),
+            description: "If the amount is negative".to_owned(),
+        }],
     }
 }
 
@@ -140,12 +169,14 @@ fn to_zygote() {
                     root: text("/p"),
                     paths: vec![text("/p/src")],
                     modules: vec![text("actions")],
+                    describe: true,
                 },
             ),
             (
                 "make_input",
                 ToZygote::MakeInput {
                     action_id: ActionId::new("a.b:c-d"),
+                    given: json("{\"x\":1}"),
                 },
             ),
             (
@@ -226,6 +257,7 @@ fn to_executor() {
         environment: vec![("REGION".to_owned(), "eu".to_owned())],
         secrets: Vec::new(),
         mocked: true,
+        locals: false,
     };
     let entry = WireEntry {
         entry_id: entry_id(),

@@ -89,6 +89,7 @@ impl Scheduler {
             environment: Vec::new(),
             secrets: Vec::new(),
             mocked: self.settings.mocked,
+            locals: self.settings.locals,
         })
     }
 

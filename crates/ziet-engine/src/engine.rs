@@ -9,7 +9,7 @@ use ziet_core::document::RunDocument;
 use ziet_core::memory::Entry;
 use ziet_core::retry::Backoff;
 use ziet_core::run::Cancelled;
-use ziet_core::{ActionId, MemoryId, ProjectId, RunId};
+use ziet_core::{ActionId, Json, MemoryId, ProjectId, RunId};
 use ziet_store::{Location, Store, StoreError, memory, runs};
 use ziet_worker::{WorkerError, WorkerSettings};
 
@@ -24,6 +24,8 @@ pub struct EngineSettings {
     pub backoff: Backoff,
     /// Whether integrations answer with made-up data.
     pub mocked: bool,
+    /// Whether failures tell the local variables of the project's frames.
+    pub locals: bool,
     /// Attempts that execute at the same time; those that wait do not count.
     pub concurrency: usize,
 }
@@ -50,6 +52,7 @@ pub(crate) struct Mailbox {
 pub(crate) enum Message {
     MakeInput {
         action: ActionId,
+        given: Json,
     },
     Submit {
         submission: Submission,
@@ -114,11 +117,9 @@ impl Engine {
         })
     }
 
-    /// Asks for test data for an action; [`Notice::InputMade`] has it.
-    pub fn make_input(&self, action: &ActionId) {
-        self.mailbox.send(Message::MakeInput {
-            action: action.clone(),
-        });
+    /// Asks for test data for an action, of which the object `given` has some; [`Notice::InputMade`] has all of it.
+    pub fn make_input(&self, action: ActionId, given: Json) {
+        self.mailbox.send(Message::MakeInput { action, given });
     }
 
     /// Accepts a run; answered after the commit that holds it.

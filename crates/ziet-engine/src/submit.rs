@@ -52,8 +52,8 @@ struct Place {
 }
 
 impl Scheduler {
-    pub(crate) fn make_input(&mut self, action: &ActionId) {
-        if let Err(error) = self.worker.make_input(action) {
+    pub(crate) fn make_input(&mut self, action: ActionId, given: Json) {
+        if let Err(error) = self.worker.make_input(action, given) {
             self.tell(Notice::InputMade(Err(error.to_string())));
         }
     }

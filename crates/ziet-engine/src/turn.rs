@@ -119,7 +119,7 @@ impl Scheduler {
 
     fn on_message(&mut self, message: Message) {
         match message {
-            Message::MakeInput { action } => self.make_input(&action),
+            Message::MakeInput { action, given } => self.make_input(action, given),
             Message::Submit { submission, reply } => self.submit(submission, reply),
             Message::Cancel { run, cancelled } => {
                 {

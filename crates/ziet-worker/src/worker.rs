@@ -46,6 +46,8 @@ pub struct WorkerSettings {
     /// The folder that holds the package `ziet`, when it is not the one that Python finds by itself.
     pub sdk: Option<PathBuf>,
     pub project: Project,
+    /// Whether actions are described in full, with schemas and documentation, which takes time to make.
+    pub describe: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -199,16 +201,15 @@ impl Worker {
             root: text(&project.root),
             paths: project.paths.iter().map(text).collect(),
             modules: project.modules.clone(),
+            describe: self.settings.describe,
         })?;
         self.zygote = Some(zygote);
         Ok(())
     }
 
-    /// Asks for test data; answered by [`WorkerEvent::InputMade`].
-    pub fn make_input(&mut self, action: &ActionId) -> Result<(), WorkerError> {
-        self.tell_zygote(&ToZygote::MakeInput {
-            action_id: action.clone(),
-        })
+    /// Asks for test data, of which the object `given` has some; answered by [`WorkerEvent::InputMade`].
+    pub fn make_input(&mut self, action_id: ActionId, given: Json) -> Result<(), WorkerError> {
+        self.tell_zygote(&ToZygote::MakeInput { action_id, given })
     }
 
     /// Asks for an executor; [`WorkerEvent::Ready`] tells when it can be used.

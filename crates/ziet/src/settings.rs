@@ -35,6 +35,7 @@ impl Environment {
             python: self.python()?,
             sdk: sdk_of_this_checkout(),
             project,
+            describe: false,
         })
     }
 

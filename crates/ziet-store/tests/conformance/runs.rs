@@ -179,6 +179,7 @@ fn a_failed_run_tells_everything_in_its_document() {
                 function: "pay".to_owned(),
                 source: None,
                 user: true,
+                locals: Vec::new(),
             }],
             ..Failure::new(ErrorCode::Exception, "ValueError", "no \"money\"")
         };

@@ -58,6 +58,7 @@ impl Local {
             store: Location::Memory,
             backoff,
             mocked: true,
+            locals: false,
             concurrency,
         };
         let engine = Engine::start(settings, move |notice| {

@@ -98,9 +98,11 @@ fn input_of(
         return Ok(input);
     }
     if !spec.parameters.iter().any(|parameter| parameter.required) {
-        return Ok(Json::trusted(*b"{}"));
+        return Ok(Json::empty_object());
     }
-    local.engine.make_input(&spec.id);
+    local
+        .engine
+        .make_input(spec.id.clone(), Json::empty_object());
     loop {
         match local.incoming.recv() {
             Ok(Incoming::Notice(Notice::InputMade(made))) => {
