@@ -125,7 +125,7 @@ HINTS = [
     "set", "set[int]", "frozenset[Colour]", "Annotated[set[str], Meta(min_length=2)]", "set[tuple[int, str]]",
     "dict", "dict[str, int]", "dict[int, str]", "dict[float, int]", "dict[Colour, int]", "dict[Level, int]",
     "dict[datetime.date, int]", "dict[uuid.UUID, int]", "dict[Literal['a', 1], int]", "dict[int | None, int]",
-    "dict[bool, int]", "dict[Annotated[str, Meta(min_length=2)], int]", "Annotated[dict[str, int], Meta(max_length=1)]",
+    "dict[Annotated[str, Meta(min_length=2)], int]", "Annotated[dict[str, int], Meta(max_length=1)]",
     "collections.abc.Sequence[int]", "collections.abc.Mapping[str, int]",
     "Optional[int]", "int | str | None", "int | float", "list[int] | str", "bool | list[Colour] | dict[str, int]",
     "Literal['a', 1, None]", "Literal[True, 'x']", "Colour", "Level", "Colour | int",
@@ -262,8 +262,6 @@ def an_object(schema, definitions, depth):
     if known or schema.get("additionalProperties") is False:
         return fixed
     names = schema.get("propertyNames", {})
-    if names is False:
-        return st.just({})
     keys = conforming({"type": "string", **names}, definitions, depth)
     values = conforming(schema.get("additionalProperties", True), definitions, depth)
     return st.dictionaries(keys.map(str), values, max_size=min(2, schema.get("maxProperties", 2)))
@@ -297,7 +295,7 @@ def changes(value):
 
 
 def schema_of(inputs):
-    schemas = Schemas()
+    schemas = Schemas("validation")
     properties = {field.name: schemas.of(field.hint) for field in inputs.fields}
     return {"type": "object", "properties": properties, "$defs": schemas.definitions}
 

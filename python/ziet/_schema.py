@@ -7,22 +7,34 @@ JSON Schema cannot say it.
 
 from __future__ import annotations
 
-import enum
+import re
 import typing
-from typing import TYPE_CHECKING, Any
+from itertools import count
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 from msgspec import inspect as kinds
 
-from ziet import _docstring
+from ziet import _docstring, _fields
 from ziet._encode import Unencodable, encode
+from ziet._stand_ins import (
+    ChoiceStandIn,
+    ConstrainedStandIn,
+    InnerStandIn,
+    ObjectStandIn,
+    PydanticStandIn,
+    StandIn,
+    UnionStandIn,
+    hint_key,
+)
+from ziet._type_text import type_text, union_members
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
-    from ziet._inputs import Field
+    from collections.abc import Callable
 
 _Schema = dict[str, Any]
+Mode = Literal["validation", "serialization"]
+"""Whether a schema is for what comes in or for what goes out, which differs for what pydantic computes."""
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -54,6 +66,12 @@ _PLAIN: dict[type, _Schema] = {
     kinds.DecimalType: {"anyOf": [_DECIMAL, {"type": "number"}]},
 }
 
+_NUMBER_KEYS: dict[type, str] = {
+    kinds.IntType: "^-?(?:0|[1-9][0-9]*)$",
+    kinds.FloatType: r"^-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[Ee][+-]?[0-9]+)?$",
+}
+_NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9._-]")
+
 _SCALARS: _Schema = {"type": ["string", "number", "boolean", "null"]}
 """What can be in a set of anything."""
 
@@ -68,153 +86,193 @@ class Schemas:
     definitions: dict[str, _Schema]
     """What the `$ref` of the schemas point to: the document has it as its `$defs`."""
 
-    def __init__(self) -> None:
+    def __init__(self, mode: Mode) -> None:
         self.definitions = {}
+        self._mode = mode
         self._references: dict[Any, _Schema] = {}
 
     def of(self, hint: Any) -> _Schema:
-        """The schema of the JSON that is converted to this hint."""
+        """The schema of the JSON that an adapted hint takes."""
         return self._of(kinds.type_info(hint))
 
     def _of(self, kind: Any) -> _Schema:
         kind_type = type(kind)
         if kind_type in _PLAIN:
             return dict(_PLAIN[kind_type])
-        if kind_type in _DEFINED:
-            return dict(self._defined(kind))
         return _MAKERS[kind_type](self, kind)
 
-    def _defined(self, kind: Any) -> _Schema:
-        reference = self._references.get(kind.cls)
-        if reference is None:
-            name = self._free_name(kind.cls)
-            # The reference comes first: the class may contain itself.
-            reference = self._references[kind.cls] = {"$ref": f"#/$defs/{name}"}
+    def _defined(self, named: Any, make: Callable[[], _Schema]) -> _Schema:
+        """A reference to the definition of a class or an alias, which is made the first time."""
+        key = hint_key(named)
+        if key not in self._references:
+            name = self._free_name(named)
+            # The reference comes first: a class may contain itself.
+            self._references[key] = {"$ref": f"#/$defs/{name}"}
             self.definitions[name] = {}
-            documentation = _docstring.parse(_own_docstring(kind.cls))
-            schema = {"title": _class_name(kind.cls)}
-            if documentation.text:
-                schema["description"] = documentation.text
-            self.definitions[name] = {**schema, **_DEFINED[type(kind)](self, kind, documentation.parameters)}
-        return reference
+            self.definitions[name] = make()
+        return dict(self._references[key])
 
-    def _free_name(self, cls: Any) -> str:
-        short = _class_name(cls)
-        candidates = [short, f"{cls.__module__}.{short}", *(f"{cls.__module__}.{short}-{n}" for n in range(2, 99))]
-        names = ("".join(char if char.isalnum() or char in "._-" else "_" for char in name) for name in candidates)
+    def _free_name(self, named: Any) -> str:
+        short = _title(named)
+        qualified = f"{named.__module__}.{short}"
+        names = (_NOT_IN_NAMES.sub("_", name) for name in (short, qualified, *(f"{qualified}-{n}" for n in count(2))))
         return next(name for name in names if name not in self.definitions)
+
+    def _class(self, kind: Any) -> _Schema:
+        found = _fields.of(kind.cls)
+        assert found is not None
+        return self._object_type(kind.cls, found, found.fields)
+
+    def _object_type(self, cls: Any, kind: _fields.ObjectType, fields: list[_fields.ObjectField]) -> _Schema:
+        return self._defined(cls, lambda: self._object(cls, kind, fields))
+
+    def _object(self, cls: Any, kind: _fields.ObjectType, fields: list[_fields.ObjectField]) -> _Schema:
+        documentation = _docstring.parse(own_docstring(kind.origin))
+        schema: _Schema = {"title": _title(cls)}
+        if documentation.text:
+            schema["description"] = documentation.text
+        members: dict[str, _Schema] = {}
+        for field, written in zip(fields, kind.fields, strict=True):
+            member = self.of(field.hint)
+            described = description_of(written.hint) or documentation.parameters.get(field.name)
+            if described and "description" not in member:
+                member["description"] = described
+            _set_default(member, field.default)
+            members[field.encoded_name] = member
+        required = [field.encoded_name for field in fields if field.required]
+        closed = kind.forbids_unknown or issubclass(kind.origin, tuple)
+        if kind.tag is not None:
+            members = {kind.tag[0]: {"const": kind.tag[1]}, **members}
+        if not kind.array:
+            schema |= {"type": "object", "properties": members, "required": required}
+            return schema | ({"additionalProperties": False} if closed else {})
+        needed = max((place for place, name in enumerate(members, 1) if name in required), default=kind.tag is not None)
+        return schema | _places(list(members.values()), int(needed), closed=closed)
 
     def _metadata(self, kind: Any) -> _Schema:
         return {**self._of(kind.type), **(kind.extra_json_schema or {})}
 
     def _array(self, kind: Any) -> _Schema:
         items = self._of(kind.item_type)
-        schema: _Schema = {"type": "array", "items": items, **_bounds(kind, "Items")}
+        bounds = _bounds(kind, "Items")
         if isinstance(kind, kinds.SetType | kinds.FrozenSetType):
-            schema["items"] = items or _SCALARS
-            if len(schema) > 2:
-                schema["uniqueItems"] = True
-        if not schema["items"]:
-            del schema["items"]
-        return schema
+            items = items or _SCALARS
+            if bounds:
+                bounds["uniqueItems"] = True
+        return {"type": "array", **({"items": items} if items else {}), **bounds}
 
     def _tuple(self, kind: Any) -> _Schema:
-        return _array_of([self._of(item) for item in kind.item_types], len(kind.item_types), open_ended=False)
+        items = [self._of(item) for item in kind.item_types]
+        return _places(items, len(items), closed=True)
 
     def _dict(self, kind: Any) -> _Schema:
-        schema: _Schema = {"type": "object", **_bounds(kind, "Properties")}
+        schema: _Schema = {"type": "object"}
         names = self._key(kind.key_type)
-        if names != {}:
+        if names:
             schema["propertyNames"] = names
         values = self._of(kind.value_type)
         if values:
             schema["additionalProperties"] = values
-        return schema
+        return schema | _bounds(kind, "Properties")
 
-    def _key(self, kind: Any) -> _Schema | bool:
-        """The schema of a dict's key, which JSON always has as text; False where no text is one."""
+    def _key(self, kind: Any) -> _Schema:
+        """The schema of a dict's key, which JSON always has as text. Bounds of numbers are not for texts."""
         if isinstance(kind, kinds.UnionType):
-            members = [self._key(member) for member in kind.types]
-            return {} if {} in members else {"anyOf": [member for member in members if member is not False]}
+            members = [self._key(member) for member in kind.types if not isinstance(member, kinds.NoneType)]
+            return {"anyOf": members} if all(members) else {}
         if isinstance(kind, kinds.Metadata):
             return self._key(kind.type)
-        if isinstance(kind, kinds.AnyType | kinds.CustomType):
-            return {}
-        if isinstance(kind, kinds.IntType):
-            return {"pattern": "^-?(?:0|[1-9][0-9]*)$"}
-        if isinstance(kind, kinds.FloatType):
-            return {"pattern": r"^-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[Ee][+-]?[0-9]+)?$"}
         if isinstance(kind, kinds.DecimalType):
             return {"pattern": _DECIMAL["pattern"]}
+        if isinstance(kind, kinds.IntType | kinds.FloatType):
+            return {"pattern": _NUMBER_KEYS[type(kind)]}
         if isinstance(kind, kinds.LiteralType | kinds.EnumType):
             return {"enum": [str(value) for value in _choices(kind)]}
         schema = self._of(kind)
-        if schema.pop("type", None) == "string":
-            return schema
-        return False
+        schema.pop("type", None)
+        return schema
 
     def _union(self, kind: Any) -> _Schema:
-        structs = [member for member in kind.types if isinstance(_bare(member), kinds.StructType)]
+        structs = [member for member in map(_bare, kind.types) if isinstance(member, kinds.StructType)]
         members: list[_Schema] = []
         for member in kind.types:
             schema = self._of(member)
-            tag_field = getattr(_bare(member), "tag_field", None)
-            if len(structs) > 1 and tag_field is not None and not _bare(member).array_like:
+            if len(structs) > 1 and isinstance(_bare(member), kinds.StructType) and not _bare(member).array_like:
                 # Alone, a Struct does without its tag.
-                schema["required"] = [tag_field]
+                schema["required"] = [_bare(member).tag_field]
             members.append(schema)
         return {"anyOf": members}
 
-    def _struct(self, kind: Any, descriptions: dict[str, str]) -> _Schema:
-        tag = {} if kind.tag_field is None else {"const": kind.tag}
-        if kind.array_like:
-            items = [self._field(field, descriptions) for field in kind.fields]
-            needed = max((number for number, field in enumerate(kind.fields, 1) if field.required), default=0)
-            if tag:
-                items, needed = [tag, *items], needed + 1
-            return _array_of(items, needed, open_ended=not kind.forbid_unknown_fields)
-        schema = self._object(kind, descriptions)
-        if tag:
-            schema["properties"] = {kind.tag_field: tag, **schema["properties"]}
-        if kind.forbid_unknown_fields:
-            schema["additionalProperties"] = False
-        return schema
+    def _enum(self, kind: Any) -> _Schema:
+        return self._choice_of(kind.cls, _choices(kind))
 
-    def _object(self, kind: Any, descriptions: dict[str, str]) -> _Schema:
-        schema: _Schema = {
-            "type": "object",
-            "properties": {field.encode_name: self._field(field, descriptions) for field in kind.fields},
-        }
-        required = [field.encode_name for field in kind.fields if field.required]
-        if required:
-            schema["required"] = required
-        return schema
+    def _choice_of(self, cls: Any, values: list[Any]) -> _Schema:
+        def make() -> _Schema:
+            text = _docstring.parse(own_docstring(cls)).text
+            return {"title": _title(cls), **({"description": text} if text else {}), "enum": values}
 
-    def _named_tuple(self, kind: Any, descriptions: dict[str, str]) -> _Schema:
-        items = [self._field(field, descriptions) for field in kind.fields]
-        return _array_of(items, sum(field.required for field in kind.fields), open_ended=False)
-
-    def _field(self, field: Any, descriptions: dict[str, str]) -> _Schema:
-        schema = self._of(field.type)
-        if field.name in descriptions:
-            schema.setdefault("description", descriptions[field.name])
-        default = field.default
-        if field.default_factory in (list, dict, set, frozenset, tuple):
-            default = field.default_factory()
-        if default is not msgspec.NODEFAULT:
-            try:
-                schema.setdefault("default", msgspec.json.decode(encode(default)))
-            except Unencodable:
-                pass
-        return schema
-
-    def _enum(self, kind: Any, _descriptions: dict[str, str]) -> _Schema:
-        return {"enum": _choices(kind)}
+        return self._defined(cls, make)
 
     def _custom(self, kind: Any) -> _Schema:
-        """A class whose instances plain JSON values already are, such as `numbers.Number`."""
+        if issubclass(kind.cls, StandIn):
+            return self._stand_in(kind.cls)
+        # A class whose instances plain JSON values already are, such as `numbers.Number`.
         types = [name for name, sample in _SAMPLES.items() if isinstance(sample, kind.cls)]
         return {} if len(types) == len(_SAMPLES) else {"type": types}
+
+    def _stand_in(self, cls: type[StandIn]) -> _Schema:
+        if issubclass(cls, UnionStandIn):
+            return {"anyOf": [self.of(member) for member in cls.members]}
+        if issubclass(cls, ObjectStandIn):
+            return self._object_type(cls.hint, cls.kind, cls.fields)
+        if issubclass(cls, ChoiceStandIn):
+            values = [msgspec.json.decode(encode(choice)) for choice in cls.choices]
+            return self._choice_of(cls.hint, values) if isinstance(cls.hint, type) else {"enum": values}
+        if issubclass(cls, ConstrainedStandIn):
+            return self._constrained(self.of(cls.inner), cls.bounds)
+        if issubclass(cls, PydanticStandIn):
+            return self._pydantic(cls)
+        assert issubclass(cls, InnerStandIn)
+        if InnerStandIn in cls.__bases__:
+            # An alias that refers to itself.
+            return self._defined(cls.hint, lambda: self.of(cls.inner))
+        return self.of(cls.inner)
+
+    def _constrained(self, schema: _Schema, bounds: dict[str, Any]) -> _Schema:
+        """Keywords count only for values of their own type, so those of all types may stand side by side."""
+        of_lengths = ("Length", "Items", "Properties")
+        keywords = {
+            "gt": ["exclusiveMinimum"],
+            "ge": ["minimum"],
+            "lt": ["exclusiveMaximum"],
+            "le": ["maximum"],
+            "multiple_of": ["multipleOf"],
+            "min_length": [f"min{of}" for of in of_lengths],
+            "max_length": [f"max{of}" for of in of_lengths],
+            "pattern": ["pattern"],
+        }
+        added = {
+            keyword: bound
+            for name, bound in bounds.items()
+            if isinstance(bound, int | float | str)
+            for keyword in keywords.get(name, ())
+        }
+        return {"allOf": [schema], **added} if added.keys() & schema.keys() else {**schema, **added}
+
+    def _pydantic(self, cls: type[PydanticStandIn]) -> _Schema:
+        make: Any = cls.adapter().json_schema
+        schema = make(mode=self._mode)
+        found = schema.pop("$defs", {})
+        prefix = ""
+        if any(self.definitions.get(name, each) != each for name, each in found.items()):
+            # Another class of the same name: all of these are named after their module.
+            prefix = f"{cls.hint.__module__}."
+        if found:
+            schema = make(mode=self._mode, ref_template=f"#/$defs/{prefix}{{model}}")
+            self.definitions |= {f"{prefix}{name}": each for name, each in schema.pop("$defs").items()}
+        if "$ref" in schema or not isinstance(cls.hint, type):
+            return schema
+        return self._defined(cls.hint, lambda: schema)
 
 
 def _number(_schemas: Schemas, kind: Any) -> _Schema:
@@ -271,15 +329,23 @@ def _bounds(kind: Any, of: str) -> _Schema:
     return {keyword: bound for keyword, bound in bounds.items() if bound is not None}
 
 
-def _array_of(items: list[_Schema], needed: int, *, open_ended: bool) -> _Schema:
-    """An array with a schema for each place; `needed` of them must be there."""
-    schema: _Schema = {"type": "array"}
-    if items:
-        schema["prefixItems"] = items
-    schema["minItems"] = needed
-    if not open_ended:
-        schema["maxItems"] = len(items)
+def _places(items: list[_Schema], needed: int, *, closed: bool) -> _Schema:
+    """An array with a schema for each place, of which the first ones are needed."""
+    schema: _Schema = {"type": "array", "prefixItems": items, "minItems": needed, "maxItems": len(items)}
+    if not items:
+        del schema["prefixItems"]
+    if not closed:
+        del schema["maxItems"]
     return schema
+
+
+def _set_default(schema: _Schema, default: Any) -> None:
+    if default is msgspec.NODEFAULT:
+        return
+    try:
+        schema.setdefault("default", msgspec.json.decode(encode(default)))
+    except Unencodable:
+        pass
 
 
 def _bare(kind: Any) -> Any:
@@ -288,32 +354,37 @@ def _bare(kind: Any) -> Any:
     return kind
 
 
-def _class_name(cls: Any) -> str:
-    """The name as people write it, such as `Box[int]`."""
-    arguments = ", ".join(getattr(argument, "__name__", str(argument)) for argument in typing.get_args(cls))
-    origin = typing.get_origin(cls) or cls
-    return f"{origin.__name__}[{arguments}]" if arguments else origin.__name__
+def _title(named: Any) -> str:
+    """The name of a class or an alias as people write it, such as `Box[int]`."""
+    arguments = ", ".join(type_text(argument) for argument in typing.get_args(named))
+    name = getattr(typing.get_origin(named) or named, "__name__", "")
+    return f"{name}[{arguments}]" if arguments else name
 
 
-def _own_docstring(cls: Any) -> str | None:
-    """The docstring that somebody wrote for this class, not one that is inherited or made by a decorator."""
-    cls = typing.get_origin(cls) or cls
+def own_docstring(cls: Any) -> str | None:
+    """The docstring that somebody wrote for a class, not one that a decorator or a base class made for it."""
     text = cls.__dict__.get("__doc__")
-    if not text or text.startswith(f"{cls.__name__}(") or (issubclass(cls, enum.Enum) and text == "An enumeration."):
+    if not text or text.startswith(f"{cls.__name__}(") or text == "An enumeration.":
         return None
     return text
 
 
-_DEFINED: dict[type, Callable[[Schemas, Any, dict[str, str]], _Schema]] = {
-    kinds.StructType: Schemas._struct,
-    kinds.DataclassType: Schemas._object,
-    kinds.TypedDictType: Schemas._object,
-    kinds.NamedTupleType: Schemas._named_tuple,
-    kinds.EnumType: Schemas._enum,
-}
-"""The classes that have a definition of their own; the last argument are the descriptions of their fields."""
+def description_of(hint: Any) -> str | None:
+    """What `Doc("…")` or a `description` in the metadata of an `Annotated` says."""
+    for member in (hint, *union_members(hint)):
+        for metadata in reversed(getattr(member, "__metadata__", ())):
+            text = getattr(metadata, "documentation", None) or getattr(metadata, "description", None)
+            if isinstance(text, str):
+                return text
+    return None
+
 
 _MAKERS: dict[type, Callable[[Schemas, Any], _Schema]] = {
+    kinds.StructType: Schemas._class,
+    kinds.DataclassType: Schemas._class,
+    kinds.TypedDictType: Schemas._class,
+    kinds.NamedTupleType: Schemas._class,
+    kinds.EnumType: Schemas._enum,
     kinds.IntType: _number,
     kinds.FloatType: _number,
     kinds.StrType: _text,
