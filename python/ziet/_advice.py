@@ -10,7 +10,7 @@ import io
 import types
 from typing import Any
 
-OTHERWISE = "use a dict or a dataclass instead"
+_OTHERWISE = "use a dict or a dataclass instead"
 """The advice for types that nothing is known of."""
 
 _OF_LIBRARIES: dict[str, dict[str, str]] = {
@@ -52,13 +52,21 @@ _OF_KINDS: tuple[tuple[Any, str], ...] = (
 )
 
 
-def advice_for(value: object) -> str | None:
-    """What to do with a value of a type that is known not to be JSON, None for any other."""
+def library_advice(value: object) -> str | None:
+    """What to do with a value of a well-known library, None for any other and for those that are a text or a float."""
+    if isinstance(value, (str, float)):
+        return None
     for kind in type(value).__mro__:
         found = _OF_LIBRARIES.get(kind.__module__.partition(".")[0], {}).get(kind.__name__)
-        if found is not None and not isinstance(value, (str, float)):
+        if found is not None:
             return found
-    return next((advice for kind, advice in _OF_KINDS if isinstance(value, kind)), None)
+    return None
+
+
+def advice(value: object) -> str:
+    """What to do with a value that is not JSON."""
+    found = library_advice(value)
+    return found or next((advice for kind, advice in _OF_KINDS if isinstance(value, kind)), _OTHERWISE)
 
 
 def type_name(value: object) -> str:

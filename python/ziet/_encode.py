@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, cast
 import msgspec
 
 from ziet import _limits
-from ziet._advice import OTHERWISE, a_type, advice_for, type_name
+from ziet._advice import a_type, advice, library_advice, type_name
 from ziet._errors import MemoryValueError
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ _PLAIN_FORMS: tuple[tuple[type, Callable[[Any], Any]], ...] = (
     (str, str.__str__),
     (int, int.__int__),
     (float, float.__float__),
-    (bytes, bytes.__bytes__ if hasattr(bytes, "__bytes__") else bytes),
+    (bytes, bytes),
     (datetime.datetime, lambda value: datetime.datetime.fromisoformat(datetime.datetime.isoformat(value))),
     (datetime.date, lambda value: datetime.date.fromordinal(value.toordinal())),
     (datetime.time, lambda value: datetime.time.fromisoformat(datetime.time.isoformat(value))),
@@ -180,7 +180,7 @@ def _hook(value: Any) -> Any:
     if serializer is not None:
         # Without fields that are computed, since nothing is made from these.
         return serializer.to_python(value, mode="json", by_alias=True, round_trip=True)
-    if not advice_for(value):
+    if library_advice(value) is None:
         for kind, plain in _PLAIN_FORMS:
             if isinstance(value, kind):
                 return plain(value)
@@ -231,7 +231,7 @@ def _reason(value: Any, error: Exception) -> str:
                 return f"has a key that is {a_type(key)}: use a text"
     if hasattr(type(value), "__pydantic_serializer__"):
         return f"is {a_type(value)} that pydantic cannot serialize: {error}"
-    return f"is {a_type(value)}: {advice_for(value) or OTHERWISE}"
+    return f"is {a_type(value)}: {advice(value)}"
 
 
 def _children(value: Any) -> Iterator[tuple[str, Any]]:

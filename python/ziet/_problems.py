@@ -6,6 +6,7 @@ along its hint, and each part is converted by itself.
 
 from __future__ import annotations
 
+import collections
 import re
 import typing
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,7 +18,7 @@ from ziet import _fields
 from ziet._encode import short, step_text
 from ziet._stand_ins import decoder
 from ziet._type_text import bare, expected_text, union_members
-from ziet._types import adapted
+from ziet._types import adapted, is_pydantic
 
 Problem = tuple[str, str]
 """The place, such as `user.age`, and what is wrong there."""
@@ -94,10 +95,9 @@ class _Search:
         error = self._failure(hint, value)
         if error is None:
             return []
-        # What pydantic tells is kept, with all of its places.
-        told = getattr(error.__cause__ or error, "errors", None)
-        if callable(told):
-            return [_of_pydantic(one, where) for one in cast("list[dict[str, Any]]", told())]
+        told = getattr(error.__cause__, "errors", None) if is_pydantic(hint) else None
+        if told is not None:  # All that pydantic tells is kept.
+            return [_of_pydantic(one, where) for one in told(include_url=False, include_context=False)]
         inner = bare(hint)
         members = union_members(inner)
         if len(members) > 1:
@@ -161,9 +161,10 @@ def _parts(hint: Any, value: Any) -> Iterator[tuple[Any, Any, str]]:
             if field.encoded_name in members:
                 place = f"[{index}]" if kind.array else step_text(field.encoded_name)
                 yield field.hint, members[field.encoded_name], place
-    elif isinstance(value, dict):
-        for key, each in cast("dict[str, Any]", value).items() if len(arguments) == 2 else ():
-            yield arguments[1], each, step_text(key)
+    elif isinstance(value, dict) and issubclass(_class_of(hint), Mapping):
+        of_values = int if _class_of(hint) is collections.Counter else arguments[-1] if arguments else Any
+        for key, each in cast("dict[str, Any]", value).items():
+            yield of_values, each, step_text(key)
     elif isinstance(value, list) and arguments and typing.get_origin(hint) is not typing.Literal:
         values = cast("list[Any]", value)
         fixed = typing.get_origin(hint) is tuple and arguments[-1] is not ...
@@ -177,7 +178,9 @@ def _may_be_meant(hint: Any, value: Any) -> bool:
     kind = _fields.of(hint)
     origin = _class_of(hint)
     if isinstance(value, dict):
-        return (kind is not None and not kind.array) or issubclass(origin, Mapping) or hasattr(origin, "model_fields")
+        if kind is not None and not kind.array:
+            return kind.tag is None or kind.tag[0] not in value or value[kind.tag[0]] == kind.tag[1]
+        return issubclass(origin, Mapping) or is_pydantic(hint)
     if isinstance(value, list):
         return (kind is not None and kind.array) or (
             not issubclass(origin, (str, bytes, Mapping)) and bool(typing.get_args(hint) or issubclass(origin, Sequence))

@@ -102,7 +102,7 @@ class ConstrainedStandIn(InnerStandIn):
     def finish(cls, value: Any) -> Any:
         failed = None if value is None else next((text for text, holds in cls.checks if not holds(value)), None)
         if failed is not None:
-            raise ValueError(f"Expected `{type_text(cls.hint)}` {failed}")
+            raise ValueError(f"Expected `{type_text(cls.hint).removesuffix(' | None')}` {failed}")
         return value
 
 
@@ -117,7 +117,7 @@ class ChoiceStandIn(StandIn):
         for choice in cls.choices:
             if encode(choice) == data:
                 return choice
-        raise ValueError(f"Expected one of the values of `{type_text(cls.hint)}`")
+        raise ValueError(f"Expected `{type_text(cls.hint)}`")
 
 
 class UnionStandIn(StandIn):

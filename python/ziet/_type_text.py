@@ -64,11 +64,14 @@ def expected_text(hint: Any) -> str:
 
 
 def choices(hint: Any) -> list[Any]:
-    """The values of a Literal or an enum in the order in which they are written, none for any other hint."""
+    """The values of a Literal or an enum in the order in which they are written, none for any other hint.
+
+    Flags can be combined, so that they are more than those written.
+    """
     hint = bare(hint)
     if typing.get_origin(hint) is typing.Literal:
         return list(typing.get_args(hint))
-    if isinstance(hint, type) and issubclass(hint, enum.Enum):
+    if isinstance(hint, type) and issubclass(hint, enum.Enum) and not issubclass(hint, enum.Flag):
         return list(hint)
     return []
 

@@ -91,6 +91,20 @@ def adapted(hint: Any) -> Any:
     return _adapted(hint, {})
 
 
+def is_pydantic(hint: Any) -> bool:
+    """Whether pydantic makes and checks values of this hint as a whole."""
+    if typing.get_origin(hint) is not typing.Annotated:
+        origin = typing.get_origin(hint) or hint
+        return isinstance(origin, type) and (is_pydantics(origin) or hasattr(origin, "__pydantic_core_schema__"))
+    if not any(is_pydantics(metadata) for metadata in hint.__metadata__):
+        return False
+    try:
+        type_adapter(hint)
+    except Exception:  # noqa: BLE001 - for a type that it does not know, its constraints can still be checked
+        return False
+    return True
+
+
 def _adapted(hint: Any, made: dict[Any, type[StandIn]]) -> Any:
     """`made` has the stand-ins of the classes and aliases above, since these may refer to themselves."""
     if not _is_odd(hint, {}):
@@ -107,7 +121,7 @@ def _adapted(hint: Any, made: dict[Any, type[StandIn]]) -> Any:
         return None
     origin = typing.get_origin(hint) or hint
     arguments = typing.get_args(hint)
-    if _is_pydantic(hint):
+    if is_pydantic(hint):
         return stand_in(PydanticStandIn, hint)
     if origin is typing.Annotated:
         return _constrained(hint, _adapted(arguments[0], made))
@@ -201,7 +215,7 @@ def _parts(hint: Any) -> Iterator[Any]:
     origin = typing.get_origin(hint)
     if origin is typing.Annotated:
         yield typing.get_args(hint)[0]
-    elif origin is not typing.Literal and not _is_pydantic(hint):
+    elif origin is not typing.Literal and not is_pydantic(hint):
         kind = _fields.of(hint)
         parts = typing.get_args(hint) if kind is None else [field.hint for field in kind.fields]
         yield from (part for part in parts if not isinstance(part, list))  # Those of a Callable.
@@ -212,7 +226,7 @@ def _is_odd_itself(hint: Any) -> bool:
     if any(hint is known for known in (Any, None, ...)) or isinstance(hint, TypeVar):
         return False
     origin = typing.get_origin(hint) or hint
-    if _is_pydantic(hint):
+    if is_pydantic(hint):
         return True
     if origin is typing.Annotated:
         return has_foreign(hint.__metadata__) or _is_refused(hint)
@@ -232,20 +246,6 @@ def _is_odd_itself(hint: Any) -> bool:
     if isinstance(msgspec.inspect.type_info(origin), msgspec.inspect.CustomType) and not _is_json_kind(origin):
         raise TypeError(_not_from_json(hint))
     return False
-
-
-def _is_pydantic(hint: Any) -> bool:
-    """Whether pydantic makes and checks values of this hint as a whole."""
-    if typing.get_origin(hint) is not typing.Annotated:
-        origin = typing.get_origin(hint) or hint
-        return isinstance(origin, type) and (is_pydantics(origin) or hasattr(origin, "__pydantic_core_schema__"))
-    if not any(is_pydantics(metadata) for metadata in hint.__metadata__):
-        return False
-    try:
-        type_adapter(hint)
-    except Exception:  # noqa: BLE001 - for a type that it does not know, its constraints can still be checked
-        return False
-    return True
 
 
 def _is_refused(hint: Any) -> bool:
