@@ -18,6 +18,7 @@ _OF_LIBRARIES: dict[str, dict[str, str]] = {
         "ndarray": "use .tolist()",
         "datetime64": "use str(...) of it, or .astype('datetime64[us]').item() for a datetime",
         "timedelta64": "use .astype('timedelta64[us]').item() for a timedelta",
+        "complexfloating": "use [float(x.real), float(x.imag)], or str(...) of it",
         "generic": "use .item()",
     },
     "pandas": {
@@ -30,7 +31,7 @@ _OF_LIBRARIES: dict[str, dict[str, str]] = {
         "Index": "use .to_list()",
         "ExtensionArray": "use .tolist()",
         "BaseOffset": "use str(...) of it",
-        "_Interval": "use str(...) of it",
+        "_Period": "use str(...) of it",
         "Interval": "use str(...) of it",
     },
     "polars": {"DataFrame": "use .to_dicts()", "Series": "use .to_list()"},

@@ -42,19 +42,19 @@ class Hints:
         awaited = typing.get_origin(hint) in _AWAITABLES
         return typing.get_args(hint)[-1] if awaited else hint
 
-    def adapted(self, hint: Any, subject: str, instead: str) -> Any:
+    def adapted(self, hint: Any, subject: str, convert: str) -> Any:
         """The hint as msgspec takes it.
 
         Raises:
-            DefinitionError: JSON cannot carry values of it; the text goes from `subject` to `instead`.
+            DefinitionError: JSON cannot carry values of `subject`; the text says where to `convert` them.
         """
         try:
             return adapted(hint)
         except Exception as error:  # noqa: BLE001 - the hints of the user's classes are evaluated for it
             raise definition_error(
                 self._place,
-                f"{subject}, which cannot be made from JSON ({error})",
-                f"{instead} a type that can, such as str, int, list, dict or a dataclass, and convert inside the function",
+                f"{subject} {type_text(hint)}, which JSON cannot carry ({error})",
+                f"use a type that it can, such as str, int, list, dict or a dataclass, and convert {convert}",
             ) from None
 
     def _hint(self, name: str, subject: str) -> Any:

@@ -19,8 +19,8 @@ from ziet._errors import InputError
 from ziet._function import NO_DEFAULT, parameters, varkeywords
 from ziet._hints import Hints
 from ziet._problems import listed, malformed, unknown_parameter, value_text, wrong_parts
-from ziet._types import adapted, decoder
 from ziet._type_text import bare, expected_text, type_text, union_members
+from ziet._types import decoder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -232,7 +232,7 @@ def _field(hints: Hints, name: str, default: Any, keyword_only: bool) -> Field:
     # `x: str = None` means an optional str, and up to Python 3.10 `get_type_hints` says so itself.
     if default is None and hint is not Any and type(None) not in union_members(hint) and bare(hint) is not None:
         hint = typing.Optional[hint]  # noqa: UP045 - `hint | None` fails for hints that are no types
-    taken = hints.adapted(hint, f"parameter {name!r} has the type {type_text(hint)}", "use")
+    taken = hints.adapted(hint, f"parameter {name!r} has the type", "inside the function")
     return Field(name, hint, taken, default, keyword_only, decoder(taken))
 
 

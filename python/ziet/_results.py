@@ -11,7 +11,6 @@ from ziet._encode import Unencodable, encode
 from ziet._errors import OutputError
 from ziet._hints import Hints
 from ziet._problems import listed, wrong_parts
-from ziet._type_text import type_text
 from ziet._types import decoder
 
 if TYPE_CHECKING:
@@ -33,7 +32,7 @@ class Result:
         self._id = action.id
         self.hint = hints.of_return()
         """The return annotation, `Any` without one."""
-        self.adapted = hints.adapted(self.hint, f"the return type is {type_text(self.hint)}", "return")
+        self.adapted = hints.adapted(self.hint, "the return type is", "before the return")
         """The hint as msgspec takes it."""
         self._decode = decoder(self.adapted)
 
