@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-import collections.abc  # noqa: F401 - in the hints of executed source
+import collections  # noqa: F401 - in the hints of executed source
+import collections.abc
 import dataclasses
 import datetime
 import decimal  # noqa: F401
 import enum
 import json
 import numbers  # noqa: F401
+import pathlib
 import re
 import uuid  # noqa: F401
-from typing import Annotated, Any, Generic, Literal, NamedTuple, Optional, TypedDict, TypeVar, Union  # noqa: F401
+from typing import Annotated, Any, Generic, Literal, NamedTuple, NewType, Optional, TypedDict, TypeVar, Union  # noqa: F401
 
+import annotated_types
 import jsonschema
 import msgspec
+import pydantic  # noqa: F401
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from msgspec import Meta
+from typing_extensions import Required
 
 from ziet import InputError
 from ziet._inputs import Inputs
@@ -110,6 +115,37 @@ class Cell(msgspec.Struct, array_like=True, tag="cell", forbid_unknown_fields=Tr
     a: int
 
 
+@dataclasses.dataclass
+class Odd:
+    path: pathlib.Path
+    when: datetime.datetime | str = ""
+    next: Odd | None = None
+
+
+class OddRow(msgspec.Struct, array_like=True, tag="odd"):
+    where: pathlib.Path
+    when: datetime.date | int = 3
+
+
+class OddPair(NamedTuple):
+    left: pathlib.Path
+    right: int = 0
+
+
+class Pairs(TypedDict, total=False):
+    pair: Pair
+    path: Required[pathlib.Path]
+
+
+class Mixed(enum.Enum):
+    ONE = 1
+    HALF = 0.5
+    TEXT = "text"
+
+
+UserId = NewType("UserId", Annotated[int, annotated_types.Ge(1)])
+
+
 HINTS = [
     "int", "float", "str", "bool", "None", "Any", "object", "bytes", "bytearray", "decimal.Decimal", "uuid.UUID",
     "datetime.datetime", "datetime.date", "datetime.time", "datetime.timedelta",
@@ -132,6 +168,13 @@ HINTS = [
     "Address", "Person", "Tree", "Box[int]", "list[Box[Tree]]", "Point", "Loose", "Pair", "Order", "Strict", "Cat",
     "Cat | Dog", "Cat | Dog | None", "Row", "Cell", "dict[str, Person]", "tuple[Point, list[Pair]]",
     "numbers.Number", "collections.abc.Hashable", "msgspec.Raw",
+    "pathlib.Path", "datetime.datetime | str", "datetime.date | datetime.timedelta | None", "list[int] | set[str]",
+    "uuid.UUID | int | Colour", "Address | Point", "dict[str, int] | Order", "Person | list[Person] | str", "Odd",
+    "OddRow", "OddPair", "Pairs", "Colour | Level | None", "Mixed", "Literal['a', 1.5]", "collections.deque[int]",
+    "collections.Counter[str]", "collections.defaultdict[str, list[int]]", "dict[pathlib.Path, int]",
+    "Annotated[int, annotated_types.Gt(3)]", "Annotated[list[int] | None, annotated_types.Len(1, 2)]",
+    "Annotated[pathlib.Path | int, annotated_types.Ge(0)]", "list[Annotated[str, annotated_types.MinLen(2)]]",
+    "Annotated[int, pydantic.Field(ge=2, multiple_of=2)]", "UserId", "list[Odd | None]",
 ]  # fmt: skip
 
 
@@ -296,7 +339,7 @@ def changes(value):
 
 def schema_of(inputs):
     schemas = Schemas("validation")
-    properties = {field.name: schemas.of(field.hint) for field in inputs.fields}
+    properties = {field.name: schemas.of(field.adapted) for field in inputs.fields}
     return {"type": "object", "properties": properties, "$defs": schemas.definitions}
 
 

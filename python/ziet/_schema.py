@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import typing
-from itertools import count
+from itertools import chain, count
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
@@ -115,8 +115,8 @@ class Schemas:
     def _free_name(self, named: Any) -> str:
         short = _title(named)
         qualified = f"{named.__module__}.{short}"
-        names = (_NOT_IN_NAMES.sub("_", name) for name in (short, qualified, *(f"{qualified}-{n}" for n in count(2))))
-        return next(name for name in names if name not in self.definitions)
+        names = chain((short, qualified), (f"{qualified}-{number}" for number in count(2)))
+        return next(name for name in (_NOT_IN_NAMES.sub("_", name) for name in names) if name not in self.definitions)
 
     def _class(self, kind: Any) -> _Schema:
         found = _fields.of(kind.cls)
