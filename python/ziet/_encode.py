@@ -50,6 +50,7 @@ _PLAIN_FORMS: tuple[tuple[type, Callable[[Any], Any]], ...] = (
 _ENCODING_ERRORS = (TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError)
 """What msgspec raises for what it cannot encode; RuntimeError covers RecursionError and NotImplementedError."""
 
+
 class Unencodable(Exception):
     """A value is not JSON."""
 
@@ -262,7 +263,7 @@ def _fields(value: object) -> Iterable[str]:
         return [attribute.name for attribute in attrs]
     for attribute in ("__dataclass_fields__", "__struct_fields__", "__pydantic_fields__"):
         if hasattr(kind, attribute):
-            return getattr(kind, attribute)
+            return [*getattr(kind, attribute), *(getattr(value, "__pydantic_extra__", None) or ())]
     return ()
 
 

@@ -6,6 +6,7 @@ what becomes of a field's hint.
 
 from __future__ import annotations
 
+import sys
 import typing
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
@@ -98,15 +99,20 @@ def bound(hint: Any, arguments: Mapping[Any, Any]) -> Any:
     return hint[tuple(arguments.get(parameter, parameter) for parameter in parameters)]
 
 
+def is_alias(hint: Any) -> bool:
+    """Whether it is the name of a hint, as `type X = ...` makes it, with or without arguments."""
+    return hasattr(hint, "__value__") and not isinstance(hint, type)
+
+
 def stands_for(hint: Any) -> Any:
     """What a NewType, an alias or a type variable stands for in the end; the hint itself if it is none of these."""
     while True:
         if hasattr(hint, "__supertype__"):
             hint = hint.__supertype__
-        elif hasattr(hint, "__value__"):  # `type X = ...`, with or without arguments.
+        elif is_alias(hint):
             alias = typing.get_origin(hint) or hint
             arguments = dict(zip(alias.__type_params__, typing.get_args(hint), strict=False))
-            hint = bound(alias.__value__, arguments)
+            hint = bound(_evaluated(alias), arguments)
         elif isinstance(hint, typing.TypeVar):
             constraints = hint.__constraints__
             hint = hint.__bound__ or (typing.Union[constraints] if constraints else Any)
@@ -114,6 +120,16 @@ def stands_for(hint: Any) -> Any:
             # Only the name is the same in `typing` and `typing_extensions`.
             name = None if isinstance(hint, type) else getattr(hint, "_name", None)
             return _FORMS.get(cast("str", name), hint)
+
+
+def _evaluated(alias: Any) -> Any:
+    """The value of an alias, in which `typing_extensions.TypeAliasType` leaves names as text."""
+
+    def holder() -> None: ...
+
+    holder.__annotations__ = {"value": alias.__value__}
+    names = vars(sys.modules[alias.__module__])
+    return typing.get_type_hints(holder, globalns=names, include_extras=True)["value"]
 
 
 def _hints(hint: Any, origin: type) -> dict[str, Any]:

@@ -28,7 +28,17 @@ if TYPE_CHECKING:
     from ziet._action import ActionFunction
 
 _MISSING: Any = object()
-_TEXTS = (str, bytes, bytearray, memoryview, pathlib.PurePath, datetime.date, datetime.time, datetime.timedelta, uuid.UUID)
+_TEXTS = (
+    str,
+    bytes,
+    bytearray,
+    memoryview,
+    pathlib.PurePath,
+    datetime.date,
+    datetime.time,
+    datetime.timedelta,
+    uuid.UUID,
+)
 
 
 class Field(NamedTuple):

@@ -102,7 +102,9 @@ class _Search:
         members = union_members(inner)
         if len(members) > 1:
             return self._in_union(inner, members, value, where, error)
-        deeper = [problem for part, each, place in _parts(inner, value) for problem in self.find(part, each, where + place)]
+        deeper = [
+            problem for part, each, place in _parts(inner, value) for problem in self.find(part, each, where + place)
+        ]
         return [*deeper, *self._of_keys(inner, value, where)] or [(where, _text(hint, value, error))]
 
     def _failure(self, hint: Any, value: Any) -> Exception | None:
@@ -116,9 +118,7 @@ class _Search:
             return error
         return None
 
-    def _in_union(
-        self, hint: Any, members: Sequence[Any], value: Any, where: str, error: Exception
-    ) -> list[Problem]:
+    def _in_union(self, hint: Any, members: Sequence[Any], value: Any, where: str, error: Exception) -> list[Problem]:
         """Of one member that may have been meant all that is wrong, of several the first thing each."""
         meant = [member for member in members if _may_be_meant(bare(member), value)]
         found = [self.find(member, value, where) for member in meant]
@@ -161,9 +161,9 @@ def _parts(hint: Any, value: Any) -> Iterator[tuple[Any, Any, str]]:
             if field.encoded_name in members:
                 place = f"[{index}]" if kind.array else step_text(field.encoded_name)
                 yield field.hint, members[field.encoded_name], place
-    elif isinstance(value, dict) and issubclass(_class_of(hint), Mapping):
+    elif issubclass(_class_of(hint), Mapping):
         of_values = int if _class_of(hint) is collections.Counter else arguments[-1] if arguments else Any
-        for key, each in cast("dict[str, Any]", value).items():
+        for key, each in cast("dict[str, Any]", value).items() if isinstance(value, dict) else ():
             yield of_values, each, step_text(key)
     elif isinstance(value, list) and arguments and typing.get_origin(hint) is not typing.Literal:
         values = cast("list[Any]", value)
@@ -183,7 +183,8 @@ def _may_be_meant(hint: Any, value: Any) -> bool:
         return issubclass(origin, Mapping) or is_pydantic(hint)
     if isinstance(value, list):
         return (kind is not None and kind.array) or (
-            not issubclass(origin, (str, bytes, Mapping)) and bool(typing.get_args(hint) or issubclass(origin, Sequence))
+            not issubclass(origin, (str, bytes, Mapping))
+            and bool(typing.get_args(hint) or issubclass(origin, Sequence))
         )
     return False
 

@@ -6,8 +6,8 @@ Value to JSON and back by the same hint gives an equal value. How values become 
 
 In a union the member that fits is taken. Where several could, these go first: what is not any text, number or dict
 (a `datetime` before a `str`, an enum before an `int`), then `int`, `float`, `Decimal`, then texts and dicts, otherwise
-the order as written. Of several that take a JSON object or a list, the one counts that keeps all of it: it has a field
-for each key, and then as few as possible that are not given.
+the order as written. Of several that take a JSON object or a list, the one counts that passes over the fewest keys, and
+then the one with the fewest fields that are not given.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ import enum
 import pathlib
 import types
 import typing
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
 from ziet import _fields
 from ziet._constraints import constraints, has_foreign, is_pydantics
-from ziet._fields import stands_for
+from ziet._fields import is_alias, stands_for
 from ziet._stand_ins import (
     ChoiceStandIn,
     CollectionStandIn,
@@ -112,7 +112,7 @@ def _adapted(hint: Any, made: dict[Any, type[StandIn]]) -> Any:
     key = hint_key(hint)
     if key in made:
         return made[key]
-    if _is_alias(hint):
+    if is_alias(hint):
         alias = made[key] = stand_in(InnerStandIn, hint)
         alias.inner = _adapted(stands_for(hint), made)
         return alias.inner
@@ -166,7 +166,7 @@ def _constrained(hint: Any, inner: Any) -> Any:
 
 
 def _union(hint: Any, members: list[Any]) -> Any:
-    union = typing.Union[tuple(members)]
+    union = typing.Union[tuple(members)]  # noqa: UP007 - the members are not known here
     if not _is_refused(union):
         return union
     return stand_in(UnionStandIn, hint, members=sorted(members, key=_rank))
@@ -193,17 +193,14 @@ def _is_odd(hint: Any, seen: dict[Any, Any]) -> bool:
     """Whether something has to be replaced in a hint, also deep inside the classes that it names."""
     key = hint_key(hint)
     if key in seen:
-        return _is_alias(hint)  # An alias within itself, which msgspec would follow for ever.
+        return is_alias(hint)  # An alias within itself, which msgspec would follow for ever.
     seen[key] = hint  # Kept, so that no other hint gets its key.
     # All parts, also after an odd one: a type that no JSON becomes is told at once.
-    odd = any([_is_odd(part, seen) for part in _parts(hint)]) or _is_odd_itself(hint)
-    if _is_alias(hint):
+    parts = [_is_odd(part, seen) for part in _parts(hint)]
+    odd = any(parts) or _is_odd_itself(hint)
+    if is_alias(hint):
         del seen[key]
     return odd
-
-
-def _is_alias(hint: Any) -> bool:
-    return hasattr(hint, "__value__") and not isinstance(hint, type)
 
 
 def _parts(hint: Any) -> Iterator[Any]:
