@@ -7,6 +7,7 @@ JSON Schema cannot say it.
 
 from __future__ import annotations
 
+import base64
 import re
 import typing
 from itertools import chain, count
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 from msgspec import inspect as kinds
 
-from ziet import _docstring, _fields
+from ziet import _fields
 from ziet._encode import Unencodable, encode
 from ziet._stand_ins import (
     ChoiceStandIn,
@@ -32,11 +33,16 @@ from ziet._type_text import type_text, union_members
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ziet._docstring import Documentation
+    from ziet._inputs import Inputs
+    from ziet._results import Result
+    from ziet._wire import Parameter
+
 _Schema = dict[str, Any]
 Mode = Literal["validation", "serialization"]
 """Whether a schema is for what comes in or for what goes out, which differs for what pydantic computes."""
 
-DIALECT = "https://json-schema.org/draft/2020-12/schema"
+_DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 _DAY = r"[0-9]{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12][0-9]|3[01])"
 _CLOCK = r"(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]+)?"
@@ -60,10 +66,14 @@ _PLAIN: dict[type, _Schema] = {
     kinds.RawType: {},
     kinds.NoneType: {"type": "null"},
     kinds.BoolType: {"type": "boolean"},
-    kinds.DateType: {"type": "string", "format": "date", "pattern": f"^{_DAY}$"},
-    kinds.TimeDeltaType: {"type": "string", "pattern": _duration(), "examples": ["PT1H30M"]},
-    kinds.UUIDType: {"type": "string", "pattern": f"^(?:{_HEX}{{8}}-(?:{_HEX}{{4}}-){{3}}{_HEX}{{12}}|{_HEX}{{32}})$"},
-    kinds.DecimalType: {"anyOf": [_DECIMAL, {"type": "number"}]},
+    kinds.DateType: {"type": "string", "format": "date", "pattern": f"^{_DAY}$", "examples": ["2024-01-15"]},
+    kinds.TimeDeltaType: {"type": "string", "pattern": _duration(), "examples": ["PT1H"]},
+    kinds.UUIDType: {
+        "type": "string",
+        "pattern": f"^(?:{_HEX}{{8}}-(?:{_HEX}{{4}}-){{3}}{_HEX}{{12}}|{_HEX}{{32}})$",
+        "examples": ["12345678-1234-4678-9234-567812345678"],
+    },
+    kinds.DecimalType: {"anyOf": [_DECIMAL, {"type": "number"}], "examples": ["10.00"]},
 }
 
 _NUMBER_KEYS: dict[type, str] = {
@@ -80,6 +90,35 @@ _SAMPLES = {
 }  # fmt: skip
 
 
+def input_schema(inputs: Inputs, parameters: list[Parameter]) -> bytes:
+    """The schema of an action's input as JSON; `parameters` has the defaults and descriptions."""
+    schemas = Schemas("validation")
+    properties: dict[str, _Schema] = {}
+    for field, parameter in zip(inputs.fields, parameters, strict=True):
+        schema = properties[field.name] = schemas.of(field.adapted)
+        if parameter.description:
+            schema["description"] = parameter.description
+        if parameter.default is not None:
+            schema["default"] = msgspec.json.decode(parameter.default)
+    rest = False if inputs.rest is None else schemas.of(inputs.rest.adapted) or True
+    document = {
+        "type": "object",
+        "properties": properties,
+        "required": [field.name for field in inputs.fields if field.required],
+        "additionalProperties": rest,
+    }
+    return schemas.document(document)
+
+
+def output_schema(result: Result, description: str | None) -> bytes:
+    """The schema of an action's output as JSON."""
+    schemas = Schemas("serialization")
+    schema = schemas.of(result.adapted)
+    if description:
+        schema["description"] = description
+    return schemas.document(schema)
+
+
 class Schemas:
     """Makes the schemas of one document, which share its definitions."""
 
@@ -94,6 +133,11 @@ class Schemas:
     def of(self, hint: Any) -> _Schema:
         """The schema of the JSON that an adapted hint takes."""
         return self._of(kinds.type_info(hint))
+
+    def document(self, schema: _Schema) -> bytes:
+        """The JSON of a schema with all that it refers to."""
+        definitions = {"$defs": self.definitions} if self.definitions else {}
+        return msgspec.json.encode({"$schema": _DIALECT, **schema, **definitions})
 
     def _of(self, kind: Any) -> _Schema:
         kind_type = type(kind)
@@ -127,16 +171,18 @@ class Schemas:
         return self._defined(cls, lambda: self._object(cls, kind, fields))
 
     def _object(self, cls: Any, kind: _fields.ObjectType, fields: list[_fields.ObjectField]) -> _Schema:
-        documentation = _docstring.parse(own_docstring(kind.origin))
+        documentation = _documentation(kind.origin)
         schema: _Schema = {"title": _title(cls)}
-        if documentation.text:
+        if documentation and documentation.text:
             schema["description"] = documentation.text
         members: dict[str, _Schema] = {}
         for field, written in zip(fields, kind.fields, strict=True):
             member = self.of(field.hint)
-            described = description_of(written.hint) or documentation.parameters.get(field.name)
+            described = description_of(written.hint) or (documentation and documentation.parameters.get(field.name))
             if described and "description" not in member:
                 member["description"] = described
+            if kind.array:
+                member.setdefault("title", field.encoded_name)
             _set_default(member, field.default)
             members[field.encoded_name] = member
         required = [field.encoded_name for field in fields if field.required]
@@ -150,7 +196,8 @@ class Schemas:
         return schema | _places(list(members.values()), int(needed), closed=closed)
 
     def _metadata(self, kind: Any) -> _Schema:
-        return {**self._of(kind.type), **(kind.extra_json_schema or {})}
+        extra = {keyword: _json(value) for keyword, value in (kind.extra_json_schema or {}).items()}
+        return {**self._of(kind.type), **{keyword: value for keyword, value in extra.items() if value is not None}}
 
     def _array(self, kind: Any) -> _Schema:
         items = self._of(kind.item_type)
@@ -208,8 +255,9 @@ class Schemas:
 
     def _choice_of(self, cls: Any, values: list[Any]) -> _Schema:
         def make() -> _Schema:
-            text = _docstring.parse(own_docstring(cls)).text
-            return {"title": _title(cls), **({"description": text} if text else {}), "enum": values}
+            documentation = _documentation(cls)
+            described = {"description": documentation.text} if documentation and documentation.text else {}
+            return {"title": _title(cls), **described, "enum": values}
 
         return self._defined(cls, make)
 
@@ -261,7 +309,10 @@ class Schemas:
 
     def _pydantic(self, cls: type[PydanticStandIn]) -> _Schema:
         make: Any = cls.adapter().json_schema
-        schema = make(mode=self._mode)
+        try:
+            schema = make(mode=self._mode)
+        except Exception:  # noqa: BLE001 - pydantic makes none of some types, and asks the user's classes for theirs
+            return {}
         found = schema.pop("$defs", {})
         prefix = ""
         if any(self.definitions.get(name, each) != each for name, each in found.items()):
@@ -305,7 +356,9 @@ def _bytes(_schemas: Schemas, kind: Any) -> _Schema:
             limit = "" if most is None else (most - rest) // 3
             if limit == "" or fewest <= limit:
                 forms.append(f"(?:{_BASE64}{{4}}){{{fewest},{limit}}}{end}")
-    return {"type": "string", "contentEncoding": "base64", "pattern": f"^(?:{'|'.join(forms)})$"}
+    example = base64.b64encode(b"example"[:most].ljust(least, b"!")).decode()
+    pattern = f"^(?:{'|'.join(forms)})$"
+    return {"type": "string", "contentEncoding": "base64", "pattern": pattern, "examples": [example]}
 
 
 def _moment(_schemas: Schemas, kind: Any) -> _Schema:
@@ -340,12 +393,17 @@ def _places(items: list[_Schema], needed: int, *, closed: bool) -> _Schema:
 
 
 def _set_default(schema: _Schema, default: Any) -> None:
-    if default is msgspec.NODEFAULT:
-        return
+    made = None if default is msgspec.NODEFAULT else _json(default)
+    if made is not None or default is None:
+        schema.setdefault("default", made)
+
+
+def _json(value: Any) -> Any:
+    """The value as plain JSON; None where it is not JSON."""
     try:
-        schema.setdefault("default", msgspec.json.decode(encode(default)))
+        return msgspec.json.decode(encode(value))
     except Unencodable:
-        pass
+        return None
 
 
 def _bare(kind: Any) -> Any:
@@ -361,12 +419,15 @@ def _title(named: Any) -> str:
     return f"{name}[{arguments}]" if arguments else name
 
 
-def own_docstring(cls: Any) -> str | None:
-    """The docstring that somebody wrote for a class, not one that a decorator or a base class made for it."""
+def _documentation(cls: Any) -> Documentation | None:
+    """What somebody wrote for a class, not what a decorator or a base class made for it."""
     text = cls.__dict__.get("__doc__")
     if not text or text.startswith(f"{cls.__name__}(") or text == "An enumeration.":
         return None
-    return text
+    # Test data is made from schemas too, and then without the time that this import takes.
+    from ziet import _docstring
+
+    return _docstring.parse(text)
 
 
 def description_of(hint: Any) -> str | None:

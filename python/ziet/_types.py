@@ -264,6 +264,8 @@ def _is_json_kind(kind: type) -> bool:
 def _check_key(mapping: Any) -> None:
     for key in typing.get_args(mapping)[:1]:
         for member in union_members(stands_for(key)):
+            if typing.get_origin(bare(member)) is typing.Literal:
+                continue
             kind = _class_of(bare(member))
             if kind in _NO_KEYS or _fields.of(kind) is not None:
                 raise TypeError(f"the keys of JSON are text, which does not become {type_text(member)}")
