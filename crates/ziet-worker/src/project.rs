@@ -100,6 +100,16 @@ impl Project {
     }
 }
 
+/// The nearest folder, from `folder` upwards, that has a configuration.
+pub fn configured_root(folder: &Path) -> Result<Option<PathBuf>, ProjectError> {
+    for candidate in folder.ancestors() {
+        if read_settings(candidate)?.is_some() {
+            return Ok(Some(candidate.to_owned()));
+        }
+    }
+    Ok(None)
+}
+
 /// The settings of a folder that has some, and the name that its `pyproject.toml` gives it.
 fn read_settings(folder: &Path) -> Result<Option<(Settings, Option<String>)>, ProjectError> {
     let own = read_toml::<Settings>(&folder.join("ziet.toml"))?;

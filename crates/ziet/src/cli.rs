@@ -3,6 +3,8 @@
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand};
 
+use crate::commands::Init;
+
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
     .usage(AnsiColor::Green.on_default().bold())
@@ -29,6 +31,7 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     Run(Run),
     Actions(Actions),
+    Init(Init),
 }
 
 /// Run something of the project

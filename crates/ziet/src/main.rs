@@ -37,7 +37,8 @@ fn run(cli: Cli, environment: &Environment, printer: &mut Printer) -> Result<Exi
                 commands::run_action(cli.local || run.local, &action, environment, printer)
             }
         },
-        Command::Actions(_) if cli.local => Err(CliError::usage("--local is for `ziet run`")),
+        _ if cli.local => Err(CliError::usage("--local is for `ziet run`")),
         Command::Actions(actions) => commands::actions(&actions, environment, printer),
+        Command::Init(init) => commands::init(&init, printer),
     }
 }

@@ -1,9 +1,11 @@
 //! One file for each command: a function that returns its exit status.
 
 mod actions;
+mod init;
 mod run_action;
 
 pub(crate) use actions::actions;
+pub(crate) use init::{Init, init};
 pub(crate) use run_action::run_action;
 
 use std::num::NonZero;

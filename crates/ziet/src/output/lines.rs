@@ -11,6 +11,7 @@ use ziet_engine::{Happening, MemoryUse};
 
 use super::json::{as_python, as_python_cut};
 use super::printer::{DIM, GREEN, Printer, RED, YELLOW};
+use super::text::one_line;
 
 /// Characters of a value in a line; the whole of it is in the last line and in `--json`.
 const LONGEST_VALUE: usize = 200;
@@ -238,18 +239,6 @@ fn memory_text(memory: &MemoryUse) -> String {
             format!("Memory removed: {}, {count} {entries}", one_line(what))
         }
     }
-}
-
-/// Text that somebody chose, with its line ends and the like spelled out: what it says must not look like another line.
-fn one_line(text: &str) -> String {
-    let spelled = |char: char| {
-        if char.is_control() {
-            char.escape_default().to_string()
-        } else {
-            char.to_string()
-        }
-    };
-    text.chars().map(spelled).collect()
 }
 
 fn shown(value: &Json) -> String {
