@@ -163,4 +163,4 @@ def test_a_project_within_another_is_told(ziet: Ziet) -> None:
     assert made.err == (
         f"note: {outer.folder} is a project, too: each of the two leaves the actions of the other alone\n"
     )
-    assert [action["id"] for action in outer.actions()] == ["a.f"]
+    assert [action["id"] for action in outer.actions()] == ["outer.f"]
