@@ -5,6 +5,7 @@ mod commands;
 mod error;
 mod input;
 mod output;
+mod saves;
 mod settings;
 
 use std::process::ExitCode;

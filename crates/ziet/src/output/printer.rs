@@ -1,15 +1,12 @@
 //! The one place that writes to the terminal, and decides on colour and emoji.
 
 use std::fmt::Display;
-use std::io::{self, Stderr, Stdout, Write};
-use std::path::Path;
+use std::io::{self, IsTerminal, Stderr, Stdout, Write};
 
 use anstream::AutoStream;
 use anstyle::{AnsiColor, Style};
 use serde::Serialize;
-use ziet_core::action::{ActionSpec, Parameter};
 
-use super::json::as_python;
 use crate::error::CliError;
 use crate::settings::Environment;
 
@@ -18,6 +15,7 @@ pub(crate) const GREEN: Style = AnsiColor::Green.on_default().bold();
 pub(crate) const YELLOW: Style = AnsiColor::Yellow.on_default().bold();
 pub(crate) const CYAN: Style = AnsiColor::Cyan.on_default();
 pub(crate) const DIM: Style = Style::new().dimmed();
+pub(crate) const BOLD: Style = Style::new().bold();
 
 /// `EIO`, which a terminal gives that was closed.
 const HUNG_UP: i32 = 5;
@@ -32,6 +30,8 @@ pub(crate) struct Printer {
     pub(crate) emoji: bool,
     /// Why lines are missing, if some are.
     unwritten: Option<io::Error>,
+    /// Columns of the terminal that standard output is; None where it is none.
+    pub(crate) width: Option<usize>,
 }
 
 impl Printer {
@@ -42,6 +42,9 @@ impl Printer {
             lines_to_stderr: false,
             emoji: !environment.dumb_terminal,
             unwritten: None,
+            width: terminal_size::terminal_size_of(io::stdout())
+                .map(|(terminal_size::Width(columns), _)| usize::from(columns))
+                .filter(|columns| *columns > 0),
         }
     }
 
@@ -91,28 +94,20 @@ impl Printer {
         }
     }
 
-    /// One action in a list.
-    pub(crate) fn action(&mut self, action: &ActionSpec, root: &Path) {
-        let ActionSpec {
-            id,
-            name,
-            description,
-            file,
-            line,
-            parameters,
-            ..
-        } = action;
-        let file = Path::new(file);
-        let file = file.strip_prefix(root).unwrap_or(file).display();
-        let parameters: Vec<String> = parameters.iter().map(parameter).collect();
-        self.line(format_args!("{GREEN}{name}{GREEN:#}  {CYAN}{id}{CYAN:#}"));
-        self.line(format_args!("  {description}"));
-        self.line(format_args!("  ({})", parameters.join(", ")));
-        self.line(format_args!("  {DIM}{file}:{line}{DIM:#}\n"));
-    }
-
     pub(crate) fn note(&self, text: impl Display) {
         Self::say(CYAN, "note", text);
+    }
+
+    /// Tells somebody who waits what for; nobody does where standard error is no terminal.
+    pub(crate) fn progress(&self, text: impl Display) {
+        if io::stderr().is_terminal() {
+            self.note(text);
+        }
+    }
+
+    /// A line beside what was asked for.
+    pub(crate) fn aside(&self, text: impl Display) {
+        let _ = writeln!(anstream::stderr(), "{DIM}{text}{DIM:#}");
     }
 
     pub(crate) fn warning(&self, text: impl Display) {
@@ -129,21 +124,4 @@ impl Printer {
     fn say(style: Style, word: &str, text: impl Display) {
         let _ = writeln!(anstream::stderr(), "{style}{word}{style:#}: {text}");
     }
-}
-
-/// `amount: int`, `currency: str = "usd"`
-fn parameter(parameter: &Parameter) -> String {
-    let Parameter {
-        name,
-        hint,
-        required,
-        default,
-        ..
-    } = parameter;
-    let default = match default.as_ref().and_then(|default| default.as_str()) {
-        Some(default) => format!(" = {}", as_python(default)),
-        None if *required => String::new(),
-        None => " = …".to_owned(),
-    };
-    format!("{name}: {hint}{default}")
 }
