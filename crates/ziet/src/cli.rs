@@ -3,7 +3,7 @@
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand};
 
-use crate::commands::{Actions, Init, RunAction};
+use crate::commands::{Actions, Completions, Init, RunAction};
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -32,6 +32,7 @@ pub(crate) enum Command {
     Run(Run),
     Actions(Actions),
     Init(Init),
+    Completions(Completions),
 }
 
 /// Run something of the project

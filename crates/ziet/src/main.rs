@@ -2,6 +2,7 @@
 
 mod cli;
 mod commands;
+mod complete;
 mod error;
 mod input;
 mod output;
@@ -10,7 +11,8 @@ mod settings;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
+use clap_complete::CompleteEnv;
 
 use crate::cli::{Cli, Command, RunCommand};
 use crate::error::CliError;
@@ -18,6 +20,10 @@ use crate::output::Printer;
 use crate::settings::Environment;
 
 fn main() -> ExitCode {
+    // A shell that asks for candidates gets them here, and the program ends.
+    CompleteEnv::with_factory(Cli::command)
+        .var(commands::ASKS)
+        .complete();
     let cli = Cli::parse();
     let environment = Environment::read();
     let mut printer = Printer::new(&environment);
@@ -41,5 +47,6 @@ fn run(cli: Cli, environment: &Environment, printer: &mut Printer) -> Result<Exi
         _ if cli.local => Err(CliError::usage("--local is for `ziet run`")),
         Command::Actions(actions) => commands::actions(&actions, environment, printer),
         Command::Init(init) => commands::init(&init, printer),
+        Command::Completions(completions) => commands::completions(&completions, printer),
     }
 }

@@ -3,10 +3,12 @@
 use std::process::ExitCode;
 
 use clap::Args;
+use clap_complete::ArgValueCompleter;
 use ziet_core::action::ActionSpec;
 use ziet_core::retry::Backoff;
 
 use super::{Inbox, Local, resolve};
+use crate::complete;
 use crate::error::CliError;
 use crate::output::Printer;
 use crate::settings::Environment;
@@ -19,6 +21,7 @@ use crate::settings::Environment;
 #[derive(Debug, Args)]
 pub(crate) struct Actions {
     /// Show this one in full: its id, else its function's name or `module.function`
+    #[arg(add = ArgValueCompleter::new(complete::actions))]
     name: Option<String>,
 
     /// Print one JSON document, with the JSON Schemas of inputs and outputs

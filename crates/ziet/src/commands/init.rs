@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::Args;
+use clap::{Args, ValueHint};
 use serde::Serialize;
 use ziet_worker::project;
 
@@ -34,7 +34,7 @@ const TEMPLATE: &[(&str, &str)] = &[
 #[derive(Debug, Args)]
 pub(crate) struct Init {
     /// The folder, made if it is missing; its name becomes the project's
-    #[arg(value_name = "DIR", default_value = ".")]
+    #[arg(value_name = "DIR", default_value = ".", value_hint = ValueHint::DirPath)]
     folder: PathBuf,
 
     /// Print what was written as one JSON document

@@ -1,6 +1,7 @@
 //! One file for each command: a function that returns its exit status.
 
 mod actions;
+mod completions;
 mod inbox;
 mod init;
 mod local;
@@ -9,6 +10,7 @@ mod run_action;
 mod watch;
 
 pub(crate) use actions::{Actions, actions};
+pub(crate) use completions::{ASKS, Completions, completions};
 pub(crate) use init::{Init, init};
 pub(crate) use run_action::{RunAction, run_action};
 

@@ -4,6 +4,7 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::Args;
+use clap_complete::ArgValueCompleter;
 use ziet_core::action::ActionSpec;
 use ziet_core::memory::Newest;
 use ziet_core::retry::Backoff;
@@ -13,6 +14,7 @@ use ziet_engine::{EngineError, Happening, MadeInput, Notice, Submission};
 
 use super::watch::watch;
 use super::{Inbox, Incoming, Local, resolve};
+use crate::complete;
 use crate::error::CliError;
 use crate::input;
 use crate::output::{LocalEnding, LocalRun, Printer, quoted};
@@ -36,6 +38,7 @@ Examples:
   ziet run --local action process_payment --watch              again whenever a file is saved")]
 pub(crate) struct RunAction {
     /// The action: its id, else its function's name or `module.function`
+    #[arg(add = ArgValueCompleter::new(complete::actions))]
     name: String,
 
     /// The parameters as a JSON object: the text itself, @FILE, or - for standard input
@@ -46,7 +49,7 @@ pub(crate) struct RunAction {
     input: Option<String>,
 
     /// One parameter; goes before the same one in --input. The value is JSON, or plain text where the hint is str
-    #[arg(short, long = "param", value_name = "KEY=VALUE")]
+    #[arg(short, long = "param", value_name = "KEY=VALUE", add = ArgValueCompleter::new(complete::parameters))]
     param: Vec<String>,
 
     /// Print the run as one JSON document on standard output, and the lines on standard error
