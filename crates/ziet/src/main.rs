@@ -8,6 +8,7 @@ mod input;
 mod output;
 mod saves;
 mod settings;
+mod usage;
 
 use std::process::ExitCode;
 
@@ -24,7 +25,16 @@ fn main() -> ExitCode {
     CompleteEnv::with_factory(Cli::command)
         .var(commands::ASKS)
         .complete();
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let typed: Vec<String> = std::env::args().collect();
+            let error = usage::explained(error, &typed);
+            // Nobody is left to tell when it cannot be printed.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
     let environment = Environment::read();
     let mut printer = Printer::new(&environment);
     let done = run(cli, &environment, &mut printer);
