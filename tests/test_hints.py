@@ -119,7 +119,10 @@ def test_a_word_of_python_is_text_where_text_is_meant(shop: Project) -> None:
 )
 def test_a_file_that_cannot_be_a_module_is_named(ziet: Ziet, file: str, named: str) -> None:
     project = ziet.write({file: SHOP})
-    told = f"Python cannot import {file} by name: files and folders need names of letters, digits and `_`, such as {named}\n"
+    told = (
+        f"Python cannot import {file} by name: files and folders need names of letters, digits and `_`, such as {named}"
+        "\n"
+    )
 
     assert project.run("order").err == f"error: no actions in {project.folder}\nhint: {told}"
     assert project("actions").err == f"error: no actions in {project.folder}\nhint: {told}"
