@@ -12,6 +12,8 @@ pub struct Python {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Found {
+    /// The settings name it.
+    Setting,
     /// In the environment that the program itself is installed in.
     BesideProgram,
     /// In the active environment, `VIRTUAL_ENV`.
@@ -31,9 +33,20 @@ pub fn find(program: &Path, virtual_env: Option<&OsStr>, path: Option<&OsStr>) -
             Found::ActiveEnvironment,
         )
     };
-    let on_path =
-        || std::env::split_paths(path?).find_map(|folder| in_folder(&folder, Found::OnPath));
+    let on_path = || {
+        on_path("python3", path).map(|path| Python {
+            path,
+            found: Found::OnPath,
+        })
+    };
     beside.or_else(active).or_else(on_path)
+}
+
+/// The program of this name in the first folder of `path` that has one.
+pub fn on_path(name: &str, path: Option<&OsStr>) -> Option<PathBuf> {
+    std::env::split_paths(path?)
+        .map(|folder| folder.join(name))
+        .find(|program| program.is_file())
 }
 
 fn in_folder(folder: &Path, found: Found) -> Option<Python> {

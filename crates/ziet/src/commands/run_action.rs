@@ -5,7 +5,6 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use ziet_core::action::{ActionSpec, Unresolved};
 use ziet_core::memory::Newest;
-use ziet_core::retry::Backoff;
 use ziet_core::run::{Cancelled, Status};
 use ziet_core::{ErrorCode, Json, RunId};
 use ziet_engine::{EngineError, Happening, MadeInput, Notice, Submission};
@@ -15,12 +14,12 @@ use crate::cli::RunAction;
 use crate::error::CliError;
 use crate::input;
 use crate::output::{LocalEnding, LocalRun, Printer};
-use crate::settings::Environment;
+use crate::settings::Settings;
 
 pub(crate) fn run_action(
     local: bool,
     args: &RunAction,
-    environment: &Environment,
+    settings: &Settings,
     printer: &mut Printer,
 ) -> Result<ExitCode, CliError> {
     if !local {
@@ -36,19 +35,17 @@ pub(crate) fn run_action(
         ));
     }
     let given = input::read(args.input.as_deref())?;
-    let backoff = if args.no_backoff {
-        Backoff::None
-    } else {
-        Backoff::Exponential
-    };
-    let local = Local::start(environment, backoff)?;
+    let local = Local::start(settings)?;
     tell_problems(&local.catalogue, printer);
     let spec = resolve(&local, &args.name)?;
-    let input = input_of(&local, spec, given, &args.param, printer)?;
+    settings.check_inputs(&local.catalogue)?;
+    let input = match input::combine(spec, given, &args.param)? {
+        Some(input) => input,
+        None => test_data(&local, spec, settings, printer)?,
+    };
     if args.json {
         printer.lines_to_stderr();
     }
-    printer.emoji &= !args.ascii;
     let mut lines = LocalRun::begin(printer, spec.id.clone(), &args.name);
     for (level, text) in &local.printed {
         lines.output(*level, text);
@@ -86,28 +83,27 @@ fn resolve<'a>(local: &'a Local, name: &str) -> Result<&'a ActionSpec, CliError>
     })
 }
 
-/// What was given, else test data, which is told.
-fn input_of(
+/// What the project's file has for the action; what that leaves out is made, which is told.
+fn test_data(
     local: &Local,
     spec: &ActionSpec,
-    given: Option<Json>,
-    params: &[String],
-    printer: &mut Printer,
+    settings: &Settings,
+    printer: &Printer,
 ) -> Result<Json, CliError> {
-    if let Some(input) = input::combine(spec, given, params)? {
-        return Ok(input);
-    }
-    if !spec.parameters.iter().any(|parameter| parameter.required) {
+    let given = settings.input(&spec.id);
+    if given.is_none() && !spec.parameters.iter().any(|parameter| parameter.required) {
         return Ok(Json::empty_object());
     }
     local
         .engine
-        .make_input(spec.id.clone(), Json::empty_object());
+        .make_input(spec.id.clone(), given.unwrap_or_else(Json::empty_object));
     loop {
         match local.incoming.recv() {
             Ok(Incoming::Notice(Notice::InputMade(made))) => {
                 let MadeInput { input, made } = made.map_err(CliError::usage)?;
-                printer.note(format_args!("test data: {}", made.join(", ")));
+                if !made.is_empty() {
+                    printer.note(format_args!("test data: {}", made.join(", ")));
+                }
                 return Ok(input);
             }
             Ok(Incoming::Notice(Notice::Broken(error))) => return Err(error.into()),

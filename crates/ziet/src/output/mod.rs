@@ -3,6 +3,8 @@
 mod json;
 mod lines;
 mod printer;
+mod table;
 
 pub(crate) use lines::{LocalEnding, LocalRun};
 pub(crate) use printer::Printer;
+pub(crate) use table::Table;

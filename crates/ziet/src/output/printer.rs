@@ -9,9 +9,9 @@ use anstyle::{AnsiColor, Style};
 use serde::Serialize;
 use ziet_core::action::{ActionSpec, Parameter};
 
+use super::Table;
 use super::json::as_python;
 use crate::error::CliError;
-use crate::settings::Environment;
 
 pub(crate) const RED: Style = AnsiColor::Red.on_default().bold();
 pub(crate) const GREEN: Style = AnsiColor::Green.on_default().bold();
@@ -35,12 +35,12 @@ pub(crate) struct Printer {
 }
 
 impl Printer {
-    pub(crate) fn new(environment: &Environment) -> Self {
+    pub(crate) fn new(emoji: bool) -> Self {
         Self {
             out: anstream::stdout(),
             err: anstream::stderr(),
             lines_to_stderr: false,
-            emoji: !environment.dumb_terminal,
+            emoji,
             unwritten: None,
         }
     }
@@ -66,6 +66,12 @@ impl Printer {
         {
             self.unwritten.get_or_insert(error);
         }
+    }
+
+    /// As wide as the terminal; in a pipe, each row is one line.
+    pub(crate) fn table(&mut self, table: Table) {
+        let width = terminal_size::terminal_size_of(io::stdout()).map(|(width, _)| width.0);
+        self.line(table.render(width));
     }
 
     /// # Errors
