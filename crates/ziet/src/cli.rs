@@ -37,6 +37,7 @@ pub(crate) enum Command {
     Actions(Actions),
     Settings(commands::SettingsArgs),
     Limits(commands::LimitsArgs),
+    Doctor(commands::DoctorArgs),
 }
 
 /// Run something of the project

@@ -5,6 +5,8 @@ mod commands;
 mod error;
 mod input;
 mod output;
+#[cfg(test)]
+mod reference;
 mod settings;
 
 use std::process::ExitCode;
@@ -56,5 +58,6 @@ fn run(
         Command::Actions(actions) => commands::actions(&actions, &settings?, printer),
         Command::Settings(args) => commands::settings(&args, &settings?, printer),
         Command::Limits(args) => commands::limits(&args, printer),
+        Command::Doctor(args) => commands::doctor(&args, settings, printer),
     }
 }

@@ -36,6 +36,7 @@ pub(crate) struct Settings {
     given: BTreeMap<&'static str, Given>,
     values: Values,
     root: PathBuf,
+    file: Option<&'static str>,
     python: Result<Python, CliError>,
     /// Where the test data of each action stands.
     input_places: BTreeMap<String, Place>,
@@ -162,6 +163,7 @@ impl Settings {
             given,
             values,
             root,
+            file: file.name,
             python,
             input_places: file.input_places,
             warnings: environment.mistaken(),
@@ -171,6 +173,11 @@ impl Settings {
     /// What a setting is, and where that came from.
     pub(crate) fn given(&self, setting: &Setting) -> &Given {
         &self.given[setting.name]
+    }
+
+    /// Where a setting comes from, by its name.
+    pub(crate) fn origin(&self, name: &str) -> String {
+        self.given[name].origin.to_string()
     }
 
     pub(crate) fn concurrency(&self) -> usize {
@@ -223,6 +230,21 @@ impl Settings {
         Err(CliError::usage(message).hint(hint))
     }
 
+    /// The folder of the project.
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The file that the project's settings are in, if there is one.
+    pub(crate) fn file(&self) -> Option<&'static str> {
+        self.file
+    }
+
+    /// The folder that holds the package `ziet`, when it is not the one that Python finds by itself.
+    pub(crate) fn sdk(&self) -> Option<PathBuf> {
+        sdk_of_this_checkout()
+    }
+
     /// The interpreter that runs actions, and why it is that one.
     pub(crate) fn python(&self) -> Result<Python, CliError> {
         self.python.clone()
@@ -234,7 +256,7 @@ impl Settings {
             .map_err(|error| CliError::usage(error.to_string()))?;
         Ok(WorkerSettings {
             python: self.python()?,
-            sdk: sdk_of_this_checkout(),
+            sdk: self.sdk(),
             project,
             describe: false,
         })

@@ -1,11 +1,13 @@
 //! One file for each command: a function that returns its exit status.
 
 mod actions;
+mod doctor;
 mod limits;
 mod run_action;
 mod settings;
 
 pub(crate) use actions::actions;
+pub(crate) use doctor::{DoctorArgs, doctor};
 pub(crate) use limits::{LimitsArgs, limits};
 pub(crate) use run_action::run_action;
 pub(crate) use settings::{SettingsArgs, settings};

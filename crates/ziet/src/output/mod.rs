@@ -6,5 +6,5 @@ mod printer;
 mod table;
 
 pub(crate) use lines::{LocalEnding, LocalRun};
-pub(crate) use printer::Printer;
+pub(crate) use printer::{GREEN, Printer, RED, YELLOW};
 pub(crate) use table::Table;

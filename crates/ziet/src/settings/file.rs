@@ -18,6 +18,8 @@ use crate::error::CliError;
 /// A folder that has a configuration, and what that says.
 pub(crate) struct File {
     pub(crate) root: PathBuf,
+    /// What it is called; None where there is none.
+    pub(crate) name: Option<&'static str>,
     /// By the settings' names.
     pub(crate) values: BTreeMap<&'static str, Given>,
     /// Where the test data of each action stands.
@@ -29,6 +31,7 @@ impl File {
     pub(crate) fn none(root: PathBuf) -> Self {
         Self {
             root,
+            name: None,
             values: BTreeMap::new(),
             input_places: BTreeMap::new(),
         }
@@ -77,6 +80,7 @@ impl File {
         }
         Ok(Some(Self {
             root: root.to_owned(),
+            name: Some(source.name),
             values,
             input_places: source.input_places(table),
         }))
@@ -114,6 +118,7 @@ impl Display for Place {
 
 /// The text of a file.
 struct Source {
+    name: &'static str,
     /// From the current folder on, if it lies below.
     shown: String,
     text: String,
@@ -121,11 +126,12 @@ struct Source {
 
 impl Source {
     /// None when there is no such file.
-    fn read(root: &Path, folder: &Path, name: &str) -> Result<Option<Self>, CliError> {
+    fn read(root: &Path, folder: &Path, name: &'static str) -> Result<Option<Self>, CliError> {
         let file = root.join(name);
         let shown = file.strip_prefix(folder).unwrap_or(&file);
         match fs_err::read_to_string(&file) {
             Ok(text) => Ok(Some(Self {
+                name,
                 shown: shown.display().to_string(),
                 text,
             })),

@@ -237,11 +237,11 @@ pub(crate) const SETTINGS: &[Setting] = &[
         flag: Some(Flag::Means {
             name: "no-backoff",
             value: "false",
-            summary: "Retry at once instead of after 2, 4, 8, 16, 30, 30 … seconds",
+            summary: "Retry at once instead of after 2, 4, 8, 16, and then 30 seconds",
         }),
         places: Places::FileAndVariable,
         summary: "Whether a retry waits",
-        details: "2, 4, 8, 16, 30, 30 … seconds; false starts it at once.",
+        details: "2, 4, 8, 16, and then always 30 seconds; false starts it at once.",
         since: "0.1",
     },
     Setting {
