@@ -81,7 +81,14 @@ pub(crate) struct RunAction {
     #[arg(long)]
     pub(crate) no_backoff: bool,
 
-    /// Print no emoji
+    /// Show the local variables of the project's code with each error
+    ///
+    /// Values are cut where they are long, and those whose name looks like that of a secret (password, token, key …) are
+    /// hidden. What an attempt that timed out or crashed had in its variables cannot be known.
+    #[arg(long)]
+    pub(crate) locals: bool,
+
+    /// Print nothing but ASCII, so no emoji either; what the action itself prints stays as it is
     #[arg(long)]
     pub(crate) ascii: bool,
 

@@ -16,7 +16,7 @@ pub(crate) fn actions(
     environment: &Environment,
     printer: &mut Printer,
 ) -> Result<ExitCode, CliError> {
-    let local = Local::start(environment, Backoff::Exponential)?;
+    let local = Local::start(environment, Backoff::Exponential, false)?;
     tell_problems(&local.catalogue, printer);
     let actions: Vec<&ActionSpec> = local.catalogue.actions().collect();
     // Nothing to list because nothing imports is a failure; a module that is missing is told.

@@ -47,7 +47,8 @@ struct Local {
 }
 
 impl Local {
-    fn start(environment: &Environment, backoff: Backoff) -> Result<Self, CliError> {
+    /// `locals`: whether failures show the local variables of the project's code.
+    fn start(environment: &Environment, backoff: Backoff, locals: bool) -> Result<Self, CliError> {
         let worker = environment.worker()?;
         let project = worker.project.clone();
         let (send, incoming) = channel();
@@ -58,7 +59,7 @@ impl Local {
             store: Location::Memory,
             backoff,
             mocked: true,
-            locals: false,
+            locals,
             concurrency,
         };
         let engine = Engine::start(settings, move |notice| {

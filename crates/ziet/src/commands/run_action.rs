@@ -1,5 +1,6 @@
 //! `ziet run --local action NAME`: the engine on a store in memory, with one run in it.
 
+use std::collections::HashSet;
 use std::process::ExitCode;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -35,20 +36,20 @@ pub(crate) fn run_action(
             "--memory is for a server: a local run has a memory of its own",
         ));
     }
+    printer.ascii |= args.ascii;
     let given = input::read(args.input.as_deref())?;
     let backoff = if args.no_backoff {
         Backoff::None
     } else {
         Backoff::Exponential
     };
-    let local = Local::start(environment, backoff)?;
+    let local = Local::start(environment, backoff, args.locals)?;
     tell_problems(&local.catalogue, printer);
     let spec = resolve(&local, &args.name)?;
     let input = input_of(&local, spec, given, &args.param, printer)?;
     if args.json {
         printer.lines_to_stderr();
     }
-    printer.emoji &= !args.ascii;
     let mut lines = LocalRun::begin(printer, spec.id.clone(), &args.name);
     for (level, text) in &local.printed {
         lines.output(*level, text);
@@ -135,10 +136,12 @@ fn submit(local: &Local, spec: &ActionSpec, input: Json) -> Result<RunId, CliErr
         .map_err(|refusal| CliError::usage(refusal.message))
 }
 
-/// Shows what happens until the run has finished. Returns whether it was interrupted.
+/// Shows what happens until the run has finished, and those below it, which end with it. Returns whether it was
+/// interrupted.
 fn watch(local: &Local, root: RunId, lines: &mut LocalRun<'_>) -> Result<bool, CliError> {
     let mut interrupted = false;
-    loop {
+    let mut open = HashSet::from([root]);
+    while !open.is_empty() {
         match local.incoming.recv() {
             Ok(Incoming::Interrupt) => {
                 if !interrupted {
@@ -162,17 +165,16 @@ fn watch(local: &Local, root: RunId, lines: &mut LocalRun<'_>) -> Result<bool, C
                 if !local.interrupted.load(Relaxed)
                     || !matches!(happening, Happening::Output { .. })
                 {
-                    lines.happened(&action, &happening);
+                    lines.happened(run == root, &action, &happening);
                 }
-                let ends = matches!(
-                    happening,
+                match happening {
+                    // Before that nothing is shown of a run, so that its end need not be either.
+                    Happening::Initialized => open.insert(run),
                     Happening::Completed { .. }
-                        | Happening::Failed { .. }
-                        | Happening::Cancelled(_)
-                );
-                if ends && run == root {
-                    return Ok(interrupted);
-                }
+                    | Happening::Failed { .. }
+                    | Happening::Cancelled(_) => open.remove(&run),
+                    _ => false,
+                };
             }
             Ok(Incoming::Notice(Notice::Printed { level, text })) => lines.output(level, &text),
             Ok(Incoming::Notice(Notice::Loaded(_) | Notice::InputMade(_))) => {}
@@ -180,6 +182,7 @@ fn watch(local: &Local, root: RunId, lines: &mut LocalRun<'_>) -> Result<bool, C
             Err(_) => return Err(EngineError::Stopped.into()),
         }
     }
+    Ok(interrupted)
 }
 
 /// The last lines, the document, and the exit status.
