@@ -52,6 +52,10 @@ pub(crate) enum RunCommand {
 /// Lines appear as things happen; the last one is what the run left in memory. The exit status is 0 when the run
 /// completed, 1 when it failed, 2 for wrong usage or wrong input, and 130 when it was interrupted.
 #[derive(Debug, Args)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a flag that can be typed"
+)]
 #[command(after_help = "\
 Examples:
   ziet run --local action process_payment                      with test data

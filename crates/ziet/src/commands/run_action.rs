@@ -165,7 +165,7 @@ fn watch(local: &Local, root: RunId, lines: &mut LocalRun<'_>) -> Result<bool, C
                 if !local.interrupted.load(Relaxed)
                     || !matches!(happening, Happening::Output { .. })
                 {
-                    lines.happened(run == root, &action, &happening);
+                    lines.happened(run, run == root, &action, &happening);
                 }
                 match happening {
                     // Before that nothing is shown of a run, so that its end need not be either.

@@ -27,7 +27,7 @@ pub(super) fn ellipsis(ascii: bool) -> &'static str {
     if ascii { "..." } else { "…" }
 }
 
-/// `ValueError: Invalid data`, cut where it is long; its further lines are indented by `indent`.
+/// `ValueError: Invalid data`, cut where it is long; its further lines are indented.
 pub(super) fn headline(headline: &str, indent: usize, ascii: bool) -> String {
     let shown = match headline.char_indices().nth(LONGEST_MESSAGE) {
         Some((end, _)) => &format!("{}{}", &headline[..end], ellipsis(ascii)),
@@ -252,7 +252,11 @@ fn counted(count: usize, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
-/// Text that somebody else chose, with its further lines indented.
+/// Text that somebody else chose, with its further lines indented by at least so much.
 fn indented(text: &str, indent: usize) -> String {
-    spelled::lines(text).replace('\n', &format!("\n{:indent$}", ""))
+    let text = spelled::lines(text);
+    let further = text.lines().skip(1).filter(|line| !line.trim().is_empty());
+    let indented = further.map(|line| line.len() - line.trim_start_matches(' ').len());
+    let more = indent.saturating_sub(indented.min().unwrap_or(indent));
+    text.replace('\n', &format!("\n{:more$}", ""))
 }

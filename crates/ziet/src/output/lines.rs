@@ -6,7 +6,7 @@ use ziet_core::error::{ErrorCode, Failure};
 use ziet_core::memory::Newest;
 use ziet_core::run::Outcome;
 use ziet_core::wire::Level;
-use ziet_core::{ActionId, Json};
+use ziet_core::{ActionId, Json, RunId};
 use ziet_engine::{Happening, MemoryUse};
 
 use super::failure;
@@ -17,15 +17,14 @@ use super::spelled::one_line;
 /// Characters of a value in a line; the whole of it is in the last line and in `--json`.
 const LONGEST_VALUE: usize = 200;
 
-/// What is before the text of a line, `[ERROR] `, where it goes on.
-const INDENT: usize = 8;
-
 /// Prints what happens to a run and those below it.
 pub(crate) struct LocalRun<'a> {
     printer: &'a mut Printer,
     /// The root action, which is called what was typed.
     root: ActionId,
     typed: String,
+    /// The run that the last line was about.
+    last: Option<RunId>,
 }
 
 impl<'a> LocalRun<'a> {
@@ -36,6 +35,7 @@ impl<'a> LocalRun<'a> {
             printer,
             root,
             typed: typed.to_owned(),
+            last: None,
         };
         run.info("Starting local run...");
         run
@@ -50,18 +50,25 @@ impl<'a> LocalRun<'a> {
     }
 
     /// `is_root` tells the run that was asked for from those that it called, directly or not.
-    pub(crate) fn happened(&mut self, is_root: bool, action: &ActionId, happening: &Happening) {
+    pub(crate) fn happened(
+        &mut self,
+        run: RunId,
+        is_root: bool,
+        action: &ActionId,
+        happening: &Happening,
+    ) {
         let name = if *action == self.root {
             self.typed.clone()
         } else {
             action.to_string()
         };
-        // Lines that do not name their action; nothing follows what the action itself prints.
-        let whose = if is_root {
+        // For lines that do not name their action, where the line before was about another run.
+        let whose = if is_root || self.last == Some(run) {
             String::new()
         } else {
             format!(" {DIM}[{name}]{DIM:#}")
         };
+        self.last = Some(run);
         match happening {
             Happening::Initialized => self.info(format!("Action {name} initialized")),
             Happening::Executing => self.info(format!("Action executing...{whose}")),
@@ -130,7 +137,7 @@ impl<'a> LocalRun<'a> {
             Outcome::Completed | Outcome::Failed => "failed",
         };
         let ascii = self.printer.ascii;
-        let headline = failure::headline(&failure.headline(), INDENT, ascii);
+        let headline = failure::headline(&failure.headline(), 2, ascii);
         // A stack of nothing but the user's own frames is the one that helps; the whole one is in memory.
         let details = failure::details(failure, ascii);
         let text = format!("Action {name} {what}: {headline}\n{details}");

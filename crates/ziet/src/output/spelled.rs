@@ -1,5 +1,7 @@
 //! Text that somebody else chose, made safe to show: characters that steer a terminal are spelled out as in Python.
 
+use std::fmt::Write as _;
+
 /// In one line: what it says must not look like another line.
 pub(super) fn one_line(text: &str) -> String {
     text.chars().fold(String::new(), |mut shown, char| {
@@ -31,9 +33,11 @@ fn push(shown: &mut String, char: char) {
         '\r' => shown.push_str("\\r"),
         // Separators of lines, and marks that turn the direction of what follows.
         '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
-            shown.push_str(&format!("\\u{:04x}", u32::from(char)));
+            let _ = write!(shown, "\\u{:04x}", u32::from(char));
         }
-        _ if char.is_control() => shown.push_str(&format!("\\x{:02x}", u32::from(char))),
+        _ if char.is_control() => {
+            let _ = write!(shown, "\\x{:02x}", u32::from(char));
+        }
         _ => shown.push(char),
     }
 }
