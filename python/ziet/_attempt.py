@@ -32,7 +32,10 @@ class Attempt:
         inputs = _project.inputs(action)
         arguments = inputs.encode_call(args, kwargs)
         if action.is_async:
-            return self._call_async(action, arguments)
+            coroutine = self._call_async(action, arguments)
+            # What Python says of one that was never awaited.
+            coroutine.__qualname__ = action.__qualname__
+            return coroutine
         return self._call(action, arguments)
 
     def _call(

@@ -111,11 +111,11 @@ def _outcome(start: _wire.Start, process: int) -> tuple[bytes | None, _wire.Fail
         code = "invalid_output"
         return encode_output(action.id, value), None
     except _InvalidInput as error:
-        return None, _stack.describe(error.error, "invalid_input")
+        return None, _stack.describe(error.error, "invalid_input", with_locals=start.locals)
     except BaseException as error:  # noqa: BLE001 - also SystemExit and KeyboardInterrupt end an attempt, not the loop
         if os.getpid() != process:
             _end_forked(error)
-        return None, _stack.describe(error, code)
+        return None, _stack.describe(error, code, with_locals=start.locals)
 
 
 class _InvalidInput(Exception):
@@ -144,7 +144,13 @@ def _end_forked(error: BaseException) -> None:
 
 def _call(function: Any, arguments: dict[str, Any]) -> Any:
     value = function(**arguments)
-    return run_async(value) if hasattr(value, "__await__") else value
+    if not hasattr(value, "__await__"):
+        return value
+    value = run_async(value)
+    if hasattr(value, "cr_frame"):
+        # A forgotten `await`: the result will be refused, and needs no warning from within Ziet as well.
+        value.close()
+    return value
 
 
 _awaited: Any = None
