@@ -3,7 +3,8 @@
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand};
 
-use crate::commands::{Actions, Completions, Init, RunAction};
+use crate::commands;
+use crate::settings::Flags;
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -23,16 +24,22 @@ pub(crate) struct Cli {
     #[arg(long, hide = true)]
     pub(crate) local: bool,
 
+    #[command(flatten)]
+    pub(crate) settings: Flags,
+
     #[command(subcommand)]
     pub(crate) command: Command,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    Init(commands::Init),
     Run(Run),
-    Actions(Actions),
-    Init(Init),
-    Completions(Completions),
+    Actions(commands::Actions),
+    Settings(commands::SettingsArgs),
+    Limits(commands::LimitsArgs),
+    Doctor(commands::DoctorArgs),
+    Completions(commands::Completions),
 }
 
 /// Run something of the project
@@ -48,7 +55,7 @@ pub(crate) struct Run {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum RunCommand {
-    Action(RunAction),
+    Action(commands::RunAction),
 }
 
 #[cfg(test)]

@@ -5,13 +5,12 @@ use std::process::ExitCode;
 use clap::Args;
 use clap_complete::ArgValueCompleter;
 use ziet_core::action::ActionSpec;
-use ziet_core::retry::Backoff;
 
 use super::{Inbox, Local, resolve};
 use crate::complete;
 use crate::error::CliError;
 use crate::output::Printer;
-use crate::settings::Environment;
+use crate::settings::Settings;
 
 /// List the actions of the project, or show one in full
 ///
@@ -31,13 +30,14 @@ pub(crate) struct Actions {
 
 pub(crate) fn actions(
     args: &Actions,
-    environment: &Environment,
+    settings: &Settings,
     printer: &mut Printer,
 ) -> Result<ExitCode, CliError> {
-    let mut worker = environment.worker()?;
-    worker.describe = args.json || args.name.is_some();
     let inbox = Inbox::open()?;
-    let local = Local::start(worker, Backoff::Exponential, &inbox, printer)?;
+    let describe = args.json || args.name.is_some();
+    let local = Local::start(settings, describe, &inbox, printer)?;
+    local.tell_problems(printer);
+    settings.check_inputs(&local.catalogue)?;
     let root = &local.project.root;
     if let Some(name) = &args.name {
         let action = resolve(&local, name)?;

@@ -6,10 +6,10 @@ use std::process::ExitCode;
 
 use clap::{Args, ValueHint};
 use serde::Serialize;
-use ziet_worker::project;
 
 use crate::error::CliError;
 use crate::output::{Printer, quoted};
+use crate::settings;
 
 /// Each file of a new project and its text, in which `{{name}}` stands for the project's name.
 const TEMPLATE: &[(&str, &str)] = &[
@@ -54,8 +54,7 @@ pub(crate) fn init(args: &Init, printer: &mut Printer) -> Result<ExitCode, CliEr
         .or_else(|_| std::path::absolute(&args.folder))
         .map_err(|error| CliError::failed("there is no current folder", error))?;
     refuse_to_overwrite(&folder)?;
-    let around =
-        project::configured_root(&folder).map_err(|error| CliError::usage(error.to_string()))?;
+    let around = settings::configured_root(&folder)?;
     if around.as_ref() == Some(&folder) {
         return Err(CliError::usage(format!(
             "{} is a project of Ziet already: its pyproject.toml has [tool.ziet]",

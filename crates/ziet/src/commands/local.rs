@@ -1,24 +1,19 @@
 //! An engine on this machine, with a store in memory, that has imported a project.
 
-use std::num::NonZero;
-use std::thread::available_parallelism;
 use std::time::Duration;
 
 use ziet_core::Catalogue;
 use ziet_core::action::ModuleProblem;
-use ziet_core::retry::Backoff;
 use ziet_core::wire::Level;
 use ziet_engine::{Engine, EngineSettings, Notice};
 use ziet_store::Location;
-use ziet_worker::{Project, WorkerSettings};
+use ziet_worker::Project;
 
 use super::inbox::Sent;
 use super::{Inbox, Incoming};
 use crate::error::CliError;
 use crate::output::Printer;
-
-/// Most actions wait for the network, so there may be more of them than cores.
-const ATTEMPTS_PER_CORE: usize = 4;
+use crate::settings::Settings;
 
 /// After this time of nothing to see, a person is told what it is that takes long.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -33,28 +28,29 @@ pub(super) struct Local<'a> {
 }
 
 impl<'a> Local<'a> {
+    /// With `describe`, actions are known in full, which takes time.
     pub(super) fn start(
-        worker: WorkerSettings,
-        backoff: Backoff,
+        settings: &Settings,
+        describe: bool,
         inbox: &'a Inbox,
         printer: &Printer,
     ) -> Result<Self, CliError> {
+        let mut worker = settings.worker()?;
+        worker.describe = describe;
         let project = worker.project.clone();
-        let concurrency = available_parallelism().map_or(1, NonZero::get) * ATTEMPTS_PER_CORE;
         let settings = EngineSettings {
             worker,
             store: Location::Memory,
-            backoff,
+            backoff: settings.backoff(),
             mocked: true,
-            locals: false,
-            concurrency,
+            locals: settings.locals(),
+            concurrency: settings.concurrency(),
         };
         let send = inbox.sender();
         let engine = Engine::start(settings, move |notice| {
             drop(send.send(Sent::Notice(notice)));
         })?;
         let (catalogue, said) = await_import(inbox, printer)?;
-        tell_problems(&catalogue, printer);
         Ok(Self {
             engine,
             inbox,
@@ -62,6 +58,18 @@ impl<'a> Local<'a> {
             catalogue,
             printed: said,
         })
+    }
+
+    /// A module that does not import blocks only its own actions; whoever misses one of them must know.
+    pub(super) fn tell_problems(&self, printer: &Printer) {
+        for ModuleProblem {
+            module, traceback, ..
+        } in &self.catalogue.problems
+        {
+            printer.warning(format_args!(
+                "module {module} does not import, so its actions are missing\n{traceback}"
+            ));
+        }
     }
 }
 
@@ -88,17 +96,5 @@ fn await_import(
             Incoming::Notice(Notice::Run { .. } | Notice::InputMade(_)) => {}
             Incoming::Interrupt | Incoming::Outdated => return Err(CliError::interrupted()),
         }
-    }
-}
-
-/// A module that does not import blocks only its own actions; whoever misses one of them must know.
-fn tell_problems(catalogue: &Catalogue, printer: &Printer) {
-    for ModuleProblem {
-        module, traceback, ..
-    } in &catalogue.problems
-    {
-        printer.warning(format_args!(
-            "module {module} does not import, so its actions are missing\n{traceback}"
-        ));
     }
 }

@@ -1,5 +1,6 @@
 //! `ziet run --local action NAME`: the engine on a store in memory, with one run in it.
 
+use std::collections::HashSet;
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
@@ -7,28 +8,23 @@ use clap::Args;
 use clap_complete::ArgValueCompleter;
 use ziet_core::action::ActionSpec;
 use ziet_core::memory::Newest;
-use ziet_core::retry::Backoff;
 use ziet_core::run::{Cancelled, Status};
 use ziet_core::{ErrorCode, Json, RunId};
 use ziet_engine::{EngineError, Happening, MadeInput, Notice, Submission};
 
-use super::watch::watch;
+use super::watch::{Resolve, watch};
 use super::{Inbox, Incoming, Local, resolve};
 use crate::complete;
 use crate::error::CliError;
 use crate::input;
 use crate::output::{LocalEnding, LocalRun, Printer, quoted};
-use crate::settings::Environment;
+use crate::settings::Settings;
 
 /// Run an action and show what it does
 ///
 /// Lines appear as things happen; the last one is what the run left in memory. The exit status is 0 when the run
 /// completed, 1 when it failed, 2 for wrong usage or wrong input, and 130 when it was interrupted.
 #[derive(Debug, Args)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "each is a flag that is typed"
-)]
 #[command(after_help = "\
 Examples:
   ziet run --local action process_payment                      with test data
@@ -43,8 +39,9 @@ pub(crate) struct RunAction {
 
     /// The parameters as a JSON object: the text itself, @FILE, or - for standard input
     ///
-    /// Without --input and -p, parameters that have no default get test data: the example in the docstring
-    /// (`e.g., "CA"`), else something that fits the type.
+    /// Without --input and -p, parameters come from the action's table `[inputs."<id>"]` in `ziet.toml`. Those that are
+    /// missing there and have no default get test data: the example in the docstring (`e.g., "CA"`), else something
+    /// that fits the type.
     #[arg(long, value_name = "JSON|@FILE|-")]
     input: Option<String>,
 
@@ -65,14 +62,6 @@ pub(crate) struct RunAction {
     #[arg(long)]
     watch: bool,
 
-    /// Retry at once instead of after 2, 4, 8, 16, 30, 30 … seconds
-    #[arg(long)]
-    no_backoff: bool,
-
-    /// Print no emoji
-    #[arg(long)]
-    ascii: bool,
-
     /// The memory to use on a server; a local run always has a new one
     #[arg(long, value_name = "ID")]
     memory: Option<String>,
@@ -90,7 +79,8 @@ impl RunAction {
 pub(crate) fn run_action(
     local: bool,
     args: &RunAction,
-    environment: &Environment,
+    settings: &Settings,
+    resolve_again: &Resolve<'_>,
     printer: &mut Printer,
 ) -> Result<ExitCode, CliError> {
     if !local {
@@ -106,12 +96,11 @@ pub(crate) fn run_action(
     if args.json {
         printer.lines_to_stderr();
     }
-    printer.emoji &= !args.ascii;
     if args.watch {
-        return watch(args, environment, printer);
+        return watch(args, settings, resolve_again, printer);
     }
     let given = given(args, printer)?;
-    run_once(args, given, environment, &Inbox::open()?, printer)
+    run_once(args, given, settings, &Inbox::open()?, printer)
 }
 
 /// What `--input` holds. Read before anything is started: it may come from a person.
@@ -128,18 +117,18 @@ pub(super) fn given(args: &RunAction, printer: &Printer) -> Result<Option<Json>,
 pub(super) fn run_once(
     args: &RunAction,
     given: Option<Json>,
-    environment: &Environment,
+    settings: &Settings,
     inbox: &Inbox,
     printer: &mut Printer,
 ) -> Result<ExitCode, CliError> {
-    let backoff = if args.no_backoff {
-        Backoff::None
-    } else {
-        Backoff::Exponential
-    };
-    let local = Local::start(environment.worker()?, backoff, inbox, printer)?;
+    let local = Local::start(settings, false, inbox, printer)?;
+    local.tell_problems(printer);
     let spec = resolve(&local, &args.name)?;
-    let input = input_of(&local, spec, given, &args.param, printer)?;
+    settings.check_inputs(&local.catalogue)?;
+    let input = match input::combine(spec, given, &args.param)? {
+        Some(input) => input,
+        None => test_data(&local, spec, settings, printer)?,
+    };
     let mut lines = LocalRun::begin(printer, spec.id.clone(), &args.name);
     for (level, text) in &local.printed {
         lines.output(*level, text);
@@ -149,28 +138,27 @@ pub(super) fn run_once(
     conclude(&local, run, interrupted, lines, args.json)
 }
 
-/// What was given, else test data, which is told.
-fn input_of(
+/// What the project's file has for the action; what that leaves out is made, which is told.
+fn test_data(
     local: &Local<'_>,
     spec: &ActionSpec,
-    given: Option<Json>,
-    params: &[String],
-    printer: &mut Printer,
+    settings: &Settings,
+    printer: &Printer,
 ) -> Result<Json, CliError> {
-    if let Some(input) = input::combine(spec, given, params)? {
-        return Ok(input);
-    }
-    if !spec.parameters.iter().any(|parameter| parameter.required) {
+    let given = settings.input(&spec.id);
+    if given.is_none() && !spec.parameters.iter().any(|parameter| parameter.required) {
         return Ok(Json::empty_object());
     }
     local
         .engine
-        .make_input(spec.id.clone(), Json::empty_object());
+        .make_input(spec.id.clone(), given.unwrap_or_else(Json::empty_object));
     loop {
         match local.inbox.next()? {
             Incoming::Notice(Notice::InputMade(made)) => {
                 let MadeInput { input, made } = made.map_err(CliError::usage)?;
-                printer.note(format_args!("test data: {}", made.join(", ")));
+                if !made.is_empty() {
+                    printer.note(format_args!("test data: {}", made.join(", ")));
+                }
                 return Ok(input);
             }
             Incoming::Notice(Notice::Broken(error)) => return Err(error.into()),
@@ -197,14 +185,16 @@ fn submit(local: &Local<'_>, spec: &ActionSpec, input: Json) -> Result<RunId, Cl
         .map_err(|refusal| CliError::usage(refusal.message))
 }
 
-/// Shows what happens until the run has finished. Returns whether it was ended from here.
+/// Shows what happens until the run has finished, and those below it, which end with it. Returns whether it was ended
+/// from here.
 fn follow(local: &Local<'_>, root: RunId, lines: &mut LocalRun<'_>) -> Result<bool, CliError> {
     let mut interrupted = false;
+    let mut open = HashSet::from([root]);
     let cancel = |by: &str| {
         let by = by.to_owned();
         local.engine.cancel(root, Cancelled { by, reason: None });
     };
-    loop {
+    while !open.is_empty() {
         match local.inbox.next()? {
             Incoming::Interrupt => {
                 if !interrupted {
@@ -224,23 +214,23 @@ fn follow(local: &Local<'_>, root: RunId, lines: &mut LocalRun<'_>) -> Result<bo
             }) => {
                 // What was printed before an interrupt and is not shown yet would only hold it up.
                 if !local.inbox.is_interrupted() || !matches!(happening, Happening::Output { .. }) {
-                    lines.happened(&action, &happening);
+                    lines.happened(run, run == root, &action, &happening);
                 }
-                let ends = matches!(
-                    happening,
+                match happening {
+                    // Before that nothing is shown of a run, so that its end need not be either.
+                    Happening::Initialized => open.insert(run),
                     Happening::Completed { .. }
-                        | Happening::Failed { .. }
-                        | Happening::Cancelled(_)
-                );
-                if ends && run == root {
-                    return Ok(interrupted);
-                }
+                    | Happening::Failed { .. }
+                    | Happening::Cancelled(_) => open.remove(&run),
+                    _ => false,
+                };
             }
             Incoming::Notice(Notice::Printed { level, text }) => lines.output(level, &text),
             Incoming::Notice(Notice::Loaded(_) | Notice::InputMade(_)) => {}
             Incoming::Notice(Notice::Broken(error)) => return Err(error.into()),
         }
     }
+    Ok(interrupted)
 }
 
 /// The last lines, the document, and the exit status.

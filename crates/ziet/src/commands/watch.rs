@@ -11,7 +11,7 @@ use super::{Inbox, RunAction};
 use crate::error::CliError;
 use crate::output::{Printer, one_line};
 use crate::saves;
-use crate::settings::Environment;
+use crate::settings::Settings;
 
 /// Saves within this time of each other are one: an editor may take several steps, and a checkout changes many files.
 const ONE_SAVE: Duration = Duration::from_millis(50);
@@ -19,13 +19,17 @@ const ONE_SAVE: Duration = Duration::from_millis(50);
 /// The names of changed files that are shown.
 const SHOWN: usize = 3;
 
+/// Reads the settings as they are now.
+pub(crate) type Resolve<'a> = dyn Fn() -> Result<Settings, CliError> + 'a;
+
 /// Ends with Ctrl-C: with 0 between runs, which is how a watch is meant to end, and with 130 in one.
 pub(super) fn watch(
     args: &RunAction,
-    environment: &Environment,
+    settings: &Settings,
+    resolve_again: &Resolve<'_>,
     printer: &mut Printer,
 ) -> Result<ExitCode, CliError> {
-    let root = environment.worker()?.project.root;
+    let root = settings.root().to_owned();
     let inbox = Inbox::open()?;
     let send = inbox.sender();
     let _watching = saves::watch(&root, move |saved| {
@@ -38,8 +42,10 @@ pub(super) fn watch(
         Some(given(args, printer)?)
     };
     loop {
-        let input = typed.clone().map_or_else(|| given(args, printer), Ok);
-        let ran = input.and_then(|input| run_once(args, input, environment, &inbox, printer));
+        let ran = resolve_again().and_then(|settings| {
+            let input = typed.clone().map_or_else(|| given(args, printer), Ok)?;
+            run_once(args, input, &settings, &inbox, printer)
+        });
         let ended = saves::now();
         match ran {
             ran if inbox.is_interrupted() => return ran,

@@ -8,11 +8,13 @@ use std::sync::mpsc::channel;
 use std::thread;
 use std::time::Duration;
 
+use clap::{CommandFactory, FromArgMatches};
 use clap_complete::CompletionCandidate;
 use serde::Deserialize;
 
+use crate::cli::Cli;
 use crate::output::one_line;
-use crate::settings::Environment;
+use crate::settings::{Environment, Flags, Settings};
 
 const OUTLINE: &str = include_str!("outline.py");
 
@@ -84,7 +86,16 @@ fn candidate(name: String, help: &str) -> CompletionCandidate {
 
 /// None when there is no project or no Python, or it takes too long.
 fn outline() -> Option<Vec<Outline>> {
-    let worker = Environment::read().worker().ok()?;
+    let typed = std::env::args_os().skip_while(|word| word != "--").skip(1);
+    let typed = Cli::command()
+        .ignore_errors(true)
+        .try_get_matches_from(typed)
+        .ok()?;
+    let flags = Flags::from_arg_matches(&typed).ok()?;
+    let worker = Settings::resolve(&flags, &Environment::read())
+        .ok()?
+        .worker()
+        .ok()?;
     let folders: Option<Vec<&str>> = worker
         .project
         .paths

@@ -8,7 +8,8 @@ use ziet_core::action::{ActionSpec, Parameter};
 
 use super::json::as_python;
 use super::printer::{BOLD, CYAN, DIM, GREEN, Printer};
-use super::text::{one_line, quoted};
+use super::shell::quoted;
+use super::spelled::one_line;
 
 /// How far each level stands to the right.
 const TITLE: &str = "  ";
@@ -101,7 +102,7 @@ impl Printer {
             self.line(format_args!("{first}{text}"));
             return;
         };
-        let options = Options::new(width)
+        let options = Options::new(usize::from(width))
             .initial_indent(first)
             .subsequent_indent(next)
             .break_words(false);

@@ -7,8 +7,9 @@ use anstream::AutoStream;
 use anstyle::{AnsiColor, Style};
 use serde::Serialize;
 
+use super::Table;
+use super::spelled;
 use crate::error::CliError;
-use crate::settings::Environment;
 
 pub(crate) const RED: Style = AnsiColor::Red.on_default().bold();
 pub(crate) const GREEN: Style = AnsiColor::Green.on_default().bold();
@@ -27,23 +28,24 @@ pub(crate) struct Printer {
     err: AutoStream<Stderr>,
     /// Standard output is to hold a document.
     lines_to_stderr: bool,
-    pub(crate) emoji: bool,
+    /// Nothing but ASCII in what the program itself writes: no emoji either.
+    pub(crate) ascii: bool,
     /// Why lines are missing, if some are.
     unwritten: Option<io::Error>,
     /// Columns of the terminal that standard output is; None where it is none.
-    pub(crate) width: Option<usize>,
+    pub(crate) width: Option<u16>,
 }
 
 impl Printer {
-    pub(crate) fn new(environment: &Environment) -> Self {
+    pub(crate) fn new(ascii: bool) -> Self {
         Self {
             out: anstream::stdout(),
             err: anstream::stderr(),
             lines_to_stderr: false,
-            emoji: !environment.dumb_terminal,
+            ascii,
             unwritten: None,
             width: terminal_size::terminal_size_of(io::stdout())
-                .map(|(terminal_size::Width(columns), _)| usize::from(columns))
+                .map(|(width, _)| width.0)
                 .filter(|columns| *columns > 0),
         }
     }
@@ -71,6 +73,11 @@ impl Printer {
         }
     }
 
+    /// As wide as the terminal; in a pipe, each row is one line.
+    pub(crate) fn table(&mut self, table: Table) {
+        self.line(table.render(self.width));
+    }
+
     /// # Errors
     /// When lines could not be written.
     pub(crate) fn finish(&mut self) -> Result<(), CliError> {
@@ -95,7 +102,7 @@ impl Printer {
     }
 
     pub(crate) fn note(&self, text: impl Display) {
-        Self::say(CYAN, "note", text);
+        self.say(CYAN, "note", text);
     }
 
     /// Tells somebody who waits what for; nobody does where standard error is no terminal.
@@ -107,21 +114,27 @@ impl Printer {
 
     /// A line beside what was asked for.
     pub(crate) fn aside(&self, text: impl Display) {
+        let text = spelled::lines(&text.to_string());
         let _ = writeln!(anstream::stderr(), "{DIM}{text}{DIM:#}");
     }
 
     pub(crate) fn warning(&self, text: impl Display) {
-        Self::say(YELLOW, "warning", text);
+        self.say(YELLOW, "warning", text);
     }
 
     pub(crate) fn error(&self, error: &CliError) {
-        Self::say(RED, "error", &error.message);
+        self.say(RED, "error", &error.message);
         if let Some(hint) = &error.hint {
-            Self::say(CYAN, "hint", hint);
+            self.say(CYAN, "hint", hint);
         }
     }
 
-    fn say(style: Style, word: &str, text: impl Display) {
+    /// It may quote what somebody else wrote, in which nothing may steer the terminal.
+    fn say(&self, style: Style, word: &str, text: impl Display) {
+        let mut text = spelled::lines(&text.to_string());
+        if self.ascii {
+            text = text.replace('…', "...");
+        }
         let _ = writeln!(anstream::stderr(), "{style}{word}{style:#}: {text}");
     }
 }
