@@ -102,18 +102,30 @@ def blocks(page: Path) -> list[Block]:
     return found
 
 
-def masked(text: str, folder: Path | None = None) -> str:
-    """With what differs from run to run made equal, and the folder called what the pages call it."""
-    text = text.replace(str(folder), FOLDER) if folder else text
+def masked(text: str) -> str:
+    """With what differs from run to run made equal."""
     for pattern, mask in MASKS:
         text = pattern.sub(mask, text)
     return text
 
 
-def matches(shown: list[str], printed: str) -> bool:
-    """Whether these lines, with some left out, are what was printed."""
-    pattern = "".join(r"(?:.*\n)*?" if row in LEFT_OUT else re.escape(masked(row)) + r"\n" for row in shown)
-    return re.fullmatch(pattern, printed) is not None
+def matches(shown: list[str], rows: list[str]) -> bool:
+    """Whether these lines, with some left out, are those that were printed, which are masked already."""
+    parts: list[list[str]] = [[]]
+    for row in map(masked, shown):
+        if row in LEFT_OUT:
+            parts.append([])
+        else:
+            parts[-1].append(row)
+    begin, *between = parts
+    if not between or rows[: len(begin)] != begin:
+        return rows == begin
+    at = len(begin)
+    for part in between[:-1]:
+        starts = (start for start in range(at, len(rows) + 1) if rows[start : start + len(part)] == part)
+        at = next(starts, len(rows)) + len(part)
+    end = len(rows) - len(between[-1])
+    return at <= end and rows[end:] == between[-1]
 
 
 @dataclass
@@ -235,7 +247,8 @@ class Reader:
                 yield f"{block}: does not import:\n{done.stderr}"
             return
         # The type as the page writes it, without its module.
-        raised = re.sub(r"^[\w.]+\.(?=\w+:)", "", masked(done.stderr, self._folder).rstrip().rpartition("\n")[2])
+        last = done.stderr.rstrip().rpartition("\n")[2].replace(str(self._folder), FOLDER)
+        raised = re.sub(r"^[\w.]+\.(?=\w+:)", "", last)
         if raised != block.raises:
             yield f"{block}: should raise\n  {block.raises}\nbut raises\n  {raised}"
         del self._files.lines[block.file]
@@ -252,18 +265,19 @@ class Reader:
         )
 
     def _run(self, block: Block, command: Command) -> Iterator[str]:
-        printed = self._type(command).replace(str(self._folder), FOLDER)
+        printed = self._type(command)
+        rows = [masked(row) for row in printed]
         shown = [row for row in command.shown if row != INTERRUPT]
-        if matches(shown, masked(printed)):
+        if matches(shown, rows):
             return
         if shown == command.shown and not set(shown) & set(LEFT_OUT):
-            self.renewed.append((command, command.renewed(printed.splitlines())))
-        rows = ([masked(row) for row in shown], masked(printed).splitlines())
-        difference = unified_diff(*rows, "what the page shows", "what was printed", lineterm="")
+            self.renewed.append((command, command.renewed(printed)))
+        expected = [masked(row) for row in shown]
+        difference = unified_diff(expected, rows, "what the page shows", "what was printed", lineterm="")
         yield f"{block.page}:{command.line}: $ {command.typed}\n" + "\n".join(difference)
 
-    def _type(self, command: Command) -> str:
-        """Runs a command to its end, and gives what it printed on both standard output and standard error."""
+    def _type(self, command: Command) -> list[str]:
+        """Runs a command to its end, and gives the lines that it printed on standard output and standard error."""
         save = f'trap \'{{ s=$?; export -p; echo "cd \\"\\$PWD\\"; (exit $s)"; }} > {self._shell}\' EXIT'
         script = f"{save}\nset -a\n. {self._shell}\n{command.typed}\n"
         process = subprocess.Popen(
@@ -277,12 +291,15 @@ class Reader:
         )
         self._ziet.started.append(process)
         assert process.stdout is not None
-        printed = ""
+        lines = (line.rstrip("\n").replace(str(self._folder), FOLDER) for line in process.stdout)
+        printed: list[str] = []
+        rows: list[str] = []
         for shown, act in self._cues(command, process):
-            while not matches(shown, masked(printed, self._folder)) and (row := process.stdout.readline()):
-                printed += row
+            while not matches(shown, rows) and (line := next(lines, None)) is not None:
+                printed.append(line)
+                rows.append(masked(line))
             act()
-        printed += process.stdout.read()
+        printed += lines
         process.stdout.close()
         process.wait()
         return printed
