@@ -15,6 +15,7 @@ the example). The blocks are taken from top to bottom:
 
 from __future__ import annotations
 
+import difflib
 import json
 import os
 import re
@@ -24,7 +25,6 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from difflib import SequenceMatcher, unified_diff
 from pathlib import Path
 
 from markdown_it import MarkdownIt
@@ -158,9 +158,14 @@ class Command:
     shown: list[str]
 
     def renewed(self, printed: list[str]) -> list[str]:
-        """What was printed, but for lines that only differ from those shown in what is masked."""
+        """What should be shown instead, with the lines that only differ in what is masked as they are."""
+        if set(self.shown) & {*LEFT_OUT, INTERRUPT}:
+            # Which lines are left out is for people to say; the nearest ones take the place of those shown.
+            near = [difflib.get_close_matches(row, printed, n=1) or [row] for row in self.shown]
+            known = {*LEFT_OUT, INTERRUPT, *map(masked, printed)}
+            return [row if masked(row) in known else new for row, [new] in zip(self.shown, near, strict=True)]
         rows: list[str] = []
-        matcher = SequenceMatcher(None, [masked(row) for row in self.shown], [masked(row) for row in printed])
+        matcher = difflib.SequenceMatcher(None, [*map(masked, self.shown)], [*map(masked, printed)])
         for tag, begin, end, first, last in matcher.get_opcodes():
             rows += self.shown[begin:end] if tag == "equal" else printed[first:last]
         return rows
@@ -270,10 +275,9 @@ class Reader:
         shown = [row for row in command.shown if row != INTERRUPT]
         if matches(shown, rows):
             return
-        if shown == command.shown and not set(shown) & set(LEFT_OUT):
-            self.renewed.append((command, command.renewed(printed)))
+        self.renewed.append((command, command.renewed(printed)))
         expected = [masked(row) for row in shown]
-        difference = unified_diff(expected, rows, "what the page shows", "what was printed", lineterm="")
+        difference = difflib.unified_diff(expected, rows, "what the page shows", "what was printed", lineterm="")
         yield f"{block.page}:{command.line}: $ {command.typed}\n" + "\n".join(difference)
 
     def _type(self, command: Command) -> list[str]:

@@ -1,6 +1,6 @@
 """Every snippet of the documentation is run as a reader would run it, and every link leads somewhere.
 
-`UPDATE_DOCS=1` writes what the commands of a page print into the page, where nothing is left out.
+`UPDATE_DOCS=1` writes what the commands of a page print into the page; read the difference before you commit it.
 """
 
 from __future__ import annotations
