@@ -60,8 +60,8 @@ lint: prerequisites $(VENV)/.build $(VENV)/.test $(VENV)/.lint ## Check format, 
 build: $(VENV)/.build ## Build the release program as .venv/bin/ziet
 	$(call install,--release)
 
-bench: build $(HYPERFINE) ## Measure a whole local run against a bare Python
-	@$(BIN)/python bench/local_run.py --hyperfine $(HYPERFINE) $(ARGS)
+bench: build $(HYPERFINE) ## Measure start-up: the import, the help, a whole local run
+	@$(BIN)/python bench/start_up.py --hyperfine $(HYPERFINE) $(ARGS)
 
 soak: debug $(VENV)/.test $(VENV)/.demo ## Run the long tests: many more random histories, and pytest's marked soak
 	PROPTEST_CASES=$(SOAK_CASES) cargo test $(LOCKED) --workspace --quiet -- --include-ignored
