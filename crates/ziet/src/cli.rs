@@ -3,6 +3,9 @@
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand};
 
+use crate::commands;
+use crate::settings::Flags;
+
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
     .usage(AnsiColor::Green.on_default().bold())
@@ -21,6 +24,9 @@ pub(crate) struct Cli {
     #[arg(long, hide = true)]
     pub(crate) local: bool,
 
+    #[command(flatten)]
+    pub(crate) settings: Flags,
+
     #[command(subcommand)]
     pub(crate) command: Command,
 }
@@ -29,6 +35,9 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     Run(Run),
     Actions(Actions),
+    Settings(commands::SettingsArgs),
+    Limits(commands::LimitsArgs),
+    Doctor(commands::DoctorArgs),
 }
 
 /// Run something of the project
@@ -64,8 +73,9 @@ pub(crate) struct RunAction {
 
     /// The parameters as a JSON object: the text itself, @FILE, or - for standard input
     ///
-    /// Without --input and -p, parameters that have no default get test data: the example in the docstring
-    /// (`e.g., "CA"`), else something that fits the type.
+    /// Without --input and -p, parameters come from the action's table `[inputs."<id>"]` in `ziet.toml`. Those that are
+    /// missing there and have no default get test data: the example in the docstring (`e.g., "CA"`), else something
+    /// that fits the type.
     #[arg(long, value_name = "JSON|@FILE|-")]
     pub(crate) input: Option<String>,
 
@@ -76,14 +86,6 @@ pub(crate) struct RunAction {
     /// Print the run as one JSON document on standard output, and the lines on standard error
     #[arg(long)]
     pub(crate) json: bool,
-
-    /// Retry at once instead of after 2, 4, 8, 16, 30, 30 … seconds
-    #[arg(long)]
-    pub(crate) no_backoff: bool,
-
-    /// Print no emoji
-    #[arg(long)]
-    pub(crate) ascii: bool,
 
     /// The memory to use on a server; a local run always has a new one
     #[arg(long, value_name = "ID")]

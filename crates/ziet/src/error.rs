@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use ziet_engine::EngineError;
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct CliError {
     kind: Kind,
     pub(crate) message: String,

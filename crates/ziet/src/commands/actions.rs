@@ -3,21 +3,21 @@
 use std::process::ExitCode;
 
 use ziet_core::action::ActionSpec;
-use ziet_core::retry::Backoff;
 
 use super::{Local, tell_problems};
 use crate::cli::Actions;
 use crate::error::CliError;
 use crate::output::Printer;
-use crate::settings::Environment;
+use crate::settings::Settings;
 
 pub(crate) fn actions(
     args: &Actions,
-    environment: &Environment,
+    settings: &Settings,
     printer: &mut Printer,
 ) -> Result<ExitCode, CliError> {
-    let local = Local::start(environment, Backoff::Exponential)?;
+    let local = Local::start(settings)?;
     tell_problems(&local.catalogue, printer);
+    settings.check_inputs(&local.catalogue)?;
     let actions: Vec<&ActionSpec> = local.catalogue.actions().collect();
     // Nothing to list because nothing imports is a failure; a module that is missing is told.
     let status = ExitCode::from(u8::from(

@@ -1,20 +1,23 @@
 //! One file for each command: a function that returns its exit status.
 
 mod actions;
+mod doctor;
+mod limits;
 mod run_action;
+mod settings;
 
 pub(crate) use actions::actions;
+pub(crate) use doctor::{DoctorArgs, doctor};
+pub(crate) use limits::{LimitsArgs, limits};
 pub(crate) use run_action::run_action;
+pub(crate) use settings::{SettingsArgs, settings};
 
-use std::num::NonZero;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::thread::available_parallelism;
 
 use ziet_core::Catalogue;
 use ziet_core::action::ModuleProblem;
-use ziet_core::retry::Backoff;
 use ziet_core::wire::Level;
 use ziet_engine::{Engine, EngineError, EngineSettings, Notice};
 use ziet_store::Location;
@@ -22,10 +25,7 @@ use ziet_worker::Project;
 
 use crate::error::CliError;
 use crate::output::Printer;
-use crate::settings::Environment;
-
-/// Most actions wait for the network, so there may be more of them than cores.
-const ATTEMPTS_PER_CORE: usize = 4;
+use crate::settings::Settings;
 
 /// What a command waits for.
 enum Incoming {
@@ -47,19 +47,18 @@ struct Local {
 }
 
 impl Local {
-    fn start(environment: &Environment, backoff: Backoff) -> Result<Self, CliError> {
-        let worker = environment.worker()?;
+    fn start(settings: &Settings) -> Result<Self, CliError> {
+        let worker = settings.worker()?;
         let project = worker.project.clone();
         let (send, incoming) = channel();
         let interrupted = catch_interrupts(send.clone())?;
-        let concurrency = available_parallelism().map_or(1, NonZero::get) * ATTEMPTS_PER_CORE;
         let settings = EngineSettings {
             worker,
             store: Location::Memory,
-            backoff,
+            backoff: settings.backoff(),
             mocked: true,
-            locals: false,
-            concurrency,
+            locals: settings.locals(),
+            concurrency: settings.concurrency(),
         };
         let engine = Engine::start(settings, move |notice| {
             drop(send.send(Incoming::Notice(notice)));

@@ -1,11 +1,11 @@
 //! `ziet run --local action NAME`: the engine on a store in memory, with one run in it.
 
+use std::collections::HashSet;
 use std::process::ExitCode;
 use std::sync::atomic::Ordering::Relaxed;
 
 use ziet_core::action::{ActionSpec, Unresolved};
 use ziet_core::memory::Newest;
-use ziet_core::retry::Backoff;
 use ziet_core::run::{Cancelled, Status};
 use ziet_core::{ErrorCode, Json, RunId};
 use ziet_engine::{EngineError, Happening, MadeInput, Notice, Submission};
@@ -15,12 +15,12 @@ use crate::cli::RunAction;
 use crate::error::CliError;
 use crate::input;
 use crate::output::{LocalEnding, LocalRun, Printer};
-use crate::settings::Environment;
+use crate::settings::Settings;
 
 pub(crate) fn run_action(
     local: bool,
     args: &RunAction,
-    environment: &Environment,
+    settings: &Settings,
     printer: &mut Printer,
 ) -> Result<ExitCode, CliError> {
     if !local {
@@ -36,19 +36,17 @@ pub(crate) fn run_action(
         ));
     }
     let given = input::read(args.input.as_deref())?;
-    let backoff = if args.no_backoff {
-        Backoff::None
-    } else {
-        Backoff::Exponential
-    };
-    let local = Local::start(environment, backoff)?;
+    let local = Local::start(settings)?;
     tell_problems(&local.catalogue, printer);
     let spec = resolve(&local, &args.name)?;
-    let input = input_of(&local, spec, given, &args.param, printer)?;
+    settings.check_inputs(&local.catalogue)?;
+    let input = match input::combine(spec, given, &args.param)? {
+        Some(input) => input,
+        None => test_data(&local, spec, settings, printer)?,
+    };
     if args.json {
         printer.lines_to_stderr();
     }
-    printer.emoji &= !args.ascii;
     let mut lines = LocalRun::begin(printer, spec.id.clone(), &args.name);
     for (level, text) in &local.printed {
         lines.output(*level, text);
@@ -86,28 +84,27 @@ fn resolve<'a>(local: &'a Local, name: &str) -> Result<&'a ActionSpec, CliError>
     })
 }
 
-/// What was given, else test data, which is told.
-fn input_of(
+/// What the project's file has for the action; what that leaves out is made, which is told.
+fn test_data(
     local: &Local,
     spec: &ActionSpec,
-    given: Option<Json>,
-    params: &[String],
-    printer: &mut Printer,
+    settings: &Settings,
+    printer: &Printer,
 ) -> Result<Json, CliError> {
-    if let Some(input) = input::combine(spec, given, params)? {
-        return Ok(input);
-    }
-    if !spec.parameters.iter().any(|parameter| parameter.required) {
+    let given = settings.input(&spec.id);
+    if given.is_none() && !spec.parameters.iter().any(|parameter| parameter.required) {
         return Ok(Json::empty_object());
     }
     local
         .engine
-        .make_input(spec.id.clone(), Json::empty_object());
+        .make_input(spec.id.clone(), given.unwrap_or_else(Json::empty_object));
     loop {
         match local.incoming.recv() {
             Ok(Incoming::Notice(Notice::InputMade(made))) => {
                 let MadeInput { input, made } = made.map_err(CliError::usage)?;
-                printer.note(format_args!("test data: {}", made.join(", ")));
+                if !made.is_empty() {
+                    printer.note(format_args!("test data: {}", made.join(", ")));
+                }
                 return Ok(input);
             }
             Ok(Incoming::Notice(Notice::Broken(error))) => return Err(error.into()),
@@ -135,10 +132,12 @@ fn submit(local: &Local, spec: &ActionSpec, input: Json) -> Result<RunId, CliErr
         .map_err(|refusal| CliError::usage(refusal.message))
 }
 
-/// Shows what happens until the run has finished. Returns whether it was interrupted.
+/// Shows what happens until the run has finished, and those below it, which end with it. Returns whether it was
+/// interrupted.
 fn watch(local: &Local, root: RunId, lines: &mut LocalRun<'_>) -> Result<bool, CliError> {
     let mut interrupted = false;
-    loop {
+    let mut open = HashSet::from([root]);
+    while !open.is_empty() {
         match local.incoming.recv() {
             Ok(Incoming::Interrupt) => {
                 if !interrupted {
@@ -162,17 +161,16 @@ fn watch(local: &Local, root: RunId, lines: &mut LocalRun<'_>) -> Result<bool, C
                 if !local.interrupted.load(Relaxed)
                     || !matches!(happening, Happening::Output { .. })
                 {
-                    lines.happened(&action, &happening);
+                    lines.happened(run, run == root, &action, &happening);
                 }
-                let ends = matches!(
-                    happening,
+                match happening {
+                    // Before that nothing is shown of a run, so that its end need not be either.
+                    Happening::Initialized => open.insert(run),
                     Happening::Completed { .. }
-                        | Happening::Failed { .. }
-                        | Happening::Cancelled(_)
-                );
-                if ends && run == root {
-                    return Ok(interrupted);
-                }
+                    | Happening::Failed { .. }
+                    | Happening::Cancelled(_) => open.remove(&run),
+                    _ => false,
+                };
             }
             Ok(Incoming::Notice(Notice::Printed { level, text })) => lines.output(level, &text),
             Ok(Incoming::Notice(Notice::Loaded(_) | Notice::InputMade(_))) => {}
@@ -180,6 +178,7 @@ fn watch(local: &Local, root: RunId, lines: &mut LocalRun<'_>) -> Result<bool, C
             Err(_) => return Err(EngineError::Stopped.into()),
         }
     }
+    Ok(interrupted)
 }
 
 /// The last lines, the document, and the exit status.
