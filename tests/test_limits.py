@@ -130,7 +130,8 @@ def test_more_than_6_mb_is_told(limits: Project, size: int, told: str) -> None:
 def test_what_memory_does_not_take(limits: Project, what: str, told: str) -> None:
     run = limits.run("stores_wrongly", "-p", f"what={what}", "--json").document
 
-    assert (run["error"]["type"], run["error"]["message"]) == ("ziet.MemoryValueError", told)
+    error = run["error"]
+    assert (error["type"], error["message"], error["code"]) == ("ziet.MemoryValueError", told, "invalid_memory")
     assert len(run["attempts"]) == 1, "it cannot get better"
 
 

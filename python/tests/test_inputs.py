@@ -424,7 +424,7 @@ class TestCalls:
         [
             (
                 Odd(),
-                "'a' cannot travel there as JSON: a is an Odd: use a dict or a dataclass instead; untyped.local() calls",
+                "'a' cannot travel there as JSON: a is an Odd: use a dict or a dataclass instead; untyped.local()",
             ),
             (
                 [1, {"k": Odd()}],

@@ -44,9 +44,12 @@ class OutputError(ZietError):
 
 
 class MemoryValueError(ZietError, ValueError):
-    """A key, a value or metadata that memory cannot hold: not JSON, over 6 MB, or a key that is not allowed."""
+    """What memory cannot hold: what is not JSON or over 6 MB, a key that is not allowed, more than 100 MB in all."""
 
     retryable = False
+
+    code: str = "invalid_memory"
+    """Ziet's stable code of the kind of failure; `memory_full` where the memory holds as much as it may."""
 
 
 class IntegrationError(ZietError):
@@ -101,6 +104,17 @@ for _error in _PUBLIC_ERRORS:
     _error.__module__ = "ziet"
 
 
+_REFUSALS = ("invalid_memory", "memory_full", "unknown_action", "call_depth", "store_unavailable")
+
+
+def refusal_code(error: BaseException) -> str | None:
+    """The code of what the platform refused to do for this run. None for an error of user code, and for that of a child
+    run, whose code is the child's own."""
+    if not isinstance(error, (MemoryValueError, ActionError)) or getattr(error, "run_id", ""):
+        return None
+    return error.code if error.code in _REFUSALS else None
+
+
 class Failure(Protocol):
     """What is recorded of an error."""
 
@@ -116,12 +130,16 @@ class Failure(Protocol):
     def retryable(self) -> bool: ...
 
 
-class _ChildTraceback(Exception):
+class ChildTraceback(Exception):
     """The cause of a rebuilt error: its text is the child's traceback, so that Python prints both."""
 
     # What Python prints before the text.
     __module__ = "builtins"
     __qualname__ = "traceback of the child run"
+
+    def __init__(self, traceback: str, failure: Failure) -> None:
+        super().__init__(traceback)
+        self.failure = failure
 
     def __str__(self) -> str:
         return f'\n"""\n{self.args[0]}"""'
@@ -162,7 +180,7 @@ def rebuild(failure: Failure, action_id: str, run_id: str) -> ActionError:
         retryable=failure.retryable,
     )
     if failure.traceback:
-        BaseException.__setattr__(error, "__cause__", _ChildTraceback(failure.traceback))
+        BaseException.__setattr__(error, "__cause__", ChildTraceback(failure.traceback, failure))
     return error
 
 

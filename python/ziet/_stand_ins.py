@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 import msgspec
 
 from ziet._encode import Unencodable, encode
+from ziet._fields import class_of
 from ziet._fields import of as fields_of
 from ziet._type_text import type_text
 
@@ -213,10 +214,6 @@ def convert(adapted_hint: Any, value: Any) -> Any:
     return kept[1](msgspec.json.encode(value))
 
 
-def _class_of(hint: Any) -> type:
-    return hint if isinstance(hint, type) else type(None)
-
-
 def _misfit(value: Any, member: Any, made: Any) -> tuple[int, int]:
     """How many keys of a JSON value a member of a union passed over, and how many fields of its own were not given."""
     try:
@@ -225,7 +222,7 @@ def _misfit(value: Any, member: Any, made: Any) -> tuple[int, int]:
         return (0, 0)
     if not isinstance(value, dict):
         return _lost(value, back), 0
-    kind = member.kind if issubclass(_class_of(member), ObjectStandIn) else fields_of(member)
+    kind = member.kind if issubclass(class_of(member), ObjectStandIn) else fields_of(member)
     # Not by what comes back: msgspec leaves out the fields of a dataclass that it did not set.
     names = back if kind is None else [field.encoded_name for field in kind.fields]
     return _lost(value, back), sum(name not in value for name in names)
