@@ -43,8 +43,9 @@ impl Table {
                 .set_content_arrangement(ContentArrangement::Dynamic)
                 .set_width(width.max(NARROWEST));
         }
+        let last = self.layout.column_count() - 1;
         for column in self.layout.column_iter_mut() {
-            column.set_padding((0, 2));
+            column.set_padding((0, if column.index == last { 0 } else { 2 }));
         }
         if let Some(first) = self.layout.column_mut(0) {
             first.set_constraint(ColumnConstraint::ContentWidth);
