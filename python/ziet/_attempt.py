@@ -32,7 +32,10 @@ class Attempt:
         inputs = _project.inputs(action)
         arguments = inputs.encode_call(args, kwargs)
         if action.is_async:
-            return self._call_async(action, arguments)
+            coroutine = self._call_async(action, arguments)
+            # What Python says of one that was never awaited.
+            coroutine.__qualname__ = action.__qualname__
+            return coroutine
         return self._call(action, arguments)
 
     def _call(
@@ -48,7 +51,7 @@ class Attempt:
         ended = self._ask(make, _wire.CallEnded)
         if ended.failure is not None:
             raise rebuild(ended.failure, action.id, ended.run_id)
-        return _project.inputs(action).result(ended.output or b"null")
+        return _project.result(action).decode(ended.output or b"null")
 
     async def _call_async(self, action: ActionFunction[..., Any], arguments: bytes) -> Any:
         """Waits in a thread of its own, so that any number of calls can be awaited at once."""

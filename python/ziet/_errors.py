@@ -116,12 +116,16 @@ class Failure(Protocol):
     def retryable(self) -> bool: ...
 
 
-class _ChildTraceback(Exception):
+class ChildTraceback(Exception):
     """The cause of a rebuilt error: its text is the child's traceback, so that Python prints both."""
 
     # What Python prints before the text.
     __module__ = "builtins"
     __qualname__ = "traceback of the child run"
+
+    def __init__(self, traceback: str, failure: Failure) -> None:
+        super().__init__(traceback)
+        self.failure = failure
 
     def __str__(self) -> str:
         return f'\n"""\n{self.args[0]}"""'
@@ -162,7 +166,7 @@ def rebuild(failure: Failure, action_id: str, run_id: str) -> ActionError:
         retryable=failure.retryable,
     )
     if failure.traceback:
-        BaseException.__setattr__(error, "__cause__", _ChildTraceback(failure.traceback))
+        BaseException.__setattr__(error, "__cause__", ChildTraceback(failure.traceback, failure))
     return error
 
 

@@ -38,10 +38,13 @@ class Frame(msgspec.Struct, omit_defaults=True):
     source: str | None
     user: bool
     locals: list[Local] = []
+    left_out: int = 0
+    cycle: int = 0
 
 
 class RelatedError(msgspec.Struct, omit_defaults=True):
-    """An error that another one came from ("cause", "context"), or a "member" of a group."""
+    """An error that another one came from ("cause", "context", "child" for that of a child run), or a "member" of a
+    group."""
 
     relation: str
     type: str
@@ -49,6 +52,7 @@ class RelatedError(msgspec.Struct, omit_defaults=True):
     frames: list[Frame]
     notes: list[str] = []
     related: list[RelatedError] = []
+    left_out: int = 0
 
 
 class Failure(msgspec.Struct, omit_defaults=True):
@@ -62,6 +66,7 @@ class Failure(msgspec.Struct, omit_defaults=True):
     frames: list[Frame]
     notes: list[str] = []
     related: list[RelatedError] = []
+    left_out: int = 0
 
 
 class Parameter(msgspec.Struct):

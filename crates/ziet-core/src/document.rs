@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::error::{ErrorCode, Failure, RelatedError, StackFrame};
+use crate::error::{ErrorCode, Failure, RelatedError, StackFrame, is_zero};
 use crate::id::{ActionId, MemoryId, ProjectId, RunId, WorkerId};
 use crate::json::Json;
 use crate::memory::Newest;
@@ -63,6 +63,8 @@ pub struct ErrorDocument {
     pub notes: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub related: Vec<RelatedError>,
+    #[serde(skip_serializing_if = "is_zero")]
+    pub left_out: u32,
 }
 
 impl From<Failure> for ErrorDocument {
@@ -76,6 +78,7 @@ impl From<Failure> for ErrorDocument {
             frames,
             notes,
             related,
+            left_out,
         } = failure;
         Self {
             kind,
@@ -85,6 +88,7 @@ impl From<Failure> for ErrorDocument {
             frames,
             notes,
             related,
+            left_out,
         }
     }
 }

@@ -53,6 +53,9 @@ pub struct Failure {
     /// The errors that it came from, and the members of a group.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub related: Vec<RelatedError>,
+    /// How many errors more it came from or holds that are not listed.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub left_out: u32,
 }
 
 /// An error that another one came from, or holds.
@@ -67,6 +70,9 @@ pub struct RelatedError {
     pub notes: Vec<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub related: Vec<RelatedError>,
+    /// How many errors more it came from or holds that are not listed.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub left_out: u32,
 }
 
 /// What an error is to the one that it belongs to.
@@ -79,21 +85,30 @@ pub enum Relation {
     Context,
     /// It is in the exception group.
     Member,
+    /// It failed the child run that was called; its frames are those of that run.
+    Child,
 }
 
 /// One level of the stack, the outermost first.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StackFrame {
     pub file: String,
     pub line: u32,
+    /// Empty for the place at which code could not be compiled.
     pub function: String,
-    /// The source line, where it could be read.
+    /// The source line, where it could be read; under one that could not be compiled stands a line with carets.
     pub source: Option<String>,
     /// Whether the file belongs to the project rather than to a library.
     pub user: bool,
     /// The local variables of a frame of the project, where they were asked for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub locals: Vec<Local>,
+    /// How many calls follow this one that are not listed.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub left_out: u32,
+    /// Of how many calls up to this one those are repetitions; 0 where they are others.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub cycle: u32,
 }
 
 /// A local variable and its value as `repr` shows it, cut where it is long.
@@ -115,6 +130,7 @@ impl Failure {
             frames: Vec::new(),
             notes: Vec::new(),
             related: Vec::new(),
+            left_out: 0,
         }
     }
 
@@ -126,4 +142,12 @@ impl Failure {
             format!("{}: {}", self.kind, self.message)
         }
     }
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde hands over a reference"
+)]
+pub(crate) fn is_zero(count: &u32) -> bool {
+    *count == 0
 }

@@ -100,7 +100,9 @@ fn failure() -> Failure {
             frames: vec![frame()],
             notes: Vec::new(),
             related: Vec::new(),
+            left_out: 3,
         }],
+        left_out: 0,
     }
 }
 
@@ -115,6 +117,8 @@ fn frame() -> StackFrame {
             name: "data".to_owned(),
             value: "{}".to_owned(),
         }],
+        left_out: 9,
+        cycle: 1,
     }
 }
 

@@ -107,7 +107,7 @@ fn frame(file: &str, line: u32, function: &str, root: &Path) -> StackFrame {
         function: function.to_owned(),
         source,
         user,
-        locals: Vec::new(),
+        ..StackFrame::default()
     }
 }
 

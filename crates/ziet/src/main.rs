@@ -22,10 +22,10 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let environment = Environment::read();
     let settings = Settings::resolve(&cli.settings, &environment);
-    let mut printer = Printer::new(!environment.dumb_terminal);
+    let mut printer = Printer::new(environment.dumb_terminal);
     if let Ok(settings) = &settings {
         settings.color().write_global();
-        printer = Printer::new(settings.emoji());
+        printer = Printer::new(settings.ascii());
     }
     let done = run(cli, settings, &mut printer);
     match done.and_then(|status| printer.finish().map(|()| status)) {

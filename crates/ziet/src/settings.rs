@@ -52,6 +52,7 @@ struct Values {
     concurrency: usize,
     backoff: bool,
     ascii: bool,
+    locals: bool,
     color: Color,
     inputs: BTreeMap<String, Value>,
 }
@@ -192,8 +193,13 @@ impl Settings {
         }
     }
 
-    pub(crate) fn emoji(&self) -> bool {
-        !self.values.ascii
+    pub(crate) fn ascii(&self) -> bool {
+        self.values.ascii
+    }
+
+    /// Whether failures show the local variables of the project's code.
+    pub(crate) fn locals(&self) -> bool {
+        self.values.locals
     }
 
     pub(crate) fn color(&self) -> ColorChoice {

@@ -179,7 +179,7 @@ fn a_failed_run_tells_everything_in_its_document() {
                 function: "pay".to_owned(),
                 source: None,
                 user: true,
-                locals: Vec::new(),
+                ..StackFrame::default()
             }],
             ..Failure::new(ErrorCode::Exception, "ValueError", "no \"money\"")
         };

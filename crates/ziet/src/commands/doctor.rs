@@ -99,14 +99,14 @@ pub(crate) fn doctor(
     if args.json {
         printer.document(&checks)?;
     } else {
-        printer.table(table(checks, printer.emoji));
+        printer.table(table(checks, printer.ascii));
     }
     Ok(ExitCode::from(u8::from(problems)))
 }
 
-fn table(checks: Vec<Check>, emoji: bool) -> Table {
+fn table(checks: Vec<Check>, ascii: bool) -> Table {
     let mut table = Table::new(&["check", "status", "found"]);
-    let arrow = if emoji { "→" } else { "->" };
+    let arrow = if ascii { "->" } else { "→" };
     for check in checks {
         let (style, word) = match check.status {
             Status::Ok => (GREEN, "ok"),

@@ -57,7 +57,7 @@ impl Local {
             store: Location::Memory,
             backoff: settings.backoff(),
             mocked: true,
-            locals: false,
+            locals: settings.locals(),
             concurrency: settings.concurrency(),
         };
         let engine = Engine::start(settings, move |notice| {

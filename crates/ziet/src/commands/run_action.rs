@@ -1,5 +1,6 @@
 //! `ziet run --local action NAME`: the engine on a store in memory, with one run in it.
 
+use std::collections::HashSet;
 use std::process::ExitCode;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -131,10 +132,12 @@ fn submit(local: &Local, spec: &ActionSpec, input: Json) -> Result<RunId, CliErr
         .map_err(|refusal| CliError::usage(refusal.message))
 }
 
-/// Shows what happens until the run has finished. Returns whether it was interrupted.
+/// Shows what happens until the run has finished, and those below it, which end with it. Returns whether it was
+/// interrupted.
 fn watch(local: &Local, root: RunId, lines: &mut LocalRun<'_>) -> Result<bool, CliError> {
     let mut interrupted = false;
-    loop {
+    let mut open = HashSet::from([root]);
+    while !open.is_empty() {
         match local.incoming.recv() {
             Ok(Incoming::Interrupt) => {
                 if !interrupted {
@@ -158,17 +161,16 @@ fn watch(local: &Local, root: RunId, lines: &mut LocalRun<'_>) -> Result<bool, C
                 if !local.interrupted.load(Relaxed)
                     || !matches!(happening, Happening::Output { .. })
                 {
-                    lines.happened(&action, &happening);
+                    lines.happened(run, run == root, &action, &happening);
                 }
-                let ends = matches!(
-                    happening,
+                match happening {
+                    // Before that nothing is shown of a run, so that its end need not be either.
+                    Happening::Initialized => open.insert(run),
                     Happening::Completed { .. }
-                        | Happening::Failed { .. }
-                        | Happening::Cancelled(_)
-                );
-                if ends && run == root {
-                    return Ok(interrupted);
-                }
+                    | Happening::Failed { .. }
+                    | Happening::Cancelled(_) => open.remove(&run),
+                    _ => false,
+                };
             }
             Ok(Incoming::Notice(Notice::Printed { level, text })) => lines.output(level, &text),
             Ok(Incoming::Notice(Notice::Loaded(_) | Notice::InputMade(_))) => {}
@@ -176,6 +178,7 @@ fn watch(local: &Local, root: RunId, lines: &mut LocalRun<'_>) -> Result<bool, C
             Err(_) => return Err(EngineError::Stopped.into()),
         }
     }
+    Ok(interrupted)
 }
 
 /// The last lines, the document, and the exit status.

@@ -8,13 +8,13 @@ pub(crate) fn as_python(json: &str) -> String {
     rewrite(json, usize::MAX)
 }
 
-/// The first `longest` characters of that, with an ellipsis for what follows.
-pub(crate) fn as_python_cut(json: &str, longest: usize) -> String {
+/// The first `longest` characters of that, with `ellipsis` for what follows.
+pub(crate) fn as_python_cut(json: &str, longest: usize, ellipsis: &str) -> String {
     let mut text = rewrite(json, longest);
     // All of it is ASCII, but for what was not JSON.
     if let Some((end, _)) = text.char_indices().nth(longest) {
         text.truncate(end);
-        text.push('…');
+        text.push_str(ellipsis);
     }
     text
 }
@@ -133,10 +133,10 @@ mod tests {
 
     #[test]
     fn is_cut_after_so_many_characters() {
-        assert_eq!(as_python_cut(r#"{"a":"bcdef"}"#, 8), r#"{"a": "b…"#);
-        assert_eq!(as_python_cut("[1,2]", 6), "[1, 2]");
-        assert_eq!(as_python_cut("[1,2]", 5), "[1, 2…");
-        assert_eq!(as_python_cut("\"é\"", 3), "\"\\u…");
+        assert_eq!(as_python_cut(r#"{"a":"bcdef"}"#, 8, "…"), r#"{"a": "b…"#);
+        assert_eq!(as_python_cut("[1,2]", 6, "…"), "[1, 2]");
+        assert_eq!(as_python_cut("[1,2]", 5, "…"), "[1, 2…");
+        assert_eq!(as_python_cut("\"é\"", 3, "…"), "\"\\u…");
     }
 
     #[test]

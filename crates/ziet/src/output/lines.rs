@@ -2,24 +2,20 @@
 
 use std::time::Duration;
 
-use ziet_core::error::{ErrorCode, Failure, StackFrame};
+use ziet_core::error::{ErrorCode, Failure};
 use ziet_core::memory::Newest;
 use ziet_core::run::Outcome;
 use ziet_core::wire::Level;
-use ziet_core::{ActionId, Json};
+use ziet_core::{ActionId, Json, RunId};
 use ziet_engine::{Happening, MemoryUse};
 
+use super::failure;
 use super::json::{as_python, as_python_cut};
 use super::printer::{DIM, GREEN, Printer, RED, YELLOW};
+use super::spelled::one_line;
 
 /// Characters of a value in a line; the whole of it is in the last line and in `--json`.
 const LONGEST_VALUE: usize = 200;
-
-/// Characters of an error's message in a line.
-const LONGEST_MESSAGE: usize = 2000;
-
-/// The outermost and the innermost calls of a long stack that are shown.
-const FRAMES_AT_END: usize = 10;
 
 /// Prints what happens to a run and those below it.
 pub(crate) struct LocalRun<'a> {
@@ -27,16 +23,19 @@ pub(crate) struct LocalRun<'a> {
     /// The root action, which is called what was typed.
     root: ActionId,
     typed: String,
+    /// The run that the last line was about.
+    last: Option<RunId>,
 }
 
 impl<'a> LocalRun<'a> {
     pub(crate) fn begin(printer: &'a mut Printer, root: ActionId, typed: &str) -> Self {
-        let emoji = if printer.emoji { "🧪 " } else { "" };
+        let emoji = if printer.ascii { "" } else { "🧪 " };
         printer.line(format_args!("{emoji}Running action locally: {typed}\n"));
         let mut run = Self {
             printer,
             root,
             typed: typed.to_owned(),
+            last: None,
         };
         run.info("Starting local run...");
         run
@@ -50,22 +49,35 @@ impl<'a> LocalRun<'a> {
         self.printer.line(lines.collect::<Vec<_>>().join("\n"));
     }
 
-    pub(crate) fn happened(&mut self, action: &ActionId, happening: &Happening) {
+    /// `is_root` tells the run that was asked for from those that it called, directly or not.
+    pub(crate) fn happened(
+        &mut self,
+        run: RunId,
+        is_root: bool,
+        action: &ActionId,
+        happening: &Happening,
+    ) {
         let name = if *action == self.root {
             self.typed.clone()
         } else {
             action.to_string()
         };
+        // For lines that do not name their action, where the line before was about another run.
+        let whose = if is_root || self.last == Some(run) {
+            String::new()
+        } else {
+            format!(" {DIM}[{name}]{DIM:#}")
+        };
+        self.last = Some(run);
         match happening {
             Happening::Initialized => self.info(format!("Action {name} initialized")),
-            Happening::Executing => self.info("Action executing..."),
+            Happening::Executing => self.info(format!("Action executing...{whose}")),
             Happening::Output { level, text } => self.output(*level, text),
-            Happening::Memory(memory) => self.info(memory_text(memory)),
+            Happening::Memory(memory) => self.info(memory_text(memory, self.printer.ascii)),
             Happening::IntegrationCalled { call, mocked } => {
-                self.info(format!(
-                    "Integration called{}: {call}",
-                    if *mocked { " (mocked)" } else { "" }
-                ));
+                let mocked = if *mocked { " (mocked)" } else { "" };
+                let call = one_line(call);
+                self.info(format!("Integration called{mocked}: {call}{whose}"));
             }
             Happening::AttemptFailed { outcome, failure } => {
                 self.attempt_failed(&name, *outcome, failure);
@@ -75,13 +87,10 @@ impl<'a> LocalRun<'a> {
                 attempt,
                 max_attempts,
             } => {
-                self.level(
-                    Level::Warn,
-                    &format!(
-                        "Retrying in {}s (attempt {attempt} of {max_attempts})",
-                        wait.as_secs()
-                    ),
-                );
+                let wait = wait.as_secs();
+                let text =
+                    format!("Retrying in {wait}s (attempt {attempt} of {max_attempts}){whose}");
+                self.level(Level::Warn, &text);
             }
             Happening::Lost => self.level(
                 Level::Warn,
@@ -107,7 +116,10 @@ impl<'a> LocalRun<'a> {
 
     fn completed(&mut self, name: &str, output: &Json, took: Duration) {
         if output.as_bytes() != b"null" {
-            self.info(format!("Action {name} returned {}", shown(output)));
+            self.info(format!(
+                "Action {name} returned {}",
+                shown(output, self.printer.ascii)
+            ));
         }
         self.info(format!(
             "Action {name} completed in {:.2}s",
@@ -124,44 +136,12 @@ impl<'a> LocalRun<'a> {
             Outcome::Cancelled => "was cancelled",
             Outcome::Completed | Outcome::Failed => "failed",
         };
-        let headline = failure.headline();
-        let shown = headline
-            .char_indices()
-            .nth(LONGEST_MESSAGE)
-            .map_or(&*headline, |(end, _)| &headline[..end]);
-        let cut = if shown.len() < headline.len() {
-            "…"
-        } else {
-            ""
-        };
-        self.level(Level::Error, &format!("Action {name} {what}: {shown}{cut}"));
+        let ascii = self.printer.ascii;
+        let headline = failure::headline(&failure.headline(), 2, ascii);
         // A stack of nothing but the user's own frames is the one that helps; the whole one is in memory.
-        let frames: Vec<&StackFrame> = failure.frames.iter().filter(|frame| frame.user).collect();
-        let left_out = frames.len().saturating_sub(2 * FRAMES_AT_END);
-        for (index, frame) in frames.iter().enumerate() {
-            if left_out == 0 || index < FRAMES_AT_END || index >= FRAMES_AT_END + left_out {
-                self.frame(frame);
-            } else if index == FRAMES_AT_END {
-                self.printer
-                    .line(format_args!("  {DIM}… {left_out} more calls{DIM:#}"));
-            }
-        }
-    }
-
-    fn frame(&mut self, frame: &StackFrame) {
-        let StackFrame {
-            file,
-            line,
-            function,
-            source,
-            ..
-        } = frame;
-        self.printer.line(format_args!(
-            "  {DIM}File \"{file}\", line {line}, in {function}{DIM:#}"
-        ));
-        if let Some(source) = source {
-            self.printer.line(format_args!("    {source}"));
-        }
+        let details = failure::details(failure, ascii);
+        let text = format!("Action {name} {what}: {headline}\n{details}");
+        self.level(Level::Error, text.trim_end_matches('\n'));
     }
 
     pub(crate) fn interrupted(&mut self) {
@@ -175,7 +155,7 @@ impl<'a> LocalRun<'a> {
             LocalEnding::Failed => (RED, "❌", "[FAILED]", "Local run failed"),
             LocalEnding::Interrupted => (RED, "❌", "[INTERRUPTED]", "Local run interrupted"),
         };
-        let mark = if self.printer.emoji { mark } else { word };
+        let mark = if self.printer.ascii { word } else { mark };
         self.printer
             .line(format_args!("{mark} {style}{text}{style:#}\n"));
         let memory = serde_json::to_string(memory).unwrap_or_else(|_| "{}".to_owned());
@@ -212,12 +192,12 @@ pub(crate) enum LocalEnding {
     Interrupted,
 }
 
-fn memory_text(memory: &MemoryUse) -> String {
+fn memory_text(memory: &MemoryUse, ascii: bool) -> String {
     match memory {
         MemoryUse::Added { key, value } => format!(
             "Memory added: key={}, value={}",
             one_line(key),
-            shown(value)
+            shown(value, ascii)
         ),
         MemoryUse::Read { key, found } => {
             format!(
@@ -240,18 +220,7 @@ fn memory_text(memory: &MemoryUse) -> String {
     }
 }
 
-/// Text that somebody chose, with its line ends and the like spelled out: what it says must not look like another line.
-fn one_line(text: &str) -> String {
-    let spelled = |char: char| {
-        if char.is_control() {
-            char.escape_default().to_string()
-        } else {
-            char.to_string()
-        }
-    };
-    text.chars().map(spelled).collect()
-}
-
-fn shown(value: &Json) -> String {
-    as_python_cut(value.as_str().unwrap_or_default(), LONGEST_VALUE)
+fn shown(value: &Json, ascii: bool) -> String {
+    let ellipsis = failure::ellipsis(ascii);
+    as_python_cut(value.as_str().unwrap_or_default(), LONGEST_VALUE, ellipsis)
 }

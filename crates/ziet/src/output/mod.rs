@@ -1,8 +1,10 @@
 //! What the program prints: commands hand over what there is to say, and this decides how it looks.
 
+mod failure;
 mod json;
 mod lines;
 mod printer;
+mod spelled;
 mod table;
 
 pub(crate) use lines::{LocalEnding, LocalRun};

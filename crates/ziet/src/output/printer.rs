@@ -11,6 +11,7 @@ use ziet_core::action::{ActionSpec, Parameter};
 
 use super::Table;
 use super::json::as_python;
+use super::spelled;
 use crate::error::CliError;
 
 pub(crate) const RED: Style = AnsiColor::Red.on_default().bold();
@@ -29,18 +30,19 @@ pub(crate) struct Printer {
     err: AutoStream<Stderr>,
     /// Standard output is to hold a document.
     lines_to_stderr: bool,
-    pub(crate) emoji: bool,
+    /// Nothing but ASCII in what the program itself writes: no emoji either.
+    pub(crate) ascii: bool,
     /// Why lines are missing, if some are.
     unwritten: Option<io::Error>,
 }
 
 impl Printer {
-    pub(crate) fn new(emoji: bool) -> Self {
+    pub(crate) fn new(ascii: bool) -> Self {
         Self {
             out: anstream::stdout(),
             err: anstream::stderr(),
             lines_to_stderr: false,
-            emoji,
+            ascii,
             unwritten: None,
         }
     }
@@ -118,21 +120,26 @@ impl Printer {
     }
 
     pub(crate) fn note(&self, text: impl Display) {
-        Self::say(CYAN, "note", text);
+        self.say(CYAN, "note", text);
     }
 
     pub(crate) fn warning(&self, text: impl Display) {
-        Self::say(YELLOW, "warning", text);
+        self.say(YELLOW, "warning", text);
     }
 
     pub(crate) fn error(&self, error: &CliError) {
-        Self::say(RED, "error", &error.message);
+        self.say(RED, "error", &error.message);
         if let Some(hint) = &error.hint {
-            Self::say(CYAN, "hint", hint);
+            self.say(CYAN, "hint", hint);
         }
     }
 
-    fn say(style: Style, word: &str, text: impl Display) {
+    /// It may quote what somebody else wrote, in which nothing may steer the terminal.
+    fn say(&self, style: Style, word: &str, text: impl Display) {
+        let mut text = spelled::lines(&text.to_string());
+        if self.ascii {
+            text = text.replace('…', "...");
+        }
         let _ = writeln!(anstream::stderr(), "{style}{word}{style:#}: {text}");
     }
 }

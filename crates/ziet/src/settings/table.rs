@@ -253,11 +253,26 @@ pub(crate) const SETTINGS: &[Setting] = &[
         flag: Some(Flag::Means {
             name: "ascii",
             value: "true",
-            summary: "Print no emoji",
+            summary: "Print nothing but ASCII, so no emoji either",
         }),
         places: Places::FileAndVariable,
-        summary: "Whether to print no emoji",
-        details: "",
+        summary: "Whether to print nothing but ASCII",
+        details: "It is about what Ziet itself writes: what an action prints stays as it is.",
+        since: "0.1",
+    },
+    Setting {
+        name: "locals",
+        kind: Kind::Bool,
+        default: Default::Is("false"),
+        flag: Some(Flag::Means {
+            name: "locals",
+            value: "true",
+            summary: "Show the local variables of the project's code with each error",
+        }),
+        places: Places::FileAndVariable,
+        summary: "Whether an error shows the local variables of the project's code",
+        details: "Values are cut where they are long, and those whose name looks like that of a secret (password, token, key …) \
+                  are hidden. What an attempt that timed out or crashed had in its variables cannot be known.",
         since: "0.1",
     },
     Setting {

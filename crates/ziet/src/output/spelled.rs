@@ -1,0 +1,58 @@
+//! Text that somebody else chose, made safe to show: characters that steer a terminal are spelled out as in Python.
+
+use std::fmt::Write as _;
+
+/// In one line: what it says must not look like another line.
+pub(super) fn one_line(text: &str) -> String {
+    text.chars().fold(String::new(), |mut shown, char| {
+        match char {
+            '\n' => shown.push_str("\\n"),
+            '\t' => shown.push_str("\\t"),
+            _ => push(&mut shown, char),
+        }
+        shown
+    })
+}
+
+/// With its lines and tabs.
+pub(super) fn lines(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    let mut chars = text.chars().peekable();
+    while let Some(char) = chars.next() {
+        match char {
+            '\n' | '\t' => shown.push(char),
+            '\r' if chars.peek() == Some(&'\n') => {}
+            _ => push(&mut shown, char),
+        }
+    }
+    shown
+}
+
+fn push(shown: &mut String, char: char) {
+    match char {
+        '\r' => shown.push_str("\\r"),
+        // Separators of lines, and marks that turn the direction of what follows.
+        '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
+            let _ = write!(shown, "\\u{:04x}", u32::from(char));
+        }
+        _ if char.is_control() => {
+            let _ = write!(shown, "\\x{:02x}", u32::from(char));
+        }
+        _ => shown.push(char),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{lines, one_line};
+
+    #[test]
+    fn what_steers_a_terminal_is_spelled_out() {
+        let text = "a\x1b[31m\x07\0\u{9b}\u{202e}\r\n\tb\rc é";
+        assert_eq!(
+            one_line(text),
+            "a\\x1b[31m\\x07\\x00\\x9b\\u202e\\r\\n\\tb\\rc é"
+        );
+        assert_eq!(lines(text), "a\\x1b[31m\\x07\\x00\\x9b\\u202e\n\tb\\rc é");
+    }
+}
