@@ -297,8 +297,20 @@ def test_tables_fit_the_terminal(ziet: Ziet) -> None:
     project = shop(ziet, 'color = "never"\n[inputs."actions.pay"]\nnote = "' + "long " * 30 + '"\n')
 
     assert max(len(line) for line in in_terminal(project, "settings").splitlines()) <= 60
-    assert in_terminal(project, "settings", "concurrency", "--concurrency=2") == snapshot()
-    assert in_terminal(project, "settings", TERM="dumb") == in_terminal(project, "settings")
+    assert in_terminal(project, "settings", "concurrency", "--concurrency=2") == snapshot("""\
+concurrency  How many attempts may execute at the same time
+value        2
+from         --concurrency
+expected     a whole number from 1 to 1000
+default      4 for each processor
+set by       --concurrency N, ZIET_CONCURRENCY,
+             `concurrency` in ziet.toml
+since        0.1
+details      Attempts that wait for actions that they have
+             called do not count.
+""")
+    assert in_terminal(project, "limits", TERM="dumb") == in_terminal(project, "limits")
+    assert in_terminal(project, "settings", "locals", "--ascii").isascii()
     piped = project("settings").out.splitlines()
     assert len(piped) == 1 + len(project("settings", "--json").document)
 
@@ -313,9 +325,68 @@ def test_colours_of_a_table(ziet: Ziet) -> None:
 def test_limits_are_listed(ziet: Ziet) -> None:
     project = shop(ziet)
 
-    assert project("limits").out == snapshot()
-    assert in_terminal(project, "limits", "--color=never") == snapshot()
-    assert project("limits", "--json").document[2] == snapshot()
+    assert project("limits").out == snapshot("""\
+limit                   value           beyond it
+import                  60 s            importing the project is given up
+action id               128 characters  the decorator refuses it
+timeout                 1 to 900 s      the decorator refuses it; beyond its own, an attempt is ended
+retries                 100             the decorator refuses it
+lost attempts in a row  5               with the last one the run fails; lost attempts use up no retries
+call depth              50              the call raises an error
+input                   6 MB            the run is refused
+output                  6 MB            the run fails, without a retry
+memory value            6 MB            memory.add raises an error
+memory metadata         1 MB            memory.add raises an error; so does memory.search for its query and its filter
+memory key              512 characters  memory.add raises an error
+memory                  100 MB          memory.add raises an error
+printed and logged      10 MB           the rest of the attempt's lines is dropped, and a line says so
+""")
+    assert in_terminal(project, "limits", "--color=never") == snapshot("""\
+limit                   value           beyond it
+import                  60 s            importing the
+                                        project is given up
+action id               128 characters  the decorator
+                                        refuses it
+timeout                 1 to 900 s      the decorator
+                                        refuses it; beyond
+                                        its own, an attempt
+                                        is ended
+retries                 100             the decorator
+                                        refuses it
+lost attempts in a row  5               with the last one
+                                        the run fails; lost
+                                        attempts use up no
+                                        retries
+call depth              50              the call raises an
+                                        error
+input                   6 MB            the run is refused
+output                  6 MB            the run fails,
+                                        without a retry
+memory value            6 MB            memory.add raises an
+                                        error
+memory metadata         1 MB            memory.add raises an
+                                        error; so does
+                                        memory.search for
+                                        its query and its
+                                        filter
+memory key              512 characters  memory.add raises an
+                                        error
+memory                  100 MB          memory.add raises an
+                                        error
+printed and logged      10 MB           the rest of the
+                                        attempt's lines is
+                                        dropped, and a line
+                                        says so
+""")
+    assert project("limits", "--json").document[2] == snapshot(
+        {
+            "name": "timeout",
+            "least": 1,
+            "most": 900,
+            "unit": "seconds",
+            "beyond": "the decorator refuses it; beyond its own, an attempt is ended",
+        }
+    )
 
 
 def test_limits_are_those_that_python_checks(ziet: Ziet) -> None:

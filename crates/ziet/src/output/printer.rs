@@ -73,7 +73,7 @@ impl Printer {
     /// As wide as the terminal; in a pipe, each row is one line.
     pub(crate) fn table(&mut self, table: Table) {
         let width = terminal_size::terminal_size_of(io::stdout()).map(|(width, _)| width.0);
-        self.line(table.render(width));
+        self.line(table.render(width, self.ascii));
     }
 
     /// # Errors
