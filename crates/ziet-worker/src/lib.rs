@@ -10,7 +10,7 @@ mod os;
 mod pipe;
 pub mod project;
 pub mod python;
-mod scan;
+pub mod scan;
 mod stack;
 mod worker;
 mod zygote;

@@ -33,11 +33,13 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    Init(commands::Init),
     Run(Run),
-    Actions(Actions),
+    Actions(commands::Actions),
     Settings(commands::SettingsArgs),
     Limits(commands::LimitsArgs),
     Doctor(commands::DoctorArgs),
+    Completions(commands::Completions),
 }
 
 /// Run something of the project
@@ -53,55 +55,7 @@ pub(crate) struct Run {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum RunCommand {
-    Action(RunAction),
-}
-
-/// Run an action and show what it does
-///
-/// Lines appear as things happen; the last one is what the run left in memory. The exit status is 0 when the run
-/// completed, 1 when it failed, 2 for wrong usage or wrong input, and 130 when it was interrupted.
-#[derive(Debug, Args)]
-#[command(after_help = "\
-Examples:
-  ziet run --local action process_payment                      with test data
-  ziet run --local action process_payment -p amount=10 -p currency=eur
-  ziet run --local action process_payment --input '{\"amount\": 10}'
-  ziet run --local action process_payment --input @payment.json --json | jq .memory")]
-pub(crate) struct RunAction {
-    /// The action: its id, else its function's name or `module.function`
-    pub(crate) name: String,
-
-    /// The parameters as a JSON object: the text itself, @FILE, or - for standard input
-    ///
-    /// Without --input and -p, parameters come from the action's table `[inputs."<id>"]` in `ziet.toml`. Those that are
-    /// missing there and have no default get test data: the example in the docstring (`e.g., "CA"`), else something
-    /// that fits the type.
-    #[arg(long, value_name = "JSON|@FILE|-")]
-    pub(crate) input: Option<String>,
-
-    /// One parameter; goes before the same one in --input. The value is JSON, or plain text where the hint is str
-    #[arg(short, long = "param", value_name = "KEY=VALUE")]
-    pub(crate) param: Vec<String>,
-
-    /// Print the run as one JSON document on standard output, and the lines on standard error
-    #[arg(long)]
-    pub(crate) json: bool,
-
-    /// The memory to use on a server; a local run always has a new one
-    #[arg(long, value_name = "ID")]
-    pub(crate) memory: Option<String>,
-}
-
-/// List the actions of the project
-///
-/// The project is the nearest folder, from here upwards, with a `ziet.toml` or a `[tool.ziet]` table in its
-/// `pyproject.toml`, else this folder. Actions are looked for in the modules that it names
-/// (`modules = ["actions"]`), else in those that import ziet.
-#[derive(Debug, Args)]
-pub(crate) struct Actions {
-    /// Print one JSON document
-    #[arg(long)]
-    pub(crate) json: bool,
+    Action(commands::RunAction),
 }
 
 #[cfg(test)]

@@ -269,6 +269,11 @@ impl Settings {
     }
 }
 
+/// The nearest folder, from `folder` upwards, that is a project because of its file.
+pub(crate) fn configured_root(folder: &Path) -> Result<Option<PathBuf>, CliError> {
+    Ok(File::find(folder, folder)?.map(|file| file.root))
+}
+
 fn default(
     setting: &Setting,
     root: &Path,

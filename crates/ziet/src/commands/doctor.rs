@@ -11,7 +11,7 @@ use clap::Args;
 use serde::Serialize;
 use ziet_core::action::ModuleProblem;
 
-use super::Local;
+use super::{Inbox, Local};
 use crate::error::CliError;
 use crate::output::{GREEN, Printer, RED, Table, YELLOW};
 use crate::settings::Settings;
@@ -86,7 +86,7 @@ pub(crate) fn doctor(
             checks.extend(python::checks(&settings));
             // Whatever hinders Python would be told a second time.
             if checks.iter().all(|check| check.status != Status::Problem) {
-                checks.push(actions(&settings));
+                checks.push(actions(&settings, printer));
             }
             checks.extend(machine::checks(Some(&settings)));
         }
@@ -135,9 +135,14 @@ fn project(settings: &Settings) -> Check {
 }
 
 /// Imports the project, as a run would.
-fn actions(settings: &Settings) -> Check {
+fn actions(settings: &Settings, printer: &Printer) -> Check {
     const NAME: &str = "actions";
-    let local = match Local::start(settings) {
+    let inbox = Inbox::open();
+    let local = inbox
+        .as_ref()
+        .map_err(Clone::clone)
+        .and_then(|inbox| Local::start(settings, false, inbox, printer));
+    let local = match local {
         Ok(local) => local,
         Err(error) => return Check::problem(NAME, error),
     };
