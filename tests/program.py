@@ -145,11 +145,10 @@ class Project:
         assert process.stdout is not None
         return Running(process, process.stdout, err)
 
-    def start_in_terminal(self, *arguments: str, columns: int = 0, **environment: str) -> tuple[Running, int]:
+    def start_in_terminal(self, *arguments: str, columns: int = 80, **environment: str) -> tuple[Running, int]:
         """Starts `ziet` in a terminal of its own; also gives the descriptor to type into."""
         keyboard, screen = os.openpty()
-        if columns:
-            fcntl.ioctl(screen, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+        fcntl.ioctl(screen, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
         process = subprocess.Popen(
             [sys.executable, "-c", IN_TERMINAL, PROGRAM, *arguments],
             cwd=self.folder,
