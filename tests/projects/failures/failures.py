@@ -296,9 +296,11 @@ def stores_without_key() -> None:
 
 @Action(description="Fills the memory")
 def fills_memory() -> None:
-    for number in range(26):
-        memory.add(f"k{number}", "x" * (4 * MB - 100))
-    memory.remove(key="k0")
+    try:
+        for _ in range(26):
+            memory.add("k", "x" * (4 * MB - 100))
+    finally:
+        memory.remove(key="k")
 
 
 @Action(description="Lets a child fail")
