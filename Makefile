@@ -33,7 +33,7 @@ endef
 
 HYPERFINE := $(or $(shell command -v hyperfine),$(CURDIR)/.tools/bin/hyperfine)
 
-.PHONY: help demo test lint build bench soak clean debug prerequisites
+.PHONY: help demo test lint build generate bench soak clean debug prerequisites
 
 help: ## Print this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1 \2/p' $(firstword $(MAKEFILE_LIST)) | awk '{ printf "  make %-8s", $$2; $$1 = $$2 = ""; print }'
@@ -59,6 +59,10 @@ lint: prerequisites $(VENV)/.build $(VENV)/.test $(VENV)/.lint ## Check format, 
 
 build: $(VENV)/.build ## Build the release program as .venv/bin/ziet
 	$(call install,--release)
+
+generate: prerequisites ## Write anew what is generated: docs/reference and the recorded messages
+	UPDATE_REFERENCE=1 cargo test $(LOCKED) --quiet --package ziet reference
+	UPDATE_VECTORS=1 cargo test $(LOCKED) --quiet --package ziet-core --test wire
 
 bench: build $(HYPERFINE) ## Measure a whole local run against a bare Python
 	@$(BIN)/python bench/local_run.py --hyperfine $(HYPERFINE) $(ARGS)

@@ -51,7 +51,7 @@ class Attempt:
         ended = self._ask(make, _wire.CallEnded)
         if ended.failure is not None:
             raise rebuild(ended.failure, action.id, ended.run_id)
-        return _project.inputs(action).result(ended.output or b"null")
+        return _project.result(action).decode(ended.output or b"null")
 
     async def _call_async(self, action: ActionFunction[..., Any], arguments: bytes) -> Any:
         """Waits in a thread of its own, so that any number of calls can be awaited at once."""

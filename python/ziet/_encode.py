@@ -6,16 +6,20 @@ loads may import it at its top.
 
 from __future__ import annotations
 
+import collections
 import datetime
 import decimal
 import enum
+import os
 import uuid
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
 from ziet import _limits
-from ziet._errors import MemoryValueError, OutputError
+from ziet._advice import a_type, advice, library_advice, type_name
+from ziet._errors import MemoryValueError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -29,28 +33,42 @@ _LEAVES = frozenset(
 )
 """Types without children in which no NaN can hide."""
 
+_PLAIN_FORMS: tuple[tuple[type, Callable[[Any], Any]], ...] = (
+    (str, str.__str__),
+    (int, int.__int__),
+    (float, float.__float__),
+    (bytes, bytes),
+    (datetime.datetime, lambda value: datetime.datetime.fromisoformat(datetime.datetime.isoformat(value))),
+    (datetime.date, lambda value: datetime.date.fromordinal(value.toordinal())),
+    (datetime.time, lambda value: datetime.time.fromisoformat(datetime.time.isoformat(value))),
+    (datetime.timedelta, lambda value: datetime.timedelta(value.days, value.seconds, value.microseconds)),
+    (decimal.Decimal, decimal.Decimal),
+    (collections.deque, list),
+)
+"""What msgspec does not take of a subclass, or not at all, and how it is made plain."""
+
 _ENCODING_ERRORS = (TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError)
 """What msgspec raises for what it cannot encode; RuntimeError covers RecursionError and NotImplementedError."""
 
-_NUMPY_KINDS = "biufU"
-"""Booleans, integers, floats and text; other kinds (dates, objects, records) have no one form in JSON."""
-
-
 class Unencodable(Exception):
-    """A value is not JSON. The text reads on after "the value is not JSON: "."""
+    """A value is not JSON."""
 
     path: str
     """Where in the value, such as `.rows[3].when`; empty for the value itself."""
     type_name: str
     """The type of what stands there."""
     reason: str
-    """What is wrong with it, such as `is a Foo` or `is NaN`."""
+    """What is wrong with it and what to do, such as `is a pandas.Timestamp: use .isoformat()` or `is NaN`."""
 
     def __init__(self, path: str, type_name: str, reason: str) -> None:
         super().__init__(f"{path or 'it'} {reason}")
         self.path = path
         self.type_name = type_name
         self.reason = reason
+
+    def text(self, root: str) -> str:
+        """The whole text, where `root` is what the value is called."""
+        return f"{root}{self.path} {self.reason}"
 
 
 def encode(value: object, *, deterministic: bool = False) -> bytes:
@@ -71,29 +89,13 @@ def encode(value: object, *, deterministic: bool = False) -> bytes:
     return data
 
 
-def encode_output(action_id: str, value: object) -> bytes:
-    """The JSON of what an action returned.
-
-    Raises:
-        OutputError: It is not JSON or over 6 MB.
-    """
-    try:
-        data = encode(value)
-    except Unencodable as error:
-        raise OutputError(f"{action_id} returned a value that is not JSON: {error}") from None
-    excess = _limits.too_large(len(data))
-    if excess:
-        raise OutputError(f"{action_id} returned {excess}")
-    return data
-
-
 def encode_memory(key: str, value: object) -> bytes:
     """The JSON of a memory value.
 
     Raises:
         MemoryValueError: It is not JSON or over 6 MB.
     """
-    return _encode_part(key, "the value", value)
+    return _encode_part(key, "value", value)
 
 
 def encode_metadata(key: str, metadata: object) -> bytes | None:
@@ -108,7 +110,7 @@ def encode_metadata(key: str, metadata: object) -> bytes | None:
         raise MemoryValueError(
             f"memory key {quoted(key)}: metadata must be a dict with text as keys, got {short(metadata)}"
         )
-    return _encode_part(key, "the metadata", metadata, _limits.MAX_METADATA_BYTES)
+    return _encode_part(key, "metadata", metadata, _limits.MAX_METADATA_BYTES)
 
 
 def encode_filter(filter: object) -> bytes | None:
@@ -124,7 +126,7 @@ def encode_filter(filter: object) -> bytes | None:
     try:
         data = encode(filter)
     except Unencodable as error:
-        raise MemoryValueError(f"filter of memory.search is not JSON: {error}") from None
+        raise MemoryValueError(f"filter of memory.search is not JSON: {error.text('filter')}") from None
     excess = _limits.too_large(len(data), _limits.MAX_METADATA_BYTES)
     if excess:
         raise MemoryValueError(f"filter of memory.search is {excess}")
@@ -157,14 +159,15 @@ def _is_dict(value: object) -> bool:
 
 
 def _is_array(value: object) -> bool:
-    return isinstance(value, (list, tuple, set, frozenset))
+    return isinstance(value, (list, tuple, set, frozenset, collections.deque))
 
 
-def _encode_part(key: str, part: str, value: object, limit: int = _limits.MAX_JSON_BYTES) -> bytes:
+def _encode_part(key: str, root: str, value: object, limit: int = _limits.MAX_JSON_BYTES) -> bytes:
+    part = f"the {root}"
     try:
         data = encode(value)
     except Unencodable as error:
-        raise MemoryValueError(f"memory key {quoted(key)}: {part} is not JSON: {error}") from None
+        raise MemoryValueError(f"memory key {quoted(key)}: {part} is not JSON: {error.text(root)}") from None
     excess = _limits.too_large(len(data), limit)
     if excess:
         raise MemoryValueError(f"memory key {quoted(key)}: {part} is {excess}")
@@ -172,15 +175,17 @@ def _encode_part(key: str, part: str, value: object, limit: int = _limits.MAX_JS
 
 
 def _hook(value: Any) -> Any:
-    """Subclasses of JSON's own types are what they are subclasses of; so are numpy's numbers, texts and arrays."""
-    if isinstance(value, str):
-        return str.__str__(value)
-    if isinstance(value, int):
-        return int.__int__(value)
-    if isinstance(value, float):
-        return float.__float__(value)
-    if type(value).__module__ == "numpy" and getattr(getattr(value, "dtype", None), "kind", "?") in _NUMPY_KINDS:
-        return value.tolist()
+    """Subclasses of what is JSON are what they are subclasses of, and some more types have a form of their own."""
+    serializer = getattr(type(value), "__pydantic_serializer__", None)
+    if serializer is not None:
+        # Without fields that are computed, since nothing is made from these.
+        return serializer.to_python(value, mode="json", by_alias=True, round_trip=True)
+    if library_advice(value) is None:
+        for kind, plain in _PLAIN_FORMS:
+            if isinstance(value, kind):
+                return plain(value)
+        if isinstance(value, os.PathLike) and hasattr(value, "as_posix"):
+            return str(cast("object", value))
     raise NotImplementedError
 
 
@@ -210,7 +215,7 @@ def _culprit(value: Any, error: Exception) -> Unencodable:
                 break
         else:
             break
-    return Unencodable(path, type(value).__qualname__, _reason(value, error))
+    return Unencodable(path, type_name(value), _reason(value, error))
 
 
 def _reason(value: Any, error: Exception) -> str:
@@ -223,22 +228,17 @@ def _reason(value: Any, error: Exception) -> str:
             try:
                 _plain_encoder.encode({key: None})
             except _ENCODING_ERRORS:
-                return f"has a key that is {_a(key)}"
-    return f"is {_a(value)}"
-
-
-def _a(value: Any) -> str:
-    name = "None" if value is None else type(value).__qualname__
-    if value is None:
-        return name
-    return f"an {name}" if name[0] in "aeiouAEIOU" else f"a {name}"
+                return f"has a key that is {a_type(key)}: use a text"
+    if hasattr(type(value), "__pydantic_serializer__"):
+        return f"is {a_type(value)} that pydantic cannot serialize: {error}"
+    return f"is {a_type(value)}: {advice(value)}"
 
 
 def _children(value: Any) -> Iterator[tuple[str, Any]]:
     """What a value contains, each with its step of the path."""
     if _is_dict(value):
         for key, child in value.items():
-            yield _step(key), child
+            yield step_text(key), child
     elif _is_array(value):
         for index, child in enumerate(value):
             yield f"[{index}]", child
@@ -247,7 +247,10 @@ def _children(value: Any) -> Iterator[tuple[str, Any]]:
             yield f".{name}", getattr(value, name, None)
 
 
-def _step(key: object) -> str:
+def step_text(key: object) -> str:
+    """A step into a value: `.rows`, `[3]`, or `["a key"]` where it is no name."""
+    if isinstance(key, int):
+        return f"[{key}]"
     return f".{key}" if isinstance(key, str) and key.isidentifier() else f"[{short(key)}]"
 
 
@@ -257,7 +260,10 @@ def _fields(value: object) -> Iterable[str]:
     attrs = getattr(kind, "__attrs_attrs__", None)
     if attrs is not None:
         return [attribute.name for attribute in attrs]
-    return getattr(kind, "__dataclass_fields__", None) or getattr(kind, "__struct_fields__", ())
+    for attribute in ("__dataclass_fields__", "__struct_fields__", "__pydantic_fields__"):
+        if hasattr(kind, attribute):
+            return getattr(kind, attribute)
+    return ()
 
 
 def _inside(value: Any) -> Iterable[Any]:
@@ -268,8 +274,6 @@ def _inside(value: Any) -> Iterable[Any]:
         return value
     if isinstance(value, enum.Enum):
         return (value.value,)
-    if type(value).__module__ == "numpy":
-        return (value.tolist(),)
     return [getattr(value, name, None) for name in _fields(value)]
 
 
@@ -296,4 +300,4 @@ def _nan(value: Any) -> Unencodable:
         path += found[0]
         value = found[1]
     reason = "is infinite" if isinstance(value, float) and value == value else "is NaN"
-    return Unencodable(path, type(value).__qualname__, reason)
+    return Unencodable(path, type_name(value), reason)

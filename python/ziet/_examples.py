@@ -110,7 +110,7 @@ def _from_type(field: Field) -> bytes | None:
     # msgspec sorts the values of a Literal, so those of the parameter itself are taken from the hint.
     written = [value for member in union_members(field.hint) for value in choices(member)]
     try:
-        data = encode(written[0] if written else _made_up(kinds.type_info(field.hint), field.name, 0))
+        data = encode(written[0] if written else _made_up(kinds.type_info(field.adapted), field.name, 0))
     except (_CannotMake, Unencodable):
         return None
     return data if _fits(field, data) else None

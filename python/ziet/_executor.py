@@ -16,7 +16,6 @@ from typing import Any
 from ziet import _context, _output, _process, _project, _registry, _stack, _wire
 from ziet._attempt import Attempt
 from ziet._channel import Channel
-from ziet._encode import encode_output
 from ziet._errors import InputError
 
 _NICENESS = 10
@@ -109,7 +108,7 @@ def _outcome(start: _wire.Start, process: int) -> tuple[bytes | None, _wire.Fail
         if os.getpid() != process:
             os._exit(0)
         code = "invalid_output"
-        return encode_output(action.id, value), None
+        return _project.result(action).encode(value), None
     except _InvalidInput as error:
         return None, _stack.describe(error.error, "invalid_input", with_locals=start.locals)
     except BaseException as error:  # noqa: BLE001 - also SystemExit and KeyboardInterrupt end an attempt, not the loop

@@ -1,14 +1,14 @@
 """Between JSON and the parameters of an action, by its type hints.
 
-Built once per action, in the zygote, so that an attempt only decodes. Mistakes of the hints are told here, since
-reading them needs msgspec, which `import ziet` must not load.
+Built once per action, in the zygote, so that an attempt only decodes.
 """
 
 from __future__ import annotations
 
-import importlib
-import types
+import datetime
+import pathlib
 import typing
+import uuid
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
@@ -16,9 +16,11 @@ import msgspec
 from ziet import _limits
 from ziet._encode import Unencodable, encode
 from ziet._errors import InputError
-from ziet._function import NO_DEFAULT, definition_error, parameters, signature_owner, varkeywords
-from ziet._problems import malformed, unknown_parameter, value_text, wrong_value
+from ziet._function import NO_DEFAULT, parameters, varkeywords
+from ziet._hints import Hints
+from ziet._problems import listed, malformed, unknown_parameter, value_text, wrong_parts
 from ziet._type_text import bare, expected_text, type_text, union_members
+from ziet._types import decoder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
     from ziet._action import ActionFunction
 
 _MISSING: Any = object()
-_NEVER_WRONG = (int, float, str, bool, list, dict, Any)
+_TEXTS = (str, bytes, bytearray, memoryview, pathlib.PurePath, datetime.date, datetime.time, datetime.timedelta, uuid.UUID)
 
 
 class Field(NamedTuple):
@@ -34,6 +36,8 @@ class Field(NamedTuple):
 
     name: str
     hint: Any
+    adapted: Any
+    """The hint as msgspec takes it."""
     default: Any
     keyword_only: bool
     decode: Callable[[bytes | msgspec.Raw], Any]
@@ -57,20 +61,16 @@ class Inputs:
 
     def __init__(self, action: ActionFunction[..., Any]) -> None:
         self._action = action
-        owner = signature_owner(action.local)
-        assert owner is not None
-        hints = _Hints(action, owner)
+        hints = Hints(action)
         self.fields: list[Field] = [
-            _field(action, hints, parameter.name, parameter.default, parameter.keyword_only)
-            for parameter in parameters(owner)
+            _field(hints, parameter.name, parameter.default, parameter.keyword_only)
+            for parameter in parameters(hints.owner)
         ]
-        rest = varkeywords(owner)
+        rest = varkeywords(hints.owner)
         self.accepts_unknown = rest is not None
-        self._rest = None if rest is None else _field(action, hints, rest, NO_DEFAULT, True)
+        self._rest = None if rest is None else _field(hints, rest, NO_DEFAULT, True)
         self._names = tuple(field.name for field in self.fields)
-        self._decode_all = None if self._rest else msgspec.json.Decoder(self._struct()).decode
-        self._return_hint = hints.of_return()
-        self._decode_result: Callable[[bytes], Any] | None = None
+        self._decode_all = None if self._rest else decoder(self._struct())
 
     def decode(self, data: bytes) -> dict[str, Any]:
         """The arguments to call the function with. Parameters that are not given are left to their defaults.
@@ -97,8 +97,8 @@ class Inputs:
         """What a command line or a form needs to know of each parameter.
 
         Each has `name`; `type`, as people write it; `required`; `default` as JSON, None if there is none or it is not
-        JSON; `text`, which tells whether a value given as text is meant as it stands: "always" for str, "unless_null"
-        for an optional str, "never" for any other.
+        JSON; `text`, which tells whether a value given as text is meant as it stands: "always" for str and others that
+        are text in JSON, "unless_null" if they are optional, "never" for any other.
         """
         return [
             {
@@ -110,18 +110,6 @@ class Inputs:
             }
             for field in self.fields
         ]
-
-    def result(self, data: bytes) -> Any:
-        """A result as the return annotation describes it, as a plain JSON value if it does not fit that."""
-        if self._decode_result is None:
-            self._decode_result = _result_decoder(self._return_hint)
-        try:
-            return self._decode_result(data)
-        except MemoryError:
-            raise
-        except Exception:  # noqa: BLE001 - a class of the user may raise anything while it is made
-            # Python does not hold functions to their return annotation, so neither may a call of a child run.
-            return msgspec.json.decode(data)
 
     def encode_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
         """The arguments of a call as a JSON object, in the order of the signature; equal arguments give equal bytes.
@@ -147,7 +135,7 @@ class Inputs:
         """
         fields: list[Any] = []
         for index, field in enumerate(self.fields):
-            known = (f"p{index}", field.hint)
+            known = (f"p{index}", field.adapted)
             fields.append(known if field.required else (*known, _MISSING))
         return msgspec.defstruct(
             "Input",
@@ -201,13 +189,11 @@ class Inputs:
             arguments[name] = field.decode(raw)
         except MemoryError:
             raise
-        except Exception as error:  # noqa: BLE001 - a class of the user may raise anything while it is made
-            problems.append(wrong_value(name, expected_text(field.hint), value, error, field.decode))
+        except Exception:  # noqa: BLE001 - a class of the user may raise anything while it is made
+            problems.extend(wrong_parts(field.hint, value, name))
 
     def _error(self, problems: list[tuple[str, str]]) -> InputError:
-        texts = [f"{parameter}: {text}" if parameter else text for parameter, text in problems]
-        separator = " " if len(texts) == 1 else "\n  "
-        return InputError(f"wrong input for {self._action.id}:{separator}{separator.join(texts)}", problems)
+        return InputError(f"wrong input for {self._action.id}:{listed(problems)}", problems)
 
     def _encode_argument(self, name: str, value: Any) -> bytes:
         try:
@@ -215,7 +201,7 @@ class Inputs:
         except Unencodable as error:
             function = self._action.__name__
             raise TypeError(
-                f"{function}() runs in another process and its argument {name!r} cannot travel there as JSON: {error}; "
+                f"{function}() runs in another process and its argument {name!r} cannot travel there as JSON: {error.text(name)}; "
                 f"{function}.local() calls the function in this process"
             ) from None
 
@@ -241,104 +227,13 @@ class Inputs:
         return {name: given[name] for name in order if name in given}
 
 
-class _Hints:
-    """The type hints of a function, resolved one by one where they cannot be resolved together."""
-
-    def __init__(self, action: ActionFunction[..., Any], owner: types.FunctionType) -> None:
-        self._action = action
-        self._owner = owner
-        self._annotations = _annotations(owner)
-
-    def of_parameter(self, name: str) -> Any:
-        if name not in self._annotations:
-            return Any
-        try:
-            return self._resolve(name)
-        except Exception as error:  # noqa: BLE001 - evaluating a hint executes what the user wrote
-            written = self._annotations[name]
-            shown = written if isinstance(written, str) else type_text(written)
-            raise definition_error(
-                self._action.place,
-                f"the type of parameter {name!r}, {shown}, cannot be resolved ({error})",
-                "import or define what it names at the top of the module, not only for type checkers",
-            ) from None
-
-    def of_return(self) -> Any:
-        try:
-            return self._resolve("return") if "return" in self._annotations else Any
-        except Exception:  # noqa: BLE001 - a result is only rebuilt by it, and plain JSON serves too
-            return Any
-
-    def _resolve(self, name: str) -> Any:
-        def holder() -> None: ...
-
-        holder.__annotations__ = {name: self._annotations[name]}
-        hints = typing.get_type_hints(holder, globalns=self._owner.__globals__, include_extras=True)
-        return hints[name]
-
-
-def _annotations(owner: types.FunctionType) -> dict[str, Any]:
-    try:
-        return owner.__annotations__
-    except NameError:
-        # From Python 3.14 on they are evaluated only when asked for, and so fail only now.
-        lazy = importlib.import_module("annotationlib")
-        return lazy.get_annotations(owner, format=lazy.Format.FORWARDREF)
-
-
-def _field(action: ActionFunction[..., Any], hints: _Hints, name: str, default: Any, keyword_only: bool) -> Field:
+def _field(hints: Hints, name: str, default: Any, keyword_only: bool) -> Field:
     hint = hints.of_parameter(name)
     # `x: str = None` means an optional str, and up to Python 3.10 `get_type_hints` says so itself.
     if default is None and hint is not Any and type(None) not in union_members(hint) and bare(hint) is not None:
         hint = typing.Optional[hint]  # noqa: UP045 - `hint | None` fails for hints that are no types
-    problem = None
-    decode = None
-    try:
-        decode = msgspec.json.Decoder(hint).decode
-        problem = _not_from_json(hint)
-    except Exception as error:  # noqa: BLE001 - msgspec evaluates the hints of the user's classes
-        problem = str(error).split(" - type ")[0]
-    if problem is not None or decode is None:
-        raise definition_error(
-            action.place,
-            f"parameter {name!r} has the type {type_text(hint)}, which cannot be made from JSON ({problem})",
-            "use a type that can, such as str, int, list, dict or a dataclass, and convert inside the function",
-        )
-    return Field(name, hint, default, keyword_only, decode)
-
-
-def _not_from_json(hint: Any) -> str | None:
-    """Why no value of this hint can come from JSON. msgspec takes unknown classes and would fail with every value."""
-    if any(hint is known for known in _NEVER_WRONG):
-        return None
-    seen: set[int] = set()
-    stack: list[Any] = [msgspec.inspect.type_info(hint)]
-    while stack:
-        node = stack.pop()
-        if id(node) in seen:
-            continue
-        seen.add(id(node))
-        if isinstance(node, msgspec.inspect.CustomType) and not _is_json_kind(node.cls):
-            return f"{type_text(node.cls)} is not a type that JSON values are converted to"
-        for attribute in ("type", "types", "item_type", "item_types", "key_type", "value_type", "fields"):
-            inner = getattr(node, attribute, ())
-            stack.extend(inner if isinstance(inner, tuple) else (inner,))  # pyright: ignore[reportUnknownArgumentType]
-    return None
-
-
-def _is_json_kind(kind: Any) -> bool:
-    """Whether plain JSON values are instances, as of `object` or `numbers.Number`."""
-    try:
-        return any(issubclass(plain, kind) for plain in (str, int, float, list, dict))
-    except TypeError:
-        return False
-
-
-def _result_decoder(hint: Any) -> Callable[[bytes], Any]:
-    try:
-        return msgspec.json.Decoder(hint).decode
-    except Exception:  # noqa: BLE001 - a type that JSON cannot carry: its plain form is what there is
-        return msgspec.json.decode
+    taken = hints.adapted(hint, f"parameter {name!r} has the type", "inside the function")
+    return Field(name, hint, taken, default, keyword_only, decoder(taken))
 
 
 def _json_default(default: Any) -> bytes | None:
@@ -351,12 +246,12 @@ def _json_default(default: Any) -> bytes | None:
 
 
 def _takes_text(hint: Any) -> str:
-    members = [bare(member) for member in union_members(hint)]
-    if members == [str]:
-        return "always"
-    if len(members) == 2 and str in members and type(None) in members:
-        return "unless_null"
-    return "never"
+    members = {bare(member) for member in union_members(hint)}
+    optional = type(None) in members
+    members.discard(type(None))
+    if not members or not all(isinstance(member, type) and issubclass(member, _TEXTS) for member in members):
+        return "never"
+    return "unless_null" if optional else "always"
 
 
 def _count(number: int, kind: str) -> str:

@@ -1,60 +1,58 @@
-"""Turns a failed conversion into words: which value, what was expected, what came.
+"""Turns a failed conversion into words: which parts of a value are wrong, what was expected, what came.
 
-msgspec stops at the first mistake and tells it by JSON's type names and a path. Here the path is followed into the
-value that came, so that the text can show it.
+msgspec stops at the first mistake and does not tell the keys of dicts. So a value that does not fit is gone through
+along its hint, and each part is converted by itself.
 """
 
 from __future__ import annotations
 
+import collections
 import re
-from collections.abc import Callable, Sequence
-from typing import Any
+import typing
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, cast
 
 import msgspec
 
-from ziet._encode import short
+from ziet import _fields
+from ziet._encode import short, step_text
+from ziet._stand_ins import decoder
+from ziet._type_text import bare, expected_text, union_members
+from ziet._types import adapted, is_pydantic
 
-Decode = Callable[[bytes], Any]
+Problem = tuple[str, str]
+"""The place, such as `user.age`, and what is wrong there."""
 
-_ANY_KEY = object()
-_MOST_KEYS_TRIED = 100
+_MOST_TOLD = 20
 
 _PLACE = re.compile(r" - at (`key` in )?`\$([^`]*)`$")
-_STEP = re.compile(r"\[\.\.\.\]|\[(\d+)\]|\.([^.\[]+)")
-_EXPECTED_GOT = re.compile(r"Expected `(.+?)`, got `(.+?)`$")
+_EXPECTED_GOT = re.compile(r"Expected `(.+?)`(, got `.+`)?$")
 _EXPECTED = re.compile(r"Expected `(.+?)` (.+)$")
-_MISSING = re.compile(r"Object missing required field `(.+?)`$")
-_UNKNOWN = re.compile(r"Object contains unknown field `(.+?)`$")
 
 _PYTHON_NAMES = {"array": "list", "object": "dict", "null": "None"}
 
 
-def wrong_value(parameter: str, expected: str, value: Any, error: Exception, decode: Decode) -> tuple[str, str]:
-    """The place, such as `user.age`, and the text of what is wrong with a parameter's value.
+def wrong_parts(hint: Any, value: Any, where: str) -> list[Problem]:
+    """All that can be found wrong with a JSON value that could not be converted.
 
     Args:
-        parameter: Its name.
-        expected: What the whole value should have been.
-        value: The JSON value that came.
-        error: What the conversion raised.
-        decode: The conversion, to find out which of several keys is the wrong one.
+        hint: What it should have become.
+        value: What came.
+        where: What the value is called.
     """
-    if not isinstance(error, msgspec.ValidationError):
-        return parameter, _raised(expected, value, error)
-    message = str(error)
-    place = _PLACE.search(message)
-    if place is None:
-        return _nested(parameter, message, value, expected)
-    path = _steps(place[2])
-    message = message[: place.start()]
-    path = _with_keys(value, path, str(error), decode)
-    where = parameter + "".join(_step_text(step) for step in path)
-    if place[1]:
-        return f"{where} (a key)", _text(message, expected=None, shown=None)
-    found = _follow(value, path)
-    if found is None:
-        return where, _text(message, expected=None, shown=None)
-    return _nested(where, message, found[0], None)
+    try:
+        return _Search().find(hint, value, where)
+    except RecursionError:
+        return [(where, f"expected {expected_text(hint)}, got a value nested too deeply")]
+
+
+def listed(problems: Sequence[Problem]) -> str:
+    """Problems as they follow a colon: in its line if there is one, else each in a line of its own."""
+    texts = [f"{where}: {text}" if where else text for where, text in problems[:_MOST_TOLD]]
+    if len(problems) > _MOST_TOLD:
+        texts.append(f"and {len(problems) - _MOST_TOLD} more")
+    separator = " " if len(texts) == 1 else "\n  "
+    return separator + separator.join(texts)
 
 
 def unknown_parameter(name: str, known: Sequence[str]) -> str:
@@ -87,101 +85,136 @@ def malformed(data: bytes, error: Exception) -> str:
     return f"not valid JSON: {reason[:1].lower()}{reason[1:]}"
 
 
-def _raised(expected: str, value: Any, error: Exception) -> str:
-    """For what the user's own class raised while it was made, or JSON nested too deeply for it."""
+class _Search:
+    """Goes through one value. A list of a million members needs its decoder once."""
+
+    def __init__(self) -> None:
+        self._decoders: dict[int, tuple[Any, Any]] = {}
+
+    def find(self, hint: Any, value: Any, where: str) -> list[Problem]:
+        error = self._failure(hint, value)
+        if error is None:
+            return []
+        told = getattr(error.__cause__, "errors", None) if is_pydantic(hint) else None
+        if told is not None:  # All that pydantic tells is kept.
+            return [_of_pydantic(one, where) for one in told(include_url=False, include_context=False)]
+        inner = bare(hint)
+        members = union_members(inner)
+        if len(members) > 1:
+            return self._in_union(inner, members, value, where, error)
+        deeper = [problem for part, each, place in _parts(inner, value) for problem in self.find(part, each, where + place)]
+        return [*deeper, *self._of_keys(inner, value, where)] or [(where, _text(hint, value, error))]
+
+    def _failure(self, hint: Any, value: Any) -> Exception | None:
+        if id(hint) not in self._decoders:
+            self._decoders[id(hint)] = (hint, decoder(adapted(hint)))
+        try:
+            self._decoders[id(hint)][1](msgspec.json.encode(value))
+        except MemoryError:
+            raise
+        except Exception as error:  # noqa: BLE001 - a class of the user may raise anything while it is made
+            return error
+        return None
+
+    def _in_union(
+        self, hint: Any, members: Sequence[Any], value: Any, where: str, error: Exception
+    ) -> list[Problem]:
+        """Of one member that may have been meant all that is wrong, of several the first thing each."""
+        meant = [member for member in members if _may_be_meant(bare(member), value)]
+        found = [self.find(member, value, where) for member in meant]
+        if len(found) == 1:
+            return found[0]
+        text = _text(hint, value, error)
+        for member, problems in zip(meant, found, strict=True):
+            place, reason = problems[0]
+            text += f"; as {expected_text(member)}: {listed([(place.removeprefix(where).lstrip('.'), reason)]).strip()}"
+        return [(where, text)]
+
+    def _of_keys(self, hint: Any, value: Any, where: str) -> Iterator[Problem]:
+        """Keys that are missing, unknown or of the wrong type."""
+        kind = _fields.of(hint)
+        if not isinstance(value, dict):
+            return
+        if kind is not None and not kind.array:
+            for field in kind.fields:
+                if field.required and field.encoded_name not in value:
+                    yield where + step_text(field.encoded_name), f"missing, expected {expected_text(field.hint)}"
+            known = {field.encoded_name for field in kind.fields} | {kind.tag[0] if kind.tag else None}
+            for key in cast("dict[str, Any]", value):
+                if kind.forbids_unknown and key not in known:
+                    yield where + step_text(key), "unknown field"
+        for of_key in typing.get_args(hint)[:1] if issubclass(_class_of(hint), Mapping) else ():
+            only_keys = dict[of_key, Any]
+            for key in cast("dict[str, Any]", value):
+                error = self._failure(only_keys, {key: None})
+                if error is not None:
+                    yield f"{where} (a key)", _text(of_key, key, error)
+
+
+def _parts(hint: Any, value: Any) -> Iterator[tuple[Any, Any, str]]:
+    """The parts of a value with the hint and the place of each, as far as the hint says what they are."""
+    arguments = typing.get_args(hint)
+    kind = _fields.of(hint)
+    if kind is not None:
+        members = kind.by_name(value) or {}
+        for index, field in enumerate(kind.fields):
+            if field.encoded_name in members:
+                place = f"[{index}]" if kind.array else step_text(field.encoded_name)
+                yield field.hint, members[field.encoded_name], place
+    elif isinstance(value, dict) and issubclass(_class_of(hint), Mapping):
+        of_values = int if _class_of(hint) is collections.Counter else arguments[-1] if arguments else Any
+        for key, each in cast("dict[str, Any]", value).items():
+            yield of_values, each, step_text(key)
+    elif isinstance(value, list) and arguments and typing.get_origin(hint) is not typing.Literal:
+        values = cast("list[Any]", value)
+        fixed = typing.get_origin(hint) is tuple and arguments[-1] is not ...
+        hints = arguments if fixed else [arguments[0]] * len(values)
+        for index, (part, each) in enumerate(zip(hints, values, strict=False)):
+            yield part, each, f"[{index}]"
+
+
+def _may_be_meant(hint: Any, value: Any) -> bool:
+    """Whether a JSON object or list can have been meant for a member of a union."""
+    kind = _fields.of(hint)
+    origin = _class_of(hint)
+    if isinstance(value, dict):
+        if kind is not None and not kind.array:
+            return kind.tag is None or kind.tag[0] not in value or value[kind.tag[0]] == kind.tag[1]
+        return issubclass(origin, Mapping) or is_pydantic(hint)
+    if isinstance(value, list):
+        return (kind is not None and kind.array) or (
+            not issubclass(origin, (str, bytes, Mapping)) and bool(typing.get_args(hint) or issubclass(origin, Sequence))
+        )
+    return False
+
+
+def _class_of(hint: Any) -> type:
+    origin = typing.get_origin(hint) or hint
+    return origin if isinstance(origin, type) else type(None)
+
+
+def _of_pydantic(error: dict[str, Any], where: str) -> Problem:
+    place = where + "".join(step_text(step) for step in error["loc"])
+    got = "" if error["type"] == "missing" else f", got {value_text(error['input'])}"
+    return place, error["msg"] + got
+
+
+def _text(hint: Any, value: Any, error: Exception) -> str:
+    """What is wrong with a value as a whole."""
+    expected = expected_text(hint)
+    got = f"got {value_text(value)}"
     if isinstance(error, RecursionError):
         return f"expected {expected}, got a value nested too deeply"
-    return f"expected {expected}, got {value_text(value)}: {type(error).__name__}: {error}"
-
-
-def _nested(where: str, message: str, value: Any, expected: str | None) -> tuple[str, str]:
-    """Fields that are missing or unknown are named like values, since that is where to look."""
-    missing = _MISSING.match(message)
-    if missing:
-        return f"{where}.{missing[1]}", "missing"
-    unknown = _UNKNOWN.match(message)
-    if unknown:
-        return f"{where}.{unknown[1]}", "unknown field"
-    return where, _text(message, expected, value_text(value))
-
-
-def _text(message: str, expected: str | None, shown: str | None) -> str:
-    mismatch = _EXPECTED_GOT.match(message)
-    if mismatch:
-        return f"expected {expected or _python_names(mismatch[1])}, got {shown or mismatch[2]}"
-    got = f", got {shown}" if shown else ""
+    if not isinstance(error, msgspec.ValidationError):
+        return f"expected {expected}, {got}: {type(error).__name__}: {error}"
+    message = _PLACE.sub("", str(error))
     constraint = _EXPECTED.match(message)
-    if constraint:
-        return f"expected {_python_names(constraint[1])} {constraint[2]}{got}"
-    if message.startswith("Invalid enum value") and expected:
-        return f"expected {expected}{got}"
-    reason = message[:1].lower() + message[1:]
-    return f"expected {expected}{got}: {reason}" if expected else f"{reason}{got}"
+    if constraint and not _EXPECTED_GOT.match(message):
+        return f"expected {_python_names(constraint[1])} {constraint[2]}, {got}"
+    if _EXPECTED_GOT.match(message) or message.startswith("Invalid enum value"):
+        return f"expected {expected}, {got}"
+    return f"expected {expected}, {got}: {message[:1].lower()}{message[1:]}"
 
 
 def _python_names(types: str) -> str:
     return " | ".join(_PYTHON_NAMES.get(name, name) for name in types.split(" | "))
-
-
-def _steps(path: str) -> list[Any]:
-    """The steps of a path: a name, an index, or `_ANY_KEY` where msgspec does not tell the key of a dict."""
-    return [
-        int(match[1]) if match[1] is not None else match[2] if match[2] is not None else _ANY_KEY
-        for match in _STEP.finditer(path)
-    ]
-
-
-def _step_text(step: Any) -> str:
-    if step is _ANY_KEY:
-        return "[...]"
-    if isinstance(step, int):
-        return f"[{step}]"
-    return f".{step}" if str(step).isidentifier() else f"[{short(step)}]"
-
-
-def _follow(value: Any, path: list[Any]) -> tuple[Any] | None:
-    """The value at a path, in a tuple of its own since it may be None."""
-    try:
-        for step in path:
-            value = value[step]
-    except (LookupError, TypeError):
-        return None
-    return (value,)
-
-
-def _with_keys(value: Any, path: list[Any], message: str, decode: Decode) -> list[Any]:
-    """The path with the keys that msgspec left out, as far as they can be found."""
-    while _ANY_KEY in path:
-        position = path.index(_ANY_KEY)
-        key = _wrong_key(value, path[:position], message, decode)
-        if key is None:
-            break
-        path = [*path[:position], key, *path[position + 1 :]]
-    return path
-
-
-def _wrong_key(value: Any, path: list[Any], message: str, decode: Decode) -> str | None:
-    """The key of the dict at a path with which alone the conversion fails in the same way."""
-    found = _follow(value, path)
-    members: dict[str, Any] = found[0] if found is not None else {}
-    for key in list(members)[:_MOST_KEYS_TRIED]:
-        if _failure(decode, _replaced(value, path, {key: members[key]})) == message:
-            return key
-    return None
-
-
-def _replaced(value: Any, path: list[Any], new: Any) -> Any:
-    """A copy of a JSON value with another value at a path."""
-    if not path:
-        return new
-    copied = value.copy()
-    copied[path[0]] = _replaced(value[path[0]], path[1:], new)
-    return copied
-
-
-def _failure(decode: Decode, value: Any) -> str | None:
-    try:
-        decode(msgspec.json.encode(value))
-    except Exception as error:  # noqa: BLE001 - a class of the user may raise anything while it is made
-        return str(error)
-    return None

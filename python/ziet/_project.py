@@ -12,8 +12,10 @@ from ziet import _registry, _stack, _wire
 from ziet._action import ActionFunction
 from ziet._errors import ZietError
 from ziet._inputs import Inputs
+from ziet._results import Result
 
 _inputs: dict[str, Inputs] = {}
+_results: dict[str, Result] = {}
 
 
 def load(project: _wire.Load) -> Iterator[_wire.Message]:
@@ -44,6 +46,14 @@ def inputs(action: ActionFunction[..., Any]) -> Inputs:
     return found
 
 
+def result(action: ActionFunction[..., Any]) -> Result:
+    """The encoder and decoder of an action's result; made once, and before the fork."""
+    found = _results.get(action.id)
+    if found is None:
+        found = _results[action.id] = Result(action)
+    return found
+
+
 def make_input(action_id: str) -> _wire.InputMade:
     from ziet import _examples
 
@@ -57,6 +67,7 @@ def make_input(action_id: str) -> _wire.InputMade:
 
 def _spec(action: ActionFunction[..., Any]) -> _wire.ActionSpec:
     decoder = inputs(action)
+    result(action)  # Its mistakes are told with those of the parameters, before anything runs.
     return _wire.ActionSpec(
         id=action.id,
         name=action.name,

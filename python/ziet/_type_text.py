@@ -9,18 +9,18 @@ from typing import Any
 
 import msgspec
 
+from ziet._fields import stands_for
+
 _MOST_CHOICES = 10
 
 
 def bare(hint: Any) -> Any:
-    """The hint without `Annotated` and `NewType` around it."""
+    """The hint without `Annotated`, `NewType` and aliases around it."""
     while True:
-        if typing.get_origin(hint) is typing.Annotated:
-            hint = typing.get_args(hint)[0]
-        elif hasattr(hint, "__supertype__"):
-            hint = hint.__supertype__
-        else:
+        inner = typing.get_args(hint)[0] if typing.get_origin(hint) is typing.Annotated else stands_for(hint)
+        if inner is hint:
             return hint
+        hint = inner
 
 
 def union_members(hint: Any) -> tuple[Any, ...]:
@@ -32,7 +32,9 @@ def union_members(hint: Any) -> tuple[Any, ...]:
 
 
 def type_text(hint: Any) -> str:
-    """A type hint as text, such as `list[int]` or `str | None`."""
+    """A type hint as text, such as `list[int]` or `str | None`; an alias by its name."""
+    if not isinstance(hint, type) and hasattr(hint, "__value__"):
+        return _name(hint)
     hint = bare(hint)
     if hint is None or hint is type(None):
         return "None"
@@ -62,11 +64,14 @@ def expected_text(hint: Any) -> str:
 
 
 def choices(hint: Any) -> list[Any]:
-    """The values of a Literal or an enum in the order in which they are written, none for any other hint."""
+    """The values of a Literal or an enum in the order in which they are written, none for any other hint.
+
+    Flags can be combined, so that they are more than those written.
+    """
     hint = bare(hint)
     if typing.get_origin(hint) is typing.Literal:
         return list(typing.get_args(hint))
-    if isinstance(hint, type) and issubclass(hint, enum.Enum):
+    if isinstance(hint, type) and issubclass(hint, enum.Enum) and not issubclass(hint, enum.Flag):
         return list(hint)
     return []
 

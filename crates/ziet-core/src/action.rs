@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::ActionId;
 use crate::json::Json;
+use crate::nearest::nearest;
 
 /// A decorated function, as its project's import described it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -154,20 +155,10 @@ impl Catalogue {
     }
 
     fn nearest(&self, name: &str) -> Vec<ActionId> {
-        let likeness = |spec: &ActionSpec| {
-            strsim::jaro_winkler(name, spec.id.as_str())
-                .max(strsim::jaro_winkler(name, &spec.function))
-        };
-        let mut near: Vec<_> = self
+        let named = self
             .actions()
-            .map(|spec| (likeness(spec), spec))
-            .filter(|(l, _)| *l > 0.75)
-            .collect();
-        near.sort_by(|(a, _), (b, _)| b.total_cmp(a));
-        near.into_iter()
-            .take(3)
-            .map(|(_, spec)| spec.id.clone())
-            .collect()
+            .flat_map(|spec| [(spec.id.as_str(), &spec.id), (&spec.function, &spec.id)]);
+        nearest(name, named).into_iter().cloned().collect()
     }
 }
 

@@ -3,6 +3,8 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use serde::{Serialize, Serializer};
+
 const MB: usize = 1024 * 1024;
 
 /// An input, an output and a memory value, each as JSON text.
@@ -26,6 +28,9 @@ pub const KEY_CHARS: usize = 512;
 /// Runs below each other, so that an action that calls itself for ever cannot fill the machine with processes.
 pub const CALL_DEPTH: u32 = 50;
 
+/// Characters of an action's id.
+pub const ID_CHARS: usize = 128;
+
 /// Seconds of an attempt's own time.
 pub const TIMEOUT_SECONDS: RangeInclusive<u32> = 1..=900;
 
@@ -36,7 +41,132 @@ pub const RETRIES: RangeInclusive<u32> = 0..=100;
 pub const LOST_IN_A_ROW: u32 = 5;
 
 /// How long importing a project may take.
-pub const IMPORT_TIME: Duration = Duration::from_secs(60);
+pub const IMPORT_TIME: Duration = Duration::from_secs(IMPORT_SECONDS as u64);
+const IMPORT_SECONDS: u32 = 60;
+
+/// A limit as people read it, in the table [`LIMITS`].
+pub struct Limit {
+    pub name: &'static str,
+    pub amount: Amount,
+    pub beyond: &'static str,
+}
+
+pub enum Amount {
+    Bytes(usize),
+    Characters(usize),
+    Seconds(u32, u32),
+    Count(u32, u32),
+}
+
+impl Limit {
+    /// `6 MB`, `1 to 900 s`
+    pub fn text(&self) -> String {
+        match self.amount {
+            Amount::Bytes(bytes) => format!("{} MB", bytes / MB),
+            Amount::Characters(most) => format!("{most} characters"),
+            Amount::Seconds(0, most) => format!("{most} s"),
+            Amount::Seconds(least, most) => format!("{least} to {most} s"),
+            Amount::Count(0, most) => most.to_string(),
+            Amount::Count(least, most) => format!("{least} to {most}"),
+        }
+    }
+}
+
+impl Serialize for Limit {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Row<'a> {
+            name: &'a str,
+            least: usize,
+            most: usize,
+            unit: &'a str,
+            beyond: &'a str,
+        }
+        let (least, most, unit) = match self.amount {
+            Amount::Bytes(most) => (0, most, "bytes"),
+            Amount::Characters(most) => (0, most, "characters"),
+            Amount::Seconds(least, most) => (least as usize, most as usize, "seconds"),
+            Amount::Count(least, most) => (least as usize, most as usize, "times"),
+        };
+        let row = Row {
+            name: self.name,
+            least,
+            most,
+            unit,
+            beyond: self.beyond,
+        };
+        row.serialize(serializer)
+    }
+}
+
+/// Every limit that users can meet, in the order in which an action does.
+pub const LIMITS: &[Limit] = &[
+    Limit {
+        name: "import",
+        amount: Amount::Seconds(0, IMPORT_SECONDS),
+        beyond: "importing the project is given up",
+    },
+    Limit {
+        name: "action id",
+        amount: Amount::Characters(ID_CHARS),
+        beyond: "the decorator refuses it",
+    },
+    Limit {
+        name: "timeout",
+        amount: Amount::Seconds(*TIMEOUT_SECONDS.start(), *TIMEOUT_SECONDS.end()),
+        beyond: "the decorator refuses it; an attempt that takes longer than its own is ended, with what it started",
+    },
+    Limit {
+        name: "retries",
+        amount: Amount::Count(*RETRIES.start(), *RETRIES.end()),
+        beyond: "the decorator refuses it",
+    },
+    Limit {
+        name: "lost attempts in a row",
+        amount: Amount::Count(0, LOST_IN_A_ROW),
+        beyond: "with the last one the run fails; lost attempts use up no retries",
+    },
+    Limit {
+        name: "call depth",
+        amount: Amount::Count(0, CALL_DEPTH),
+        beyond: "the call raises an error",
+    },
+    Limit {
+        name: "input",
+        amount: Amount::Bytes(JSON_BYTES),
+        beyond: "the run is refused",
+    },
+    Limit {
+        name: "output",
+        amount: Amount::Bytes(JSON_BYTES),
+        beyond: "the run fails, without a retry",
+    },
+    Limit {
+        name: "memory value",
+        amount: Amount::Bytes(JSON_BYTES),
+        beyond: "memory.add raises an error",
+    },
+    Limit {
+        name: "memory metadata",
+        amount: Amount::Bytes(METADATA_BYTES),
+        beyond: "memory.add raises an error; so does memory.search for its query and its filter",
+    },
+    Limit {
+        name: "memory key",
+        amount: Amount::Characters(KEY_CHARS),
+        beyond: "memory.add raises an error",
+    },
+    Limit {
+        name: "memory",
+        amount: Amount::Bytes(MEMORY_BYTES),
+        beyond: "memory.add raises an error",
+    },
+    Limit {
+        name: "printed and logged",
+        amount: Amount::Bytes(OUTPUT_BYTES),
+        beyond: "the rest of the attempt's lines is dropped, and a line says so",
+    },
+];
 
 /// A size as people read it, in units of 1,048,576 bytes: `7.0 MB`.
 ///

@@ -10,12 +10,12 @@ mod os;
 mod pipe;
 pub mod project;
 pub mod python;
-mod scan;
+pub mod scan;
 mod stack;
 mod worker;
 mod zygote;
 
-pub use os::{Ending, Usage, ending_text};
+pub use os::{Abilities, Cgroup, Ending, Usage, ending_text, flush_time};
 pub use project::Project;
 pub use python::Python;
 pub use stack::Stack;

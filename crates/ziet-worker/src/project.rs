@@ -1,8 +1,7 @@
-//! A project: the folder, its configuration, and the modules in which its actions are.
+//! A project: the folder, and the modules in which its actions are. What its configuration says is for others to read.
 
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
 use ziet_core::ProjectId;
 
 use crate::scan;
@@ -20,64 +19,17 @@ pub struct Project {
 
 #[derive(Debug, thiserror::Error)]
 pub enum ProjectError {
-    #[error("{0}")]
-    Read(#[from] std::io::Error),
     #[error("{0}: the path of a project must be UTF-8, as Python's module names are")]
     NotUnicode(PathBuf),
-    #[error("{file}: {problem}")]
-    Settings { file: PathBuf, problem: String },
     #[error(
         "{folder}: too many files to look through for actions; name the modules in ziet.toml: modules = [\"actions\"]"
     )]
     TooManyFiles { folder: PathBuf },
 }
 
-/// `ziet.toml`, or the table `[tool.ziet]` of `pyproject.toml`.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Settings {
-    name: Option<String>,
-    modules: Option<Vec<String>>,
-}
-
-#[derive(Debug, Deserialize)]
-struct PyProject {
-    project: Option<PyProjectTable>,
-    tool: Option<PyProjectTools>,
-}
-
-#[derive(Debug, Deserialize)]
-struct PyProjectTable {
-    name: Option<String>,
-}
-
-#[derive(Debug, Deserialize)]
-struct PyProjectTools {
-    ziet: Option<Settings>,
-}
-
 impl Project {
-    /// The project that `folder` belongs to: the nearest folder, from it upwards, that has a configuration; else
-    /// `folder` itself.
-    pub fn find(folder: &Path) -> Result<Self, ProjectError> {
-        for candidate in folder.ancestors() {
-            if let Some((settings, name)) = read_settings(candidate)? {
-                return Self::at(candidate, settings, name);
-            }
-        }
-        Self::at(folder, Settings::default(), None)
-    }
-
-    fn at(root: &Path, settings: Settings, name: Option<String>) -> Result<Self, ProjectError> {
-        let folder_name = || {
-            root.file_name()
-                .map(|name| name.to_string_lossy().into_owned())
-        };
-        let id = settings
-            .name
-            .or(name)
-            .or_else(folder_name)
-            .unwrap_or_else(|| "project".to_owned());
+    /// The project in the folder `root`, with these modules, else with those in it that import ziet.
+    pub fn new(id: &str, root: &Path, modules: Option<Vec<String>>) -> Result<Self, ProjectError> {
         if root.to_str().is_none() {
             return Err(ProjectError::NotUnicode(root.to_owned()));
         }
@@ -87,10 +39,7 @@ impl Project {
         } else {
             vec![root.to_owned()]
         };
-        let modules = match settings.modules {
-            Some(modules) => modules,
-            None => scan::modules(&paths)?,
-        };
+        let modules = modules.map_or_else(|| scan::modules(&paths), Ok)?;
         Ok(Self {
             id: ProjectId::new(id),
             root: root.to_owned(),
@@ -98,35 +47,6 @@ impl Project {
             modules,
         })
     }
-}
-
-/// The settings of a folder that has some, and the name that its `pyproject.toml` gives it.
-fn read_settings(folder: &Path) -> Result<Option<(Settings, Option<String>)>, ProjectError> {
-    let own = read_toml::<Settings>(&folder.join("ziet.toml"))?;
-    let python = read_toml::<PyProject>(&folder.join("pyproject.toml"))?;
-    let (name, table) = match python {
-        Some(python) => (
-            python.project.and_then(|project| project.name),
-            python.tool.and_then(|tools| tools.ziet),
-        ),
-        None => (None, None),
-    };
-    Ok(own.or(table).map(|settings| (settings, name)))
-}
-
-/// None when there is no such file.
-fn read_toml<T: for<'de> Deserialize<'de>>(file: &Path) -> Result<Option<T>, ProjectError> {
-    let text = match fs_err::read_to_string(file) {
-        Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error.into()),
-    };
-    toml::from_str(&text)
-        .map(Some)
-        .map_err(|error| ProjectError::Settings {
-            file: file.to_owned(),
-            problem: error.to_string().trim_end().to_owned(),
-        })
 }
 
 #[cfg(test)]
@@ -139,65 +59,6 @@ mod tests {
             fs_err::create_dir_all(file.parent().unwrap()).unwrap();
             fs_err::write(file, text).unwrap();
         }
-    }
-
-    #[test]
-    fn is_the_nearest_folder_with_a_configuration() {
-        let root = tempfile::tempdir().unwrap();
-        write(
-            root.path(),
-            &[
-                ("ziet.toml", "name = \"shop\"\nmodules = [\"a\"]"),
-                ("deep/er/x.py", ""),
-            ],
-        );
-        let project = Project::find(&root.path().join("deep/er")).unwrap();
-        assert_eq!(
-            (project.id.as_str(), project.root.as_path()),
-            ("shop", root.path())
-        );
-        assert_eq!(project.modules, ["a"]);
-    }
-
-    #[test]
-    fn takes_its_name_from_pyproject_and_else_from_the_folder() {
-        let root = tempfile::tempdir().unwrap();
-        write(
-            root.path(),
-            &[(
-                "pyproject.toml",
-                "[project]\nname = \"billing\"\n[tool.ziet]\nmodules = []",
-            )],
-        );
-        assert_eq!(Project::find(root.path()).unwrap().id.as_str(), "billing");
-        write(
-            root.path(),
-            &[
-                ("plain/actions.py", ""),
-                ("pyproject.toml", "[project]\nname = \"billing\""),
-            ],
-        );
-        assert_eq!(
-            Project::find(&root.path().join("plain"))
-                .unwrap()
-                .id
-                .as_str(),
-            "plain"
-        );
-    }
-
-    #[test]
-    fn an_unknown_setting_is_refused_with_file_and_line() {
-        let root = tempfile::tempdir().unwrap();
-        write(
-            root.path(),
-            &[("ziet.toml", "name = \"x\"\nmodule = [\"a\"]")],
-        );
-        let error = Project::find(root.path()).unwrap_err().to_string();
-        assert!(
-            error.contains("ziet.toml") && error.contains("line 2") && error.contains("`module`"),
-            "{error}"
-        );
     }
 
     #[test]
@@ -226,7 +87,7 @@ mod tests {
             ],
         );
         assert_eq!(
-            Project::find(root.path()).unwrap().modules,
+            Project::new("p", root.path(), None).unwrap().modules,
             ["actions", "pay", "pay.stripe"]
         );
     }
@@ -241,7 +102,7 @@ mod tests {
                 ("jobs.py", "import ziet\n"),
             ],
         );
-        let project = Project::find(root.path()).unwrap();
+        let project = Project::new("p", root.path(), None).unwrap();
         assert_eq!(project.modules, ["jobs", "shop.actions"]);
         assert_eq!(
             project.paths,

@@ -1,7 +1,11 @@
 //! Which Python executes a project.
 
 use std::ffi::OsStr;
+use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::mpsc::channel;
+use std::time::Duration;
 
 /// An interpreter and how it was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,12 +16,55 @@ pub struct Python {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Found {
+    /// The settings name it.
+    Setting,
     /// In the environment that the program itself is installed in.
     BesideProgram,
     /// In the active environment, `VIRTUAL_ENV`.
     ActiveEnvironment,
     /// `python3` on the path.
     OnPath,
+}
+
+impl Python {
+    /// What the interpreter writes when it executes `code` with one argument.
+    ///
+    /// # Errors
+    /// When it does not start, does not end within `limit`, or fails: with what it wrote to standard error.
+    pub fn answer(&self, code: &str, argument: &Path, limit: Duration) -> Result<String, String> {
+        let mut child = Command::new(&self.path)
+            .args(["-c", code])
+            .arg(argument)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .map_err(|error| format!("it does not start: {error}"))?;
+        let pipes = child.stdout.take().zip(child.stderr.take());
+        let (send, answer) = channel();
+        std::thread::spawn(move || {
+            let texts = pipes.map(|(out, err)| (read(out), read(err)));
+            drop(send.send(texts));
+        });
+        let texts = answer.recv_timeout(limit);
+        if texts.is_err() {
+            // It may have ended by itself this moment.
+            let _ = child.kill();
+        }
+        let status = child.wait().map_err(|error| error.to_string())?;
+        match texts {
+            Ok(Some((out, _))) if status.success() => Ok(out),
+            Ok(Some((_, err))) => Err(format!("{status}: {}", err.trim_end())),
+            Ok(None) | Err(_) => Err(format!("it does not answer within {} s", limit.as_secs())),
+        }
+    }
+}
+
+fn read(mut pipe: impl Read) -> String {
+    let mut bytes = Vec::new();
+    // What could be read is what there is to tell.
+    let _ = pipe.read_to_end(&mut bytes);
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// Looks beside `program`, then in `virtual_env`, then for `python3` on `path`.
@@ -31,9 +78,20 @@ pub fn find(program: &Path, virtual_env: Option<&OsStr>, path: Option<&OsStr>) -
             Found::ActiveEnvironment,
         )
     };
-    let on_path =
-        || std::env::split_paths(path?).find_map(|folder| in_folder(&folder, Found::OnPath));
+    let on_path = || {
+        on_path("python3", path).map(|path| Python {
+            path,
+            found: Found::OnPath,
+        })
+    };
     beside.or_else(active).or_else(on_path)
+}
+
+/// The program of this name in the first folder of `path` that has one.
+pub fn on_path(name: &str, path: Option<&OsStr>) -> Option<PathBuf> {
+    std::env::split_paths(path?)
+        .map(|folder| folder.join(name))
+        .find(|program| program.is_file())
 }
 
 fn in_folder(folder: &Path, found: Found) -> Option<Python> {
@@ -50,6 +108,25 @@ mod tests {
         let path = folder.join("python3");
         fs_err::write(&path, "").unwrap();
         path
+    }
+
+    #[test]
+    fn an_interpreter_that_hangs_or_fails_is_given_up() {
+        let shell = Python {
+            path: PathBuf::from("/bin/sh"),
+            found: Found::Setting,
+        };
+        let answer =
+            |code, seconds| shell.answer(code, Path::new("x"), Duration::from_secs(seconds));
+        assert_eq!(answer("echo $0", 60), Ok("x\n".to_owned()));
+        assert_eq!(
+            answer("echo no >&2; exit 3", 60),
+            Err("exit status: 3: no".to_owned())
+        );
+        assert_eq!(
+            answer("exec sleep 60", 1),
+            Err("it does not answer within 1 s".to_owned())
+        );
     }
 
     #[test]

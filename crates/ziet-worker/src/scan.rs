@@ -1,4 +1,4 @@
-//! Finds the modules of a project that import ziet, without running anything.
+//! Finds the modules of a project that import ziet, without running anything, and what keeps others from being one.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -13,6 +13,47 @@ const MOST_ENTRIES: usize = 50_000;
 /// Dotted names, sorted. A file below several of `paths` is named from the first one.
 pub(crate) fn modules(paths: &[PathBuf]) -> Result<Vec<String>, ProjectError> {
     let mut modules = BTreeSet::new();
+    look_through(paths, |path, file| {
+        if let Some(name) = module_name(path, file)
+            && imports_ziet(file)
+        {
+            modules.insert(name);
+        }
+    })?;
+    Ok(modules.into_iter().collect())
+}
+
+/// The files below `paths` that import ziet but that Python cannot import by name, such as `my-actions.py`. None where
+/// there are too many to look through.
+pub fn unimportable(paths: &[PathBuf]) -> Vec<PathBuf> {
+    let mut files = BTreeSet::new();
+    let _ = look_through(paths, |path, file| {
+        let is_python = file.extension().is_some_and(|extension| extension == "py");
+        if is_python && module_name(path, file).is_none() && imports_ziet(file) {
+            files.insert(file.to_owned());
+        }
+    });
+    files.into_iter().collect()
+}
+
+/// The files right in `folder` that import ziet.
+pub fn uses_in(folder: &Path) -> Vec<PathBuf> {
+    let files = WalkDir::new(folder)
+        .min_depth(1)
+        .max_depth(1)
+        .sort_by_file_name();
+    files
+        .into_iter()
+        .flatten()
+        .filter(|file| !is_skipped(file))
+        .map(DirEntry::into_path)
+        .filter(|file| file.extension().is_some_and(|extension| extension == "py"))
+        .filter(|file| imports_ziet(file))
+        .collect()
+}
+
+/// Calls `seen` for each file with that of `paths` from which it is named.
+fn look_through(paths: &[PathBuf], mut seen: impl FnMut(&Path, &Path)) -> Result<(), ProjectError> {
     for (index, path) in paths.iter().enumerate() {
         let below_earlier =
             |entry: &DirEntry| paths[..index].iter().any(|earlier| earlier == entry.path());
@@ -27,30 +68,35 @@ pub(crate) fn modules(paths: &[PathBuf]) -> Result<Vec<String>, ProjectError> {
                 });
             }
             // What cannot be read cannot be imported either, and need not be part of the project.
-            let Ok(entry) = entry else { continue };
-            if let Some(name) = module_name(path, entry.path())
-                && imports_ziet(entry.path())
-            {
-                modules.insert(name);
+            if let Ok(entry) = entry {
+                seen(path, entry.path());
             }
         }
     }
-    Ok(modules.into_iter().collect())
+    Ok(())
 }
 
 fn is_skipped(entry: &DirEntry) -> bool {
     let name = entry.file_name().to_string_lossy();
-    if name.starts_with('.') {
-        return true;
-    }
     if entry.file_type().is_dir() {
-        return matches!(&*name, "tests" | "test" | "build" | "dist" | "node_modules" | "__pycache__" | "site-packages")
-            || entry.path().join("pyvenv.cfg").exists()
-            || entry.path().join("conda-meta").exists()
+        return is_of_tools(entry.path())
+            || matches!(&*name, "tests" | "test" | "build" | "dist")
             // A project within the project is one of its own.
             || entry.path().join("ziet.toml").exists();
     }
-    name.starts_with("test_") || name.ends_with("_test.py") || name == "conftest.py"
+    name.starts_with('.')
+        || name.starts_with("test_")
+        || name.ends_with("_test.py")
+        || name == "conftest.py"
+}
+
+/// Whether a folder is one in which tools keep something: hidden, caches, packages, environments.
+pub fn is_of_tools(folder: &Path) -> bool {
+    let name = folder.file_name().unwrap_or_default().to_string_lossy();
+    name.starts_with('.')
+        || matches!(&*name, "node_modules" | "__pycache__" | "site-packages")
+        || folder.join("pyvenv.cfg").exists()
+        || folder.join("conda-meta").exists()
 }
 
 /// `a/b.py` is `a.b` and `a/__init__.py` is `a`; None for what Python could not import by name.

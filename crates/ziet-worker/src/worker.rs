@@ -17,6 +17,7 @@ use mio::{Interest, Registry, Token};
 use tempfile::TempDir;
 use ziet_core::action::Catalogue;
 use ziet_core::frame::FrameError;
+use ziet_core::limits::IMPORT_TIME;
 use ziet_core::wire::{FromExecutor, Level, ToExecutor, ToZygote};
 use ziet_core::{ActionId, Json};
 
@@ -113,7 +114,7 @@ pub enum WorkerError {
         ending: String,
         said: String,
     },
-    #[error("importing the project took longer than 60 s{said}")]
+    #[error("importing the project took longer than {} s{said}", IMPORT_TIME.as_secs())]
     ImportTime { said: String },
     #[error("{path} has the package ziet {sdk}, which speaks protocol {theirs}; this program speaks {ours}", path = .python.path.display())]
     Protocol {

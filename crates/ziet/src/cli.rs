@@ -3,6 +3,9 @@
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand};
 
+use crate::commands;
+use crate::settings::Flags;
+
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
     .usage(AnsiColor::Green.on_default().bold())
@@ -21,14 +24,22 @@ pub(crate) struct Cli {
     #[arg(long, hide = true)]
     pub(crate) local: bool,
 
+    #[command(flatten)]
+    pub(crate) settings: Flags,
+
     #[command(subcommand)]
     pub(crate) command: Command,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    Init(commands::Init),
     Run(Run),
-    Actions(Actions),
+    Actions(commands::Actions),
+    Settings(commands::SettingsArgs),
+    Limits(commands::LimitsArgs),
+    Doctor(commands::DoctorArgs),
+    Completions(commands::Completions),
 }
 
 /// Run something of the project
@@ -44,73 +55,7 @@ pub(crate) struct Run {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum RunCommand {
-    Action(RunAction),
-}
-
-/// Run an action and show what it does
-///
-/// Lines appear as things happen; the last one is what the run left in memory. The exit status is 0 when the run
-/// completed, 1 when it failed, 2 for wrong usage or wrong input, and 130 when it was interrupted.
-#[derive(Debug, Args)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "each is a flag that can be typed"
-)]
-#[command(after_help = "\
-Examples:
-  ziet run --local action process_payment                      with test data
-  ziet run --local action process_payment -p amount=10 -p currency=eur
-  ziet run --local action process_payment --input '{\"amount\": 10}'
-  ziet run --local action process_payment --input @payment.json --json | jq .memory")]
-pub(crate) struct RunAction {
-    /// The action: its id, else its function's name or `module.function`
-    pub(crate) name: String,
-
-    /// The parameters as a JSON object: the text itself, @FILE, or - for standard input
-    ///
-    /// Without --input and -p, parameters that have no default get test data: the example in the docstring
-    /// (`e.g., "CA"`), else something that fits the type.
-    #[arg(long, value_name = "JSON|@FILE|-")]
-    pub(crate) input: Option<String>,
-
-    /// One parameter; goes before the same one in --input. The value is JSON, or plain text where the hint is str
-    #[arg(short, long = "param", value_name = "KEY=VALUE")]
-    pub(crate) param: Vec<String>,
-
-    /// Print the run as one JSON document on standard output, and the lines on standard error
-    #[arg(long)]
-    pub(crate) json: bool,
-
-    /// Retry at once instead of after 2, 4, 8, 16, 30, 30 … seconds
-    #[arg(long)]
-    pub(crate) no_backoff: bool,
-
-    /// Show the local variables of the project's code with each error
-    ///
-    /// Values are cut where they are long, and those whose name looks like that of a secret (password, token, key …) are
-    /// hidden. What an attempt that timed out or crashed had in its variables cannot be known.
-    #[arg(long)]
-    pub(crate) locals: bool,
-
-    /// Print nothing but ASCII, so no emoji either; what the action itself prints stays as it is
-    #[arg(long)]
-    pub(crate) ascii: bool,
-
-    /// The memory to use on a server; a local run always has a new one
-    #[arg(long, value_name = "ID")]
-    pub(crate) memory: Option<String>,
-}
-
-/// List the actions of the project
-///
-/// The project is the nearest folder, from here upwards, with a `ziet.toml` or a `[tool.ziet]` table in its
-/// `pyproject.toml`, else this folder. Actions are looked for in the modules that it names
-/// (`modules = ["actions"]`), else in those that import ziet.
-#[derive(Debug, Args)]
-pub(crate) struct Actions {
-    /// Print one JSON document
-    #[arg(long)]
-    pub(crate) json: bool,
+    Action(commands::RunAction),
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use ziet_engine::EngineError;
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct CliError {
     kind: Kind,
     pub(crate) message: String,
@@ -45,6 +45,10 @@ impl CliError {
             message: "interrupted".to_owned(),
             hint: None,
         }
+    }
+
+    pub(crate) fn is_interrupt(&self) -> bool {
+        self.kind == Kind::Interrupted
     }
 
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {

@@ -2,25 +2,51 @@
 
 mod cli;
 mod commands;
+mod complete;
 mod error;
 mod input;
 mod output;
+#[cfg(test)]
+mod reference;
+mod saves;
 mod settings;
+mod usage;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
+use clap_complete::CompleteEnv;
 
 use crate::cli::{Cli, Command, RunCommand};
+use crate::commands::Resolve;
 use crate::error::CliError;
 use crate::output::Printer;
-use crate::settings::Environment;
+use crate::settings::{Environment, Settings};
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    // A shell that asks for candidates gets them here, and the program ends.
+    CompleteEnv::with_factory(Cli::command)
+        .var(commands::ASKS)
+        .complete();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let typed: Vec<String> = std::env::args().collect();
+            let error = usage::explained(error, &typed);
+            // Nobody is left to tell when it cannot be printed.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
     let environment = Environment::read();
-    let mut printer = Printer::new(&environment);
-    let done = run(cli, &environment, &mut printer);
+    let resolve = || Settings::resolve(&cli.settings, &environment);
+    let settings = resolve();
+    let mut printer = Printer::new(environment.dumb_terminal);
+    if let Ok(settings) = &settings {
+        settings.color().write_global();
+        printer = Printer::new(settings.ascii());
+    }
+    let done = run(&cli, settings, &resolve, &mut printer);
     match done.and_then(|status| printer.finish().map(|()| status)) {
         Ok(status) => status,
         Err(error) => {
@@ -30,14 +56,30 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(cli: Cli, environment: &Environment, printer: &mut Printer) -> Result<ExitCode, CliError> {
-    match cli.command {
-        Command::Run(run) => match run.command {
+fn run(
+    cli: &Cli,
+    settings: Result<Settings, CliError>,
+    resolve: &Resolve<'_>,
+    printer: &mut Printer,
+) -> Result<ExitCode, CliError> {
+    if let Ok(settings) = &settings {
+        settings
+            .warnings
+            .iter()
+            .for_each(|warning| printer.warning(warning));
+    }
+    match &cli.command {
+        Command::Run(run) => match &run.command {
             RunCommand::Action(action) => {
-                commands::run_action(cli.local || run.local, &action, environment, printer)
+                commands::run_action(cli.local || run.local, action, &settings?, resolve, printer)
             }
         },
-        Command::Actions(_) if cli.local => Err(CliError::usage("--local is for `ziet run`")),
-        Command::Actions(actions) => commands::actions(&actions, environment, printer),
+        _ if cli.local => Err(CliError::usage("--local is for `ziet run`")),
+        Command::Actions(actions) => commands::actions(actions, &settings?, printer),
+        Command::Settings(args) => commands::settings(args, &settings?, printer),
+        Command::Limits(args) => commands::limits(args, printer),
+        Command::Doctor(args) => commands::doctor(args, settings, printer),
+        Command::Init(args) => commands::init(args, printer),
+        Command::Completions(args) => commands::completions(args, printer),
     }
 }

@@ -1,55 +1,351 @@
-//! What the program takes from its surroundings: read here, once, and handed on.
+//! What the program takes from its surroundings: flags, variables, the project's file, and defaults.
+//!
+//! Which of them wins is decided here and nowhere else; commands are handed values.
 
-use std::ffi::OsString;
-use std::io::IsTerminal;
-use std::path::PathBuf;
+mod environment;
+mod file;
+mod flags;
+mod table;
 
-use ziet_worker::{Project, Python, WorkerSettings, python};
+use std::collections::BTreeMap;
+use std::fmt::{self, Display};
+use std::num::NonZero;
+use std::path::{Path, PathBuf};
+use std::thread::available_parallelism;
 
+use anstream::ColorChoice;
+use serde::Deserialize;
+use serde_json::Value;
+use ziet_core::retry::Backoff;
+use ziet_core::{ActionId, Catalogue, Json, nearest};
+use ziet_worker::python::{self, Found};
+use ziet_worker::{Project, Python, WorkerSettings};
+
+pub(crate) use self::environment::Environment;
+use self::file::{File, Place};
+pub(crate) use self::flags::Flags;
+pub(crate) use self::table::{Default, SETTINGS, Setting};
 use crate::error::CliError;
 
-pub(crate) struct Environment {
-    virtual_env: Option<OsString>,
-    path: Option<OsString>,
-    /// Standard output is a terminal that can show nothing but plain characters.
-    pub(crate) dumb_terminal: bool,
+/// Most actions wait for the network, so there may be more of them than processors.
+const ATTEMPTS_PER_PROCESSOR: usize = 4;
+
+/// The value of every setting.
+pub(crate) struct Settings {
+    /// By the settings' names.
+    given: BTreeMap<&'static str, Given>,
+    values: Values,
+    root: PathBuf,
+    file: Option<&'static str>,
+    python: Result<Python, CliError>,
+    /// Where the test data of each action stands.
+    input_places: BTreeMap<String, Place>,
+    /// What is probably a mistake, in people's words.
+    pub(crate) warnings: Vec<String>,
 }
 
-impl Environment {
-    #[expect(clippy::disallowed_methods, reason = "this is the settings module")]
-    pub(crate) fn read() -> Self {
-        let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
-        Self {
-            virtual_env: std::env::var_os("VIRTUAL_ENV").filter(|folder| !folder.is_empty()),
-            path: std::env::var_os("PATH"),
-            dumb_terminal: dumb && std::io::stdout().is_terminal(),
+/// The values, typed.
+#[derive(Deserialize)]
+struct Values {
+    name: String,
+    modules: Option<Vec<String>>,
+    concurrency: usize,
+    backoff: bool,
+    ascii: bool,
+    locals: bool,
+    color: Color,
+    inputs: BTreeMap<String, Value>,
+}
+
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Color {
+    Auto,
+    Always,
+    Never,
+}
+
+/// A value and where it came from.
+#[derive(Clone, Debug)]
+pub(crate) struct Given {
+    pub(crate) value: Value,
+    pub(crate) origin: Origin,
+    /// How it stands there: `ZIET_ASCII=1`.
+    stands: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    Flag(&'static str),
+    Variable(String),
+    File(Place),
+    Default,
+}
+
+impl Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Flag(name) => write!(f, "--{name}"),
+            Self::Variable(name) => f.write_str(name),
+            Self::File(place) => f.write_str(&place.short()),
+            Self::Default => f.write_str("default"),
+        }
+    }
+}
+
+impl Given {
+    fn read(
+        setting: &Setting,
+        text: &str,
+        origin: Origin,
+        stands: String,
+    ) -> Result<Self, CliError> {
+        match setting.kind.read(text) {
+            Some(value) => Ok(Self {
+                value,
+                origin,
+                stands,
+            }),
+            None => Err(CliError::usage(format!(
+                "{stands}: expected {}",
+                setting.kind
+            ))),
         }
     }
 
-    /// The project of the current folder and the Python that executes it.
+    /// The file or folder that it names, seen from where it stands.
+    fn path(&self, folder: &Path, root: &Path) -> PathBuf {
+        let base = match self.origin {
+            Origin::File(_) => root,
+            Origin::Flag(_) | Origin::Variable(_) | Origin::Default => folder,
+        };
+        base.join(self.value.as_str().unwrap_or_default())
+    }
+}
+
+impl Settings {
+    /// # Errors
+    /// When a value is wrong, or the file cannot be read.
+    pub(crate) fn resolve(flags: &Flags, environment: &Environment) -> Result<Self, CliError> {
+        let folder = environment.folder.clone()?;
+        let mut given = BTreeMap::new();
+        for setting in SETTINGS {
+            let first = flags.given(setting)?;
+            let value =
+                first.map_or_else(|| environment.given(setting), |given| Ok(Some(given)))?;
+            given.extend(value.map(|value| (setting.name, value)));
+        }
+        let start = match given.get("project") {
+            Some(project) => existing_folder(project, &folder)?,
+            None => folder.clone(),
+        };
+        let file = File::find(&start, &folder)?.unwrap_or_else(|| File::none(start));
+        for (name, value) in file.values {
+            given.entry(name).or_insert(value);
+        }
+        let root = file.root;
+        let python = find_python(given.get("python"), &folder, &root, environment);
+        for setting in SETTINGS {
+            given.entry(setting.name).or_insert_with(|| Given {
+                value: default(setting, &root, python.as_ref().ok(), environment),
+                origin: Origin::Default,
+                stands: String::new(),
+            });
+        }
+        given
+            .entry("project")
+            .and_modify(|project| project.value = shown(&root));
+        let values = given
+            .iter()
+            .map(|(name, given)| ((*name).to_owned(), given.value.clone()));
+        let values = serde_json::from_value(Value::Object(values.collect()))
+            .map_err(|error| CliError::failed("the settings", error))?;
+        Ok(Self {
+            given,
+            values,
+            root,
+            file: file.name,
+            python,
+            input_places: file.input_places,
+            warnings: environment.mistaken(),
+        })
+    }
+
+    /// What a setting is, and where that came from.
+    pub(crate) fn given(&self, setting: &Setting) -> &Given {
+        &self.given[setting.name]
+    }
+
+    /// Where a setting comes from, by its name.
+    pub(crate) fn origin(&self, name: &str) -> String {
+        self.given[name].origin.to_string()
+    }
+
+    pub(crate) fn concurrency(&self) -> usize {
+        self.values.concurrency
+    }
+
+    pub(crate) fn backoff(&self) -> Backoff {
+        if self.values.backoff {
+            Backoff::Exponential
+        } else {
+            Backoff::None
+        }
+    }
+
+    pub(crate) fn ascii(&self) -> bool {
+        self.values.ascii
+    }
+
+    /// Whether failures show the local variables of the project's code.
+    pub(crate) fn locals(&self) -> bool {
+        self.values.locals
+    }
+
+    pub(crate) fn color(&self) -> ColorChoice {
+        match self.values.color {
+            Color::Auto => ColorChoice::Auto,
+            Color::Always => ColorChoice::Always,
+            Color::Never => ColorChoice::Never,
+        }
+    }
+
+    /// The test data of an action.
+    pub(crate) fn input(&self, action: &ActionId) -> Option<Json> {
+        let input = self.values.inputs.get(action.as_str())?;
+        Some(Json::trusted(input.to_string().into_bytes()))
+    }
+
+    /// # Errors
+    /// When there is test data for an action that the project does not have.
+    pub(crate) fn check_inputs(&self, catalogue: &Catalogue) -> Result<(), CliError> {
+        // What does not import may have the action.
+        if !catalogue.problems.is_empty() {
+            return Ok(());
+        }
+        let known = |id: &str| catalogue.get(&ActionId::new(id)).is_some();
+        let Some((id, place)) = self.input_places.iter().find(|(id, _)| !known(id)) else {
+            return Ok(());
+        };
+        let ids = catalogue.actions().map(|action| action.id.as_str());
+        let hint = nearest(id, ids.map(|id| (id, id))).first().map_or_else(
+            || "`ziet actions` lists the ids there are".to_owned(),
+            |near| format!("did you mean [inputs.{near:?}]?"),
+        );
+        let message = format!("{place}: [inputs.{id:?}]: there is no action with this id");
+        Err(CliError::usage(message).hint(hint))
+    }
+
+    /// The folder of the project.
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The file that the project's settings are in, if there is one.
+    pub(crate) fn file(&self) -> Option<&'static str> {
+        self.file
+    }
+
+    /// The folder that holds the package `ziet`, when it is not the one that Python finds by itself.
+    pub(crate) fn sdk(&self) -> Option<PathBuf> {
+        sdk_of_this_checkout()
+    }
+
+    /// The interpreter that runs actions, and why it is that one.
+    pub(crate) fn python(&self) -> Result<Python, CliError> {
+        self.python.clone()
+    }
+
+    /// What it takes to run the project. Its modules are looked for if no setting names them.
     pub(crate) fn worker(&self) -> Result<WorkerSettings, CliError> {
-        let folder = std::env::current_dir()
-            .map_err(|error| CliError::failed("there is no current folder", error))?;
-        let project = Project::find(&folder).map_err(|error| CliError::usage(error.to_string()))?;
+        let project = Project::new(&self.values.name, &self.root, self.values.modules.clone())
+            .map_err(|error| CliError::usage(error.to_string()))?;
         Ok(WorkerSettings {
             python: self.python()?,
-            sdk: sdk_of_this_checkout(),
+            sdk: self.sdk(),
             project,
             describe: false,
         })
     }
+}
 
-    fn python(&self) -> Result<Python, CliError> {
+/// The nearest folder, from `folder` upwards, that is a project because of its file.
+pub(crate) fn configured_root(folder: &Path) -> Result<Option<PathBuf>, CliError> {
+    Ok(File::find(folder, folder)?.map(|file| file.root))
+}
+
+fn default(
+    setting: &Setting,
+    root: &Path,
+    python: Option<&Python>,
+    environment: &Environment,
+) -> Value {
+    match (setting.name, &setting.default) {
+        (_, Default::Is("{}")) => serde_json::Map::new().into(),
+        (_, Default::Is(text)) => setting.kind.read(text).unwrap_or_default(),
+        ("project", Default::Depends(_)) => shown(root),
+        ("name", Default::Depends(_)) => root
+            .file_name()
+            .map_or_else(|| "project".into(), |name| name.to_string_lossy().into()),
+        ("python", Default::Depends(_)) => python.map(|python| shown(&python.path)).into(),
+        ("concurrency", Default::Depends(_)) => {
+            let processors = available_parallelism().map_or(1, NonZero::get);
+            (processors * ATTEMPTS_PER_PROCESSOR).into()
+        }
+        ("ascii", Default::Depends(_)) => environment.dumb_terminal.into(),
+        (_, Default::Depends(_)) => Value::Null,
+    }
+}
+
+fn shown(path: &Path) -> Value {
+    path.to_string_lossy().into()
+}
+
+fn existing_folder(given: &Given, folder: &Path) -> Result<PathBuf, CliError> {
+    let path = given.path(folder, folder);
+    fs_err::canonicalize(&path)
+        .ok()
+        .filter(|path| path.is_dir())
+        .ok_or_else(|| CliError::usage(format!("{}: there is no such folder", given.stands)))
+}
+
+fn find_python(
+    given: Option<&Given>,
+    folder: &Path,
+    root: &Path,
+    environment: &Environment,
+) -> Result<Python, CliError> {
+    let path = environment.path.as_deref();
+    let Some(given) = given else {
         let program = std::env::current_exe().unwrap_or_default();
-        python::find(&program, self.virtual_env.as_deref(), self.path.as_deref()).ok_or_else(|| {
+        return python::find(&program, environment.virtual_env.as_deref(), path).ok_or_else(|| {
             CliError::usage(
                 "no Python: none beside this program, in VIRTUAL_ENV, or named python3 on the path",
             )
             .hint(
                 "install Python 3.10 or later, and the package with `python3 -m pip install ziet`",
             )
-        })
-    }
+        });
+    };
+    let text = given.value.as_str().unwrap_or_default();
+    let found = if text.contains('/') {
+        Some(given.path(folder, root)).filter(|path| path.is_file())
+    } else {
+        python::on_path(text, path)
+    };
+    let found = found.map(|path| Python {
+        path,
+        found: Found::Setting,
+    });
+    found.ok_or_else(|| {
+        let missing = if text.contains('/') {
+            "there is no such file"
+        } else {
+            "there is no program of this name on the path"
+        };
+        CliError::usage(format!("{}: {missing}", given.stands))
+            .hint("name an interpreter, such as `.venv/bin/python` or `python3.12`")
+    })
 }
 
 /// A debug build that stands in cargo's folder takes the SDK from the sources beside it.

@@ -1,7 +1,9 @@
-//! Linux: what `/proc` tells of processes, and the child subreaper.
+//! Linux: what `/proc` tells of processes, the child subreaper, and what there is for a sandbox.
 
 use std::collections::HashSet;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -9,7 +11,7 @@ use rustix::io::Errno;
 use rustix::net::RecvFlags;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
-use super::{Usage, kill};
+use super::{Cgroup, Usage, kill};
 
 /// Descriptors that are received do not reach programs that are started later.
 pub(crate) const RECEIVE: RecvFlags = RecvFlags::CMSG_CLOEXEC;
@@ -127,6 +129,88 @@ fn is_zombie(pid: u32) -> bool {
     };
     stat.rsplit_once(')')
         .is_some_and(|(_, state)| state.trim_start().starts_with('Z'))
+}
+
+/// The version of Landlock's interface; None where the kernel lacks it, or has it switched off.
+pub(crate) fn landlock() -> Option<u32> {
+    const VERSION: u32 = 1;
+    let nothing = std::ptr::null::<libc::c_void>();
+    // SAFETY: asked for its version, the call takes no attributes and touches no memory.
+    #[expect(unsafe_code, reason = "rustix does not have the call")]
+    let version =
+        unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, nothing, 0_usize, VERSION) };
+    u32::try_from(version).ok().filter(|version| *version > 0)
+}
+
+pub(crate) fn no_new_privileges() -> bool {
+    rustix::thread::no_new_privs().is_ok()
+}
+
+pub(crate) fn pidfd() -> bool {
+    pidfd_open(rustix::process::getpid(), PidfdFlags::empty()).is_ok()
+}
+
+/// Whether the kernel has `SO_PEERPIDFD`.
+pub(crate) fn peer_pidfd() -> bool {
+    let Ok((socket, _other)) = UnixStream::pair() else {
+        return false;
+    };
+    let mut found: libc::c_int = -1;
+    let mut size = libc::socklen_t::try_from(size_of_val(&found)).unwrap_or_default();
+    // SAFETY: both pointers are to variables that outlive the call, and `size` is that of the first.
+    #[expect(unsafe_code, reason = "rustix does not have the option")]
+    let status = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_PEERPIDFD,
+            (&raw mut found).cast(),
+            &raw mut size,
+        )
+    };
+    if status == 0 {
+        // SAFETY: the kernel has just made this descriptor, and nobody else knows it.
+        #[expect(unsafe_code, reason = "it came as a number")]
+        drop(unsafe { OwnedFd::from_raw_fd(found) });
+    }
+    status == 0
+}
+
+/// This process's group of version 2, where that is mounted.
+pub(crate) fn cgroup() -> Option<Cgroup> {
+    let mounts = fs_err::read_to_string("/proc/self/mountinfo").ok()?;
+    let mount = mounts.lines().find_map(|line| {
+        let (about, kind) = line.split_once(" - ")?;
+        let point = about.split(' ').nth(4)?;
+        kind.starts_with("cgroup2 ").then_some(point)
+    })?;
+    let groups = fs_err::read_to_string("/proc/self/cgroup").ok()?;
+    let own = groups.lines().find_map(|line| line.strip_prefix("0::/"))?;
+    let folder: PathBuf = Path::new(mount).join(own).components().collect();
+    let controllers = fs_err::read_to_string(folder.join("cgroup.controllers")).unwrap_or_default();
+    let leaf = folder.join(format!("ziet-{}", std::process::id()));
+    let made = fs_err::create_dir(&leaf).map_err(|error| error.to_string());
+    let leaf = made.map(|()| {
+        let can_kill = leaf.join("cgroup.kill").exists();
+        // An empty group that nobody uses can always be removed.
+        let _ = fs_err::remove_dir(&leaf);
+        can_kill
+    });
+    Some(Cgroup {
+        folder,
+        controllers: controllers.split_whitespace().map(str::to_owned).collect(),
+        leaf,
+    })
+}
+
+/// The machine's memory.
+pub(crate) fn memory_bytes() -> Option<u64> {
+    let about = fs_err::read_to_string("/proc/meminfo").ok()?;
+    let total = about
+        .lines()
+        .find_map(|line| line.strip_prefix("MemTotal:"))?;
+    let kilobytes: u64 = total.trim().strip_suffix(" kB")?.trim().parse().ok()?;
+    Some(kilobytes * 1024)
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The one place for what differs by operating system. Linux is what Ziet is for; elsewhere the functions do what is
 //! possible and say None where nothing is.
 
+mod abilities;
 #[cfg(target_os = "linux")]
 mod linux;
 #[cfg(not(target_os = "linux"))]
@@ -12,13 +13,16 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
+pub use abilities::{Abilities, Cgroup, flush_time};
 #[cfg(target_os = "linux")]
 pub(crate) use linux::{
-    RECEIVE, adopt_orphans, end_descendants, ends_within, is_exiting, own_children, peer_pid, usage,
+    RECEIVE, adopt_orphans, cgroup, end_descendants, ends_within, is_exiting, landlock,
+    memory_bytes, no_new_privileges, own_children, peer_pid, peer_pidfd, pidfd, usage,
 };
 #[cfg(not(target_os = "linux"))]
 pub(crate) use other::{
-    RECEIVE, adopt_orphans, end_descendants, ends_within, is_exiting, own_children, peer_pid, usage,
+    RECEIVE, adopt_orphans, cgroup, end_descendants, ends_within, is_exiting, landlock,
+    memory_bytes, no_new_privileges, own_children, peer_pid, peer_pidfd, pidfd, usage,
 };
 
 /// How a process ended.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rustix::net::RecvFlags;
 
-use super::Usage;
+use super::{Cgroup, Usage};
 
 pub(crate) const RECEIVE: RecvFlags = RecvFlags::empty();
 
@@ -34,4 +34,28 @@ pub(crate) fn end_descendants(_: &HashSet<u32>) {}
 
 pub(crate) fn own_children() -> HashSet<u32> {
     HashSet::new()
+}
+
+pub(crate) fn landlock() -> Option<u32> {
+    None
+}
+
+pub(crate) fn no_new_privileges() -> bool {
+    false
+}
+
+pub(crate) fn cgroup() -> Option<Cgroup> {
+    None
+}
+
+pub(crate) fn pidfd() -> bool {
+    false
+}
+
+pub(crate) fn peer_pidfd() -> bool {
+    false
+}
+
+pub(crate) fn memory_bytes() -> Option<u64> {
+    None
 }

@@ -1,34 +1,91 @@
 //! `ziet run --local action NAME`: the engine on a store in memory, with one run in it.
 
 use std::collections::HashSet;
+use std::io::IsTerminal;
 use std::process::ExitCode;
-use std::sync::atomic::Ordering::Relaxed;
 
-use ziet_core::action::{ActionSpec, Unresolved};
+use clap::Args;
+use clap_complete::ArgValueCompleter;
+use ziet_core::action::ActionSpec;
 use ziet_core::memory::Newest;
-use ziet_core::retry::Backoff;
 use ziet_core::run::{Cancelled, Status};
 use ziet_core::{ErrorCode, Json, RunId};
 use ziet_engine::{EngineError, Happening, MadeInput, Notice, Submission};
 
-use super::{Incoming, Local, tell_problems};
-use crate::cli::RunAction;
+use super::watch::{Resolve, watch};
+use super::{Inbox, Incoming, Local, resolve};
+use crate::complete;
 use crate::error::CliError;
 use crate::input;
-use crate::output::{LocalEnding, LocalRun, Printer};
-use crate::settings::Environment;
+use crate::output::{LocalEnding, LocalRun, Printer, quoted};
+use crate::settings::Settings;
+
+/// Run an action and show what it does
+///
+/// Lines appear as things happen; the last one is what the run left in memory. The exit status is 0 when the run
+/// completed, 1 when it failed, 2 for wrong usage or wrong input, and 130 when it was interrupted.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  ziet run --local action process_payment                      with test data
+  ziet run --local action process_payment -p amount=10 -p currency=eur
+  ziet run --local action process_payment --input '{\"amount\": 10}'
+  ziet run --local action process_payment --input @payment.json --json | jq .memory
+  ziet run --local action process_payment --watch              again whenever a file is saved")]
+pub(crate) struct RunAction {
+    /// The action: its id, else its function's name or `module.function`
+    #[arg(add = ArgValueCompleter::new(complete::actions))]
+    name: String,
+
+    /// The parameters as a JSON object: the text itself, @FILE, or - for standard input
+    ///
+    /// Without --input and -p, parameters come from the action's table `[inputs."<id>"]` in `ziet.toml`. Those that are
+    /// missing there and have no default get test data: the example in the docstring (`e.g., "CA"`), else something
+    /// that fits the type.
+    #[arg(long, value_name = "JSON|@FILE|-")]
+    input: Option<String>,
+
+    /// One parameter; goes before the same one in --input. The value is JSON, or plain text where the hint is str
+    #[arg(short, long = "param", value_name = "KEY=VALUE", add = ArgValueCompleter::new(complete::parameters))]
+    param: Vec<String>,
+
+    /// Print the run as one JSON document on standard output, and the lines on standard error
+    #[arg(long)]
+    json: bool,
+
+    /// Run again whenever a file of the project is saved, until Ctrl-C
+    ///
+    /// Each run imports the project anew. A save of a .py file, ziet.toml or pyproject.toml ends the run that is under
+    /// way; other files count only between runs, since a run may write some itself. Hidden files and folders,
+    /// environments and caches do not count. With --json there is one document for each run, each on a line of its own.
+    /// Ctrl-C ends with status 0 between runs, and with 130 in one.
+    #[arg(long)]
+    watch: bool,
+
+    /// The memory to use on a server; a local run always has a new one
+    #[arg(long, value_name = "ID")]
+    memory: Option<String>,
+}
+
+impl RunAction {
+    /// Whether the input is in a file, which may be another one by the next run.
+    pub(super) fn reads_file(&self) -> bool {
+        self.input
+            .as_ref()
+            .is_some_and(|input| input.starts_with('@'))
+    }
+}
 
 pub(crate) fn run_action(
     local: bool,
     args: &RunAction,
-    environment: &Environment,
+    settings: &Settings,
+    resolve_again: &Resolve<'_>,
     printer: &mut Printer,
 ) -> Result<ExitCode, CliError> {
     if !local {
-        let hint = format!(
-            "run it on this machine with `ziet run --local action {}`",
-            args.name
-        );
+        let name = quoted(&args.name);
+        let hint = format!("run it on this machine with `ziet run --local action {name}`");
         return Err(CliError::usage("there is no server to run it on").hint(hint));
     }
     if args.memory.is_some() {
@@ -36,95 +93,87 @@ pub(crate) fn run_action(
             "--memory is for a server: a local run has a memory of its own",
         ));
     }
-    printer.ascii |= args.ascii;
-    let given = input::read(args.input.as_deref())?;
-    let backoff = if args.no_backoff {
-        Backoff::None
-    } else {
-        Backoff::Exponential
-    };
-    let local = Local::start(environment, backoff, args.locals)?;
-    tell_problems(&local.catalogue, printer);
-    let spec = resolve(&local, &args.name)?;
-    let input = input_of(&local, spec, given, &args.param, printer)?;
     if args.json {
         printer.lines_to_stderr();
     }
+    if args.watch {
+        return watch(args, settings, resolve_again, printer);
+    }
+    let given = given(args, printer)?;
+    run_once(args, given, settings, &Inbox::open()?, printer)
+}
+
+/// What `--input` holds. Read before anything is started: it may come from a person.
+pub(super) fn given(args: &RunAction, printer: &Printer) -> Result<Option<Json>, CliError> {
+    if args.input.as_deref() == Some("-") && std::io::stdin().is_terminal() {
+        printer.progress(
+            "reading the input from this terminal: end it with Ctrl-D on a line of its own",
+        );
+    }
+    input::read(args.input.as_deref())
+}
+
+/// One run of a project that is imported for it.
+pub(super) fn run_once(
+    args: &RunAction,
+    given: Option<Json>,
+    settings: &Settings,
+    inbox: &Inbox,
+    printer: &mut Printer,
+) -> Result<ExitCode, CliError> {
+    let local = Local::start(settings, false, inbox, printer)?;
+    local.tell_problems(printer);
+    let spec = resolve(&local, &args.name)?;
+    settings.check_inputs(&local.catalogue)?;
+    let input = match input::combine(spec, given, &args.param)? {
+        Some(input) => input,
+        None => test_data(&local, spec, settings, printer)?,
+    };
     let mut lines = LocalRun::begin(printer, spec.id.clone(), &args.name);
     for (level, text) in &local.printed {
         lines.output(*level, text);
     }
     let run = submit(&local, spec, input)?;
-    let interrupted = watch(&local, run, &mut lines)?;
+    let interrupted = follow(&local, run, &mut lines)?;
     conclude(&local, run, interrupted, lines, args.json)
 }
 
-fn resolve<'a>(local: &'a Local, name: &str) -> Result<&'a ActionSpec, CliError> {
-    local.require_actions()?;
-    local.catalogue.resolve(name).map_err(|unresolved| {
-        let list = |ids: &[ziet_core::ActionId]| {
-            ids.iter()
-                .map(|id| format!("`{id}`"))
-                .collect::<Vec<_>>()
-                .join(", ")
-        };
-        match unresolved {
-            Unresolved::Unknown { .. } if !local.catalogue.problems.is_empty() => {
-                CliError::usage(format!("no action `{name}`"))
-                    .hint("it may be in a module that does not import, see above")
-            }
-            Unresolved::Unknown { nearest } if nearest.is_empty() => {
-                CliError::usage(format!("no action `{name}`"))
-                    .hint("`ziet actions` lists those there are")
-            }
-            Unresolved::Unknown { nearest } => CliError::usage(format!("no action `{name}`"))
-                .hint(format!("the nearest names: {}", list(&nearest))),
-            Unresolved::Ambiguous { candidates } => {
-                let message = format!("`{name}` fits several actions: {}", list(&candidates));
-                CliError::usage(message).hint("give the id of one of them")
-            }
-        }
-    })
-}
-
-/// What was given, else test data, which is told.
-fn input_of(
-    local: &Local,
+/// What the project's file has for the action; what that leaves out is made, which is told.
+fn test_data(
+    local: &Local<'_>,
     spec: &ActionSpec,
-    given: Option<Json>,
-    params: &[String],
-    printer: &mut Printer,
+    settings: &Settings,
+    printer: &Printer,
 ) -> Result<Json, CliError> {
-    if let Some(input) = input::combine(spec, given, params)? {
-        return Ok(input);
-    }
-    if !spec.parameters.iter().any(|parameter| parameter.required) {
+    let given = settings.input(&spec.id);
+    if given.is_none() && !spec.parameters.iter().any(|parameter| parameter.required) {
         return Ok(Json::empty_object());
     }
     local
         .engine
-        .make_input(spec.id.clone(), Json::empty_object());
+        .make_input(spec.id.clone(), given.unwrap_or_else(Json::empty_object));
     loop {
-        match local.incoming.recv() {
-            Ok(Incoming::Notice(Notice::InputMade(made))) => {
+        match local.inbox.next()? {
+            Incoming::Notice(Notice::InputMade(made)) => {
                 let MadeInput { input, made } = made.map_err(CliError::usage)?;
-                printer.note(format_args!("test data: {}", made.join(", ")));
+                if !made.is_empty() {
+                    printer.note(format_args!("test data: {}", made.join(", ")));
+                }
                 return Ok(input);
             }
-            Ok(Incoming::Notice(Notice::Broken(error))) => return Err(error.into()),
+            Incoming::Notice(Notice::Broken(error)) => return Err(error.into()),
             // The zygote died of making it.
-            Ok(Incoming::Notice(Notice::Loaded(_))) => {
+            Incoming::Notice(Notice::Loaded(_)) => {
                 return Err(CliError::usage("test data could not be made")
                     .hint("give the parameters with -p"));
             }
-            Ok(Incoming::Notice(Notice::Printed { .. } | Notice::Run { .. })) => {}
-            Ok(Incoming::Interrupt) => return Err(CliError::interrupted()),
-            Err(_) => return Err(EngineError::Stopped.into()),
+            Incoming::Notice(Notice::Printed { .. } | Notice::Run { .. }) => {}
+            Incoming::Interrupt | Incoming::Outdated => return Err(CliError::interrupted()),
         }
     }
 }
 
-fn submit(local: &Local, spec: &ActionSpec, input: Json) -> Result<RunId, CliError> {
+fn submit(local: &Local<'_>, spec: &ActionSpec, input: Json) -> Result<RunId, CliError> {
     let submission = Submission {
         action: spec.id.clone(),
         input,
@@ -136,35 +185,35 @@ fn submit(local: &Local, spec: &ActionSpec, input: Json) -> Result<RunId, CliErr
         .map_err(|refusal| CliError::usage(refusal.message))
 }
 
-/// Shows what happens until the run has finished, and those below it, which end with it. Returns whether it was
-/// interrupted.
-fn watch(local: &Local, root: RunId, lines: &mut LocalRun<'_>) -> Result<bool, CliError> {
+/// Shows what happens until the run has finished, and those below it, which end with it. Returns whether it was ended
+/// from here.
+fn follow(local: &Local<'_>, root: RunId, lines: &mut LocalRun<'_>) -> Result<bool, CliError> {
     let mut interrupted = false;
     let mut open = HashSet::from([root]);
+    let cancel = |by: &str| {
+        let by = by.to_owned();
+        local.engine.cancel(root, Cancelled { by, reason: None });
+    };
     while !open.is_empty() {
-        match local.incoming.recv() {
-            Ok(Incoming::Interrupt) => {
+        match local.inbox.next()? {
+            Incoming::Interrupt => {
                 if !interrupted {
                     lines.interrupted();
                 }
                 interrupted = true;
-                local.engine.cancel(
-                    root,
-                    Cancelled {
-                        by: "interrupt".to_owned(),
-                        reason: None,
-                    },
-                );
+                cancel("interrupt");
             }
-            Ok(Incoming::Notice(Notice::Run {
+            Incoming::Outdated => {
+                interrupted = true;
+                cancel("a save");
+            }
+            Incoming::Notice(Notice::Run {
                 run,
                 action,
                 happening,
-            })) => {
+            }) => {
                 // What was printed before an interrupt and is not shown yet would only hold it up.
-                if !local.interrupted.load(Relaxed)
-                    || !matches!(happening, Happening::Output { .. })
-                {
+                if !local.inbox.is_interrupted() || !matches!(happening, Happening::Output { .. }) {
                     lines.happened(run, run == root, &action, &happening);
                 }
                 match happening {
@@ -176,10 +225,9 @@ fn watch(local: &Local, root: RunId, lines: &mut LocalRun<'_>) -> Result<bool, C
                     _ => false,
                 };
             }
-            Ok(Incoming::Notice(Notice::Printed { level, text })) => lines.output(level, &text),
-            Ok(Incoming::Notice(Notice::Loaded(_) | Notice::InputMade(_))) => {}
-            Ok(Incoming::Notice(Notice::Broken(error))) => return Err(error.into()),
-            Err(_) => return Err(EngineError::Stopped.into()),
+            Incoming::Notice(Notice::Printed { level, text }) => lines.output(level, &text),
+            Incoming::Notice(Notice::Loaded(_) | Notice::InputMade(_)) => {}
+            Incoming::Notice(Notice::Broken(error)) => return Err(error.into()),
         }
     }
     Ok(interrupted)
@@ -187,7 +235,7 @@ fn watch(local: &Local, root: RunId, lines: &mut LocalRun<'_>) -> Result<bool, C
 
 /// The last lines, the document, and the exit status.
 fn conclude(
-    local: &Local,
+    local: &Local<'_>,
     run: RunId,
     interrupted: bool,
     lines: LocalRun<'_>,

@@ -1,24 +1,22 @@
 //! The one place that writes to the terminal, and decides on colour and emoji.
 
 use std::fmt::Display;
-use std::io::{self, Stderr, Stdout, Write};
-use std::path::Path;
+use std::io::{self, IsTerminal, Stderr, Stdout, Write};
 
 use anstream::AutoStream;
 use anstyle::{AnsiColor, Style};
 use serde::Serialize;
-use ziet_core::action::{ActionSpec, Parameter};
 
-use super::json::as_python;
+use super::Table;
 use super::spelled;
 use crate::error::CliError;
-use crate::settings::Environment;
 
 pub(crate) const RED: Style = AnsiColor::Red.on_default().bold();
 pub(crate) const GREEN: Style = AnsiColor::Green.on_default().bold();
 pub(crate) const YELLOW: Style = AnsiColor::Yellow.on_default().bold();
 pub(crate) const CYAN: Style = AnsiColor::Cyan.on_default();
 pub(crate) const DIM: Style = Style::new().dimmed();
+pub(crate) const BOLD: Style = Style::new().bold();
 
 /// `EIO`, which a terminal gives that was closed.
 const HUNG_UP: i32 = 5;
@@ -34,16 +32,21 @@ pub(crate) struct Printer {
     pub(crate) ascii: bool,
     /// Why lines are missing, if some are.
     unwritten: Option<io::Error>,
+    /// Columns of the terminal that standard output is; None where it is none.
+    pub(crate) width: Option<u16>,
 }
 
 impl Printer {
-    pub(crate) fn new(environment: &Environment) -> Self {
+    pub(crate) fn new(ascii: bool) -> Self {
         Self {
             out: anstream::stdout(),
             err: anstream::stderr(),
             lines_to_stderr: false,
-            ascii: environment.dumb_terminal,
+            ascii,
             unwritten: None,
+            width: terminal_size::terminal_size_of(io::stdout())
+                .map(|(width, _)| width.0)
+                .filter(|columns| *columns > 0),
         }
     }
 
@@ -70,6 +73,11 @@ impl Printer {
         }
     }
 
+    /// As wide as the terminal; in a pipe, each row is one line.
+    pub(crate) fn table(&mut self, table: Table) {
+        self.line(table.render(self.width));
+    }
+
     /// # Errors
     /// When lines could not be written.
     pub(crate) fn finish(&mut self) -> Result<(), CliError> {
@@ -93,28 +101,21 @@ impl Printer {
         }
     }
 
-    /// One action in a list.
-    pub(crate) fn action(&mut self, action: &ActionSpec, root: &Path) {
-        let ActionSpec {
-            id,
-            name,
-            description,
-            file,
-            line,
-            parameters,
-            ..
-        } = action;
-        let file = Path::new(file);
-        let file = file.strip_prefix(root).unwrap_or(file).display();
-        let parameters: Vec<String> = parameters.iter().map(parameter).collect();
-        self.line(format_args!("{GREEN}{name}{GREEN:#}  {CYAN}{id}{CYAN:#}"));
-        self.line(format_args!("  {description}"));
-        self.line(format_args!("  ({})", parameters.join(", ")));
-        self.line(format_args!("  {DIM}{file}:{line}{DIM:#}\n"));
-    }
-
     pub(crate) fn note(&self, text: impl Display) {
         self.say(CYAN, "note", text);
+    }
+
+    /// Tells somebody who waits what for; nobody does where standard error is no terminal.
+    pub(crate) fn progress(&self, text: impl Display) {
+        if io::stderr().is_terminal() {
+            self.note(text);
+        }
+    }
+
+    /// A line beside what was asked for.
+    pub(crate) fn aside(&self, text: impl Display) {
+        let text = spelled::lines(&text.to_string());
+        let _ = writeln!(anstream::stderr(), "{DIM}{text}{DIM:#}");
     }
 
     pub(crate) fn warning(&self, text: impl Display) {
@@ -136,21 +137,4 @@ impl Printer {
         }
         let _ = writeln!(anstream::stderr(), "{style}{word}{style:#}: {text}");
     }
-}
-
-/// `amount: int`, `currency: str = "usd"`
-fn parameter(parameter: &Parameter) -> String {
-    let Parameter {
-        name,
-        hint,
-        required,
-        default,
-        ..
-    } = parameter;
-    let default = match default.as_ref().and_then(|default| default.as_str()) {
-        Some(default) => format!(" = {}", as_python(default)),
-        None if *required => String::new(),
-        None => " = …".to_owned(),
-    };
-    format!("{name}: {hint}{default}")
 }

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 /// In one line: what it says must not look like another line.
-pub(super) fn one_line(text: &str) -> String {
+pub(crate) fn one_line(text: &str) -> String {
     text.chars().fold(String::new(), |mut shown, char| {
         match char {
             '\n' => shown.push_str("\\n"),

@@ -1,0 +1,128 @@
+//! The interpreter, and the packages that it must have.
+
+use std::path::Path;
+use std::time::Duration;
+
+use serde::Deserialize;
+use ziet_worker::python::Found;
+
+use super::Check;
+use crate::error::CliError;
+use crate::settings::Settings;
+
+/// Prints what there is to know as one JSON document, whatever is missing. The packages are found as a run finds them.
+const QUESTION: &str = "\
+import json, sys
+if sys.path and sys.path[0] == '': del sys.path[0]
+if sys.argv[1]: sys.path.insert(0, sys.argv[1])
+def package(name):
+    try:
+        module = __import__(name)
+        return {'version': getattr(module, '__version__', None), 'file': getattr(module, '__file__', None)}
+    except BaseException as error:
+        return {'error': type(error).__name__ + ': ' + str(error)}
+print(json.dumps({
+    'version': '.'.join(map(str, sys.version_info[:3])),
+    'supported': sys.version_info >= (3, 10),
+    'msgspec': package('msgspec'),
+    'ziet': package('ziet'),
+}))
+";
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+#[derive(Deserialize)]
+struct Answer {
+    version: String,
+    supported: bool,
+    msgspec: Package,
+    ziet: Package,
+}
+
+#[derive(Deserialize)]
+struct Package {
+    version: Option<String>,
+    file: Option<String>,
+    error: Option<String>,
+}
+
+pub(super) fn checks(settings: &Settings) -> Vec<Check> {
+    let python = match settings.python() {
+        Ok(python) => python,
+        Err(error) => return vec![Check::problem("python", error)],
+    };
+    let path = python.path.display();
+    let sdk = settings.sdk();
+    let answer = python.answer(QUESTION, sdk.as_deref().unwrap_or(Path::new("")), PATIENCE);
+    // What `sitecustomize` and the like print comes first.
+    let parsed = answer.and_then(|text| {
+        let last = text.trim_end().lines().last().unwrap_or_default();
+        serde_json::from_str(last).map_err(|_| format!("its answer is not understood: {text:?}"))
+    });
+    let Answer {
+        version,
+        supported,
+        msgspec,
+        ziet,
+    } = match parsed {
+        Ok(answer) => answer,
+        Err(error) => {
+            let error = CliError::usage(format!("{path}: {error}"));
+            let hint =
+                "name another interpreter with --python, ZIET_PYTHON, or `python` in ziet.toml";
+            return vec![Check::problem("python", error.hint(hint))];
+        }
+    };
+    let why = match python.found {
+        Found::Setting => settings.origin("python"),
+        Found::BesideProgram => "beside ziet".to_owned(),
+        Found::ActiveEnvironment => "VIRTUAL_ENV".to_owned(),
+        Found::OnPath => "on the path".to_owned(),
+    };
+    let found = format!("{version} at {path} ({why})");
+    let interpreter = if supported {
+        Check::ok("python", found)
+    } else {
+        let hint = "name one of version 3.10 or later with --python, ZIET_PYTHON, or `python` in ziet.toml";
+        Check::problem("python", CliError::usage(found).hint(hint))
+    };
+    let pip = |package: &str| format!("{path} -m pip install {package}");
+    let same = format!("ziet=={}", env!("CARGO_PKG_VERSION"));
+    let mut sdk = package_check("package ziet", &ziet, pip(&same));
+    if ziet.error.is_none() && ziet.version.as_deref() != Some(env!("CARGO_PKG_VERSION")) {
+        sdk = Check::warning(
+            "package ziet",
+            sdk.found,
+            format!(
+                "the program is {}; for the same version: {}",
+                env!("CARGO_PKG_VERSION"),
+                pip(&same)
+            ),
+        );
+    }
+    vec![
+        interpreter,
+        sdk,
+        package_check("package msgspec", &msgspec, pip("msgspec")),
+    ]
+}
+
+fn package_check(name: &'static str, package: &Package, install: String) -> Check {
+    let Package {
+        version,
+        file,
+        error,
+    } = package;
+    if let Some(error) = error {
+        return Check::problem(name, CliError::usage(error).hint(install));
+    }
+    let unknown = "unknown".to_owned();
+    let folder = file
+        .as_ref()
+        .and_then(|file| Some(Path::new(file).parent()?.display().to_string()));
+    let version = version.as_ref().unwrap_or(&unknown);
+    Check::ok(
+        name,
+        format!("{version} at {}", folder.unwrap_or(unknown.clone())),
+    )
+}

@@ -1,0 +1,100 @@
+//! An engine on this machine, with a store in memory, that has imported a project.
+
+use std::time::Duration;
+
+use ziet_core::Catalogue;
+use ziet_core::action::ModuleProblem;
+use ziet_core::wire::Level;
+use ziet_engine::{Engine, EngineSettings, Notice};
+use ziet_store::Location;
+use ziet_worker::Project;
+
+use super::inbox::Sent;
+use super::{Inbox, Incoming};
+use crate::error::CliError;
+use crate::output::Printer;
+use crate::settings::Settings;
+
+/// After this time of nothing to see, a person is told what it is that takes long.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+pub(super) struct Local<'a> {
+    pub(super) engine: Engine,
+    pub(super) inbox: &'a Inbox,
+    pub(super) project: Project,
+    pub(super) catalogue: Catalogue,
+    /// What the project printed while it was imported.
+    pub(super) printed: Vec<(Level, String)>,
+}
+
+impl<'a> Local<'a> {
+    /// With `describe`, actions are known in full, which takes time.
+    pub(super) fn start(
+        settings: &Settings,
+        describe: bool,
+        inbox: &'a Inbox,
+        printer: &Printer,
+    ) -> Result<Self, CliError> {
+        let mut worker = settings.worker()?;
+        worker.describe = describe;
+        let project = worker.project.clone();
+        let settings = EngineSettings {
+            worker,
+            store: Location::Memory,
+            backoff: settings.backoff(),
+            mocked: true,
+            locals: settings.locals(),
+            concurrency: settings.concurrency(),
+        };
+        let send = inbox.sender();
+        let engine = Engine::start(settings, move |notice| {
+            drop(send.send(Sent::Notice(notice)));
+        })?;
+        let (catalogue, said) = await_import(inbox, printer)?;
+        Ok(Self {
+            engine,
+            inbox,
+            project,
+            catalogue,
+            printed: said,
+        })
+    }
+
+    /// A module that does not import blocks only its own actions; whoever misses one of them must know.
+    pub(super) fn tell_problems(&self, printer: &Printer) {
+        for ModuleProblem {
+            module, traceback, ..
+        } in &self.catalogue.problems
+        {
+            printer.warning(format_args!(
+                "module {module} does not import, so its actions are missing\n{traceback}"
+            ));
+        }
+    }
+}
+
+fn await_import(
+    inbox: &Inbox,
+    printer: &Printer,
+) -> Result<(Catalogue, Vec<(Level, String)>), CliError> {
+    let mut lines = Vec::new();
+    let mut told = false;
+    loop {
+        let incoming = if told {
+            inbox.next()?
+        } else if let Some(incoming) = inbox.next_within(PATIENCE)? {
+            incoming
+        } else {
+            printer.progress("importing the project takes long");
+            told = true;
+            continue;
+        };
+        match incoming {
+            Incoming::Notice(Notice::Loaded(catalogue)) => return Ok((catalogue, lines)),
+            Incoming::Notice(Notice::Printed { level, text }) => lines.push((level, text)),
+            Incoming::Notice(Notice::Broken(error)) => return Err(error.into()),
+            Incoming::Notice(Notice::Run { .. } | Notice::InputMade(_)) => {}
+            Incoming::Interrupt | Incoming::Outdated => return Err(CliError::interrupted()),
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! The variables and the terminal that the program was started with: read once, here.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::io::IsTerminal;
+use std::path::PathBuf;
+
+use ziet_core::nearest::is_typo;
+
+use super::table::{SETTINGS, Setting};
+use super::{Given, Origin};
+use crate::error::CliError;
+
+const PREFIX: &str = "ZIET_";
+
+pub(crate) struct Environment {
+    pub(crate) folder: Result<PathBuf, CliError>,
+    pub(crate) virtual_env: Option<OsString>,
+    pub(crate) path: Option<OsString>,
+    /// Standard output is a terminal that can show nothing but plain characters.
+    pub(crate) dumb_terminal: bool,
+    /// The variables that begin with `ZIET_`, and hold something.
+    own: BTreeMap<String, String>,
+}
+
+impl Environment {
+    #[expect(clippy::disallowed_methods, reason = "this is the settings module")]
+    pub(crate) fn read() -> Self {
+        let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+        let text = |text: OsString| text.to_string_lossy().into_owned();
+        let own = std::env::vars_os()
+            .map(|(name, value)| (text(name), text(value)))
+            .filter(|(name, value)| name.starts_with(PREFIX) && !value.is_empty());
+        Self {
+            folder: std::env::current_dir()
+                .map_err(|error| CliError::failed("there is no current folder", error)),
+            virtual_env: std::env::var_os("VIRTUAL_ENV").filter(|folder| !folder.is_empty()),
+            path: std::env::var_os("PATH"),
+            dumb_terminal: dumb && std::io::stdout().is_terminal(),
+            own: own.collect(),
+        }
+    }
+
+    pub(crate) fn given(&self, setting: &Setting) -> Result<Option<Given>, CliError> {
+        let Some(variable) = setting.variable() else {
+            return Ok(None);
+        };
+        let Some(value) = self.own.get(&variable) else {
+            return Ok(None);
+        };
+        let stands = format!("{variable}={value}");
+        Given::read(setting, value, Origin::Variable(variable), stands).map(Some)
+    }
+
+    /// Warns of variables that look like a setting's with a typing mistake. Others may be anybody's.
+    pub(crate) fn mistaken(&self) -> Vec<String> {
+        let variables: Vec<String> = SETTINGS.iter().filter_map(Setting::variable).collect();
+        let strangers = self.own.keys().filter(|name| !variables.contains(name));
+        strangers
+            .filter_map(|name| {
+                let meant = name.replacen("ZIET_NO_", PREFIX, 1);
+                let near = variables
+                    .iter()
+                    .find(|known| is_typo(&meant[PREFIX.len()..], &known[PREFIX.len()..]))?;
+                Some(format!(
+                    "the variable {name} means nothing to ziet; did you mean {near}?"
+                ))
+            })
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_looks_like_a_setting_is_mistaken() {
+        let mistaken = |name: &str| {
+            let mut environment = Environment::read();
+            environment.own = [(name.to_owned(), "1".to_owned())].into();
+            environment.mistaken()
+        };
+        assert_eq!(
+            mistaken("ZIET_CONCURENCY"),
+            ["the variable ZIET_CONCURENCY means nothing to ziet; did you mean ZIET_CONCURRENCY?"]
+        );
+        assert_eq!(mistaken("ZIET_NO_BACKOFF").len(), 1);
+        for other in [
+            "ZIET_RUN_ID",
+            "ZIET_PROGRAM",
+            "ZIET_HOME",
+            "ZIET_MODE",
+            "ZIET_",
+            "ZIET_COLOR",
+        ] {
+            assert_eq!(mistaken(other), [""; 0], "{other}");
+        }
+    }
+}

@@ -1,0 +1,303 @@
+//! Every setting, declared once: the flags, the variables, the keys of the file, `ziet settings` and the reference page
+//! all come from this table.
+
+use std::fmt::{self, Display};
+use std::ops::RangeInclusive;
+
+use serde_json::Value;
+
+pub(crate) struct Setting {
+    /// Its key in the file, and in lower case what follows `ZIET_` in its variable.
+    pub(crate) name: &'static str,
+    pub(crate) kind: Kind,
+    pub(crate) default: Default,
+    pub(crate) flag: Option<Flag>,
+    pub(crate) places: Places,
+    /// One line, as `--help` has it.
+    pub(crate) summary: &'static str,
+    /// What else there is to know, in whole sentences.
+    pub(crate) details: &'static str,
+    /// The version that it came with.
+    pub(crate) since: &'static str,
+}
+
+/// What a value must be.
+pub(crate) enum Kind {
+    Text,
+    Folder,
+    /// A program's name or path.
+    Program,
+    Modules,
+    Whole(RangeInclusive<u32>),
+    Bool,
+    Choice(&'static [&'static str]),
+    /// A table of parameters for each action id.
+    Inputs,
+}
+
+pub(crate) enum Default {
+    Is(&'static str),
+    /// Found when it is needed; how.
+    Depends(&'static str),
+}
+
+pub(crate) enum Flag {
+    /// It takes a value.
+    Takes {
+        name: &'static str,
+        value: &'static str,
+    },
+    /// It stands for one value.
+    Means {
+        name: &'static str,
+        value: &'static str,
+        summary: &'static str,
+    },
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Places {
+    FileAndVariable,
+    File,
+    Variable,
+}
+
+impl Setting {
+    pub(crate) fn variable(&self) -> Option<String> {
+        (self.places != Places::File).then(|| format!("ZIET_{}", self.name.to_uppercase()))
+    }
+
+    pub(crate) fn in_file(&self) -> bool {
+        self.places != Places::Variable
+    }
+}
+
+impl Flag {
+    pub(crate) fn name(&self) -> &'static str {
+        let (Self::Takes { name, .. } | Self::Means { name, .. }) = self;
+        name
+    }
+}
+
+impl Display for Flag {
+    /// As it is typed: `--color WHEN`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Takes { name, value } => write!(f, "--{name} {value}"),
+            Self::Means { name, .. } => write!(f, "--{name}"),
+        }
+    }
+}
+
+impl Kind {
+    /// A value that was given as text; None when it is no such value.
+    pub(crate) fn read(&self, text: &str) -> Option<Value> {
+        match self {
+            Self::Text | Self::Folder | Self::Program => (!text.is_empty()).then(|| text.into()),
+            Self::Modules => {
+                let modules = text.split(',').map(str::trim);
+                modules
+                    .map(module)
+                    .collect::<Option<Vec<_>>>()
+                    .map(Value::from)
+            }
+            Self::Whole(range) => {
+                let number = text.parse().ok().filter(|number| range.contains(number));
+                number.map(Value::from)
+            }
+            Self::Bool => match text {
+                "true" | "1" => Some(true.into()),
+                "false" | "0" => Some(false.into()),
+                _ => None,
+            },
+            Self::Choice(choices) => choices.contains(&text).then(|| text.into()),
+            Self::Inputs => None,
+        }
+    }
+}
+
+/// A dotted name that Python could import; a file's name is none.
+pub(crate) fn module(name: &str) -> Option<Value> {
+    let is_part = |part: &str| {
+        !part.is_empty()
+            && part
+                .chars()
+                .all(|char| char.is_alphanumeric() || char == '_')
+    };
+    let is_file = name.rsplit_once('.').is_some_and(|(_, last)| last == "py");
+    (!is_file && name.split('.').all(is_part)).then(|| name.into())
+}
+
+impl Display for Kind {
+    /// What is expected: `a whole number from 1 to 1000`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text => f.write_str("a text that is not empty"),
+            Self::Folder => f.write_str("a folder"),
+            Self::Program => f.write_str("an interpreter's path or name"),
+            Self::Modules => f.write_str("names of modules, such as `shop.actions`"),
+            Self::Whole(range) => {
+                write!(
+                    f,
+                    "a whole number from {} to {}",
+                    range.start(),
+                    range.end()
+                )
+            }
+            Self::Bool => f.write_str("true or false"),
+            Self::Choice(choices) => match choices.split_last() {
+                Some((last, others)) => write!(f, "{} or {last}", others.join(", ")),
+                None => Ok(()),
+            },
+            Self::Inputs => f.write_str("a table of parameters for each action id"),
+        }
+    }
+}
+
+impl Display for Default {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Self::Is(text) | Self::Depends(text)) = self;
+        f.write_str(text)
+    }
+}
+
+pub(crate) const SETTINGS: &[Setting] = &[
+    Setting {
+        name: "project",
+        kind: Kind::Folder,
+        default: Default::Depends("the current folder"),
+        flag: Some(Flag::Takes {
+            name: "project",
+            value: "DIR",
+        }),
+        places: Places::Variable,
+        summary: "Act as if started in this folder",
+        details: "The project is the nearest folder, from there upwards, with a `ziet.toml` or a `[tool.ziet]` table in its \
+                  `pyproject.toml`. Where there is none, it is the folder itself. The current folder of the code that runs \
+                  stays the one that ziet was started in.",
+        since: "0.1",
+    },
+    Setting {
+        name: "name",
+        kind: Kind::Text,
+        default: Default::Depends(
+            "`name` of `[project]` in pyproject.toml, else the folder's name",
+        ),
+        flag: None,
+        places: Places::FileAndVariable,
+        summary: "The id of the project",
+        details: "",
+        since: "0.1",
+    },
+    Setting {
+        name: "modules",
+        kind: Kind::Modules,
+        default: Default::Depends("those in the project that import ziet"),
+        flag: None,
+        places: Places::FileAndVariable,
+        summary: "The modules to import, in which the actions are",
+        details: "Dotted names, such as `[\"shop.actions\"]`, in the variable with commas between them. They start from `src` \
+                  if the project has such a folder, and from the project's own. Without the setting, hidden folders, \
+                  environments and tests are left out.",
+        since: "0.1",
+    },
+    Setting {
+        name: "python",
+        kind: Kind::Program,
+        default: Default::Depends(
+            "the interpreter beside ziet, else that of the active environment (VIRTUAL_ENV), else python3 on the path",
+        ),
+        flag: Some(Flag::Takes {
+            name: "python",
+            value: "PATH|NAME",
+        }),
+        places: Places::FileAndVariable,
+        summary: "The Python that runs actions",
+        details: "A path, in the file from the project's folder on and elsewhere from the current one, or a name that is looked \
+                  for on the path. It must be Python 3.10 or later. `ziet doctor` says which one is used, and why.",
+        since: "0.1",
+    },
+    Setting {
+        name: "concurrency",
+        kind: Kind::Whole(1..=1000),
+        default: Default::Depends("4 for each processor"),
+        flag: Some(Flag::Takes {
+            name: "concurrency",
+            value: "N",
+        }),
+        places: Places::FileAndVariable,
+        summary: "How many attempts may execute at the same time",
+        details: "Attempts that wait for actions that they have called do not count.",
+        since: "0.1",
+    },
+    Setting {
+        name: "backoff",
+        kind: Kind::Bool,
+        default: Default::Is("true"),
+        flag: Some(Flag::Means {
+            name: "no-backoff",
+            value: "false",
+            summary: "Retry at once instead of after 2, 4, 8, 16, and then 30 seconds",
+        }),
+        places: Places::FileAndVariable,
+        summary: "Whether a retry waits",
+        details: "2, 4, 8, 16, and then always 30 seconds; false starts it at once.",
+        since: "0.1",
+    },
+    Setting {
+        name: "ascii",
+        kind: Kind::Bool,
+        default: Default::Depends(
+            "true in a terminal that can show no more (TERM=dumb), else false",
+        ),
+        flag: Some(Flag::Means {
+            name: "ascii",
+            value: "true",
+            summary: "Print nothing but ASCII, so no emoji either",
+        }),
+        places: Places::FileAndVariable,
+        summary: "Whether to print nothing but ASCII",
+        details: "It is about what Ziet itself writes: what an action prints stays as it is.",
+        since: "0.1",
+    },
+    Setting {
+        name: "locals",
+        kind: Kind::Bool,
+        default: Default::Is("false"),
+        flag: Some(Flag::Means {
+            name: "locals",
+            value: "true",
+            summary: "Show the local variables of the project's code with each error",
+        }),
+        places: Places::FileAndVariable,
+        summary: "Whether an error shows the local variables of the project's code",
+        details: "Values are cut where they are long, and those whose name looks like that of a secret (password, token, key …) \
+                  are hidden. What an attempt that timed out or crashed had in its variables cannot be known.",
+        since: "0.1",
+    },
+    Setting {
+        name: "color",
+        kind: Kind::Choice(&["auto", "always", "never"]),
+        default: Default::Is("auto"),
+        flag: Some(Flag::Takes {
+            name: "color",
+            value: "WHEN",
+        }),
+        places: Places::FileAndVariable,
+        summary: "When to print in colour",
+        details: "`auto` is in terminals that can show it; it follows the variables NO_COLOR and CLICOLOR_FORCE.",
+        since: "0.1",
+    },
+    Setting {
+        name: "inputs",
+        kind: Kind::Inputs,
+        default: Default::Is("{}"),
+        flag: None,
+        places: Places::File,
+        summary: "Test data: the parameters of a local run that is given none",
+        details: "A table for each action, `[inputs.\"<action id>\"]`, with the parameters by name. Dates and times become text \
+                  as in ISO 8601. It is used when a local run has neither --input nor -p; required parameters that it leaves \
+                  out are made up.",
+        since: "0.1",
+    },
+];

@@ -1,0 +1,260 @@
+"""The classes that stand for what msgspec cannot make, and how each makes its values.
+
+They are made by `_types.adapted`, one for each hint. Here a value is only made; what was wrong with one that does not
+fit is found by `_problems`, along the original hint.
+"""
+
+from __future__ import annotations
+
+import collections
+import functools
+import typing
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
+
+import msgspec
+
+from ziet._encode import Unencodable, encode
+from ziet._type_text import type_text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ziet._constraints import Check
+    from ziet._fields import ObjectField, ObjectType
+
+
+_StandInT = TypeVar("_StandInT", bound="StandIn")
+
+_adapters: dict[Any, tuple[Any, Any]] = {}
+"""By the key of the hint, which is kept with its adapter."""
+
+
+class _MadeOnTheFly(type):
+    """msgspec asks whether what its hook made is an instance of the class in the hint, which stands for another."""
+
+    def __instancecheck__(cls, instance: object) -> bool:
+        return True
+
+
+class StandIn(metaclass=_MadeOnTheFly):
+    """In an adapted hint, stands for `hint`."""
+
+    hint: ClassVar[Any]
+
+    @classmethod
+    def decode(cls, value: Any) -> Any:
+        """What `hint` asks for, made of a plain JSON value.
+
+        Raises:
+            Exception: The value does not fit; whatever the classes of the user raise comes through.
+        """
+        raise NotImplementedError
+
+
+class InnerStandIn(StandIn):
+    """A value that is made of what another hint takes."""
+
+    inner: ClassVar[Any]
+    """The adapted hint of what it is made of."""
+
+    @classmethod
+    def decode(cls, value: Any) -> Any:
+        return cls.finish(convert(cls.inner, value))
+
+    @classmethod
+    def finish(cls, value: Any) -> Any:
+        """Makes the value of what `inner` took."""
+        return value
+
+
+class PathStandIn(InnerStandIn):
+    """A class of `pathlib`, which is text in JSON."""
+
+    inner = str
+
+    @classmethod
+    def finish(cls, value: Any) -> Any:
+        return cls.hint(value)
+
+
+class CollectionStandIn(InnerStandIn):
+    """A class of `collections`, which is a list or a dict in JSON."""
+
+    @classmethod
+    def finish(cls, value: Any) -> Any:
+        origin = typing.get_origin(cls.hint) or cls.hint
+        if origin is not collections.defaultdict:
+            return origin(value)
+        of_values = typing.get_args(cls.hint)[-1:]
+        made_by = next((typing.get_origin(hint) or hint for hint in of_values), None)
+        return collections.defaultdict(made_by if isinstance(made_by, type) else None, value)
+
+
+class ConstrainedStandIn(InnerStandIn):
+    """A hint with constraints that msgspec does not check on it."""
+
+    bounds: ClassVar[dict[str, Any]]
+    """The constraints as keywords of `msgspec.Meta`, as far as it can say them."""
+    checks: ClassVar[list[Check]]
+    """All constraints."""
+
+    @classmethod
+    def finish(cls, value: Any) -> Any:
+        failed = None if value is None else next((text for text, holds in cls.checks if not holds(value)), None)
+        if failed is not None:
+            raise ValueError(f"Expected `{type_text(cls.hint).removesuffix(' | None')}` {failed}")
+        return value
+
+
+class ChoiceStandIn(StandIn):
+    """Enums and Literals whose values are not only texts and integers."""
+
+    choices: ClassVar[list[Any]]
+
+    @classmethod
+    def decode(cls, value: Any) -> Any:
+        data = msgspec.json.encode(value)
+        for choice in cls.choices:
+            if encode(choice) == data:
+                return choice
+        raise ValueError(f"Expected `{type_text(cls.hint)}`")
+
+
+class UnionStandIn(StandIn):
+    """A union that msgspec refuses."""
+
+    members: ClassVar[list[Any]]
+    """The adapted hints of its members in the order in which they are tried."""
+
+    @classmethod
+    def decode(cls, value: Any) -> Any:
+        fitting: list[Any] = []
+        for member in cls.members:
+            try:
+                made = convert(member, value)
+            except MemoryError:
+                raise
+            except Exception:  # noqa: BLE001 - a class of the user may raise anything while it is made
+                continue
+            if not isinstance(value, (dict, list)):
+                return made
+            fitting.append(made)
+        if not fitting:
+            raise ValueError(f"Expected `{type_text(cls.hint)}`")
+        return fitting[0] if len(fitting) == 1 else min(fitting, key=functools.partial(_difference_of, value))
+
+
+class ObjectStandIn(StandIn):
+    """A class with a field that msgspec cannot make, or that it would make otherwise than the class does."""
+
+    kind: ClassVar[ObjectType]
+    fields: ClassVar[list[ObjectField]]
+    """Its fields with adapted hints."""
+
+    @classmethod
+    def decode(cls, value: Any) -> Any:
+        members = cls.kind.by_name(value)
+        if members is None:
+            raise ValueError(f"Expected `{'array' if cls.kind.array else 'object'}`")
+        tag = cls.kind.tag
+        if tag is not None and members.get(*tag) != tag[1]:
+            raise ValueError(f"Expected {tag[0]} to be {tag[1]!r}")
+        arguments: dict[str, Any] = {}
+        for name, key, hint, required, _ in cls.fields:
+            if key in members:
+                arguments[name] = convert(hint, members[key])
+            elif required:
+                raise ValueError(f"Object missing required field `{key}`")
+        if cls.kind.forbids_unknown and len(members) > len(arguments) + (tag is not None and tag[0] in members):
+            raise ValueError("Object contains unknown fields")
+        return cls.kind.make(arguments)
+
+
+class PydanticStandIn(StandIn):
+    """What pydantic makes and checks: models, its dataclasses, and hints annotated with its `Field`."""
+
+    @classmethod
+    def adapter(cls) -> Any:
+        """The `pydantic.TypeAdapter` of `hint`."""
+        return type_adapter(cls.hint)
+
+    @classmethod
+    def decode(cls, value: Any) -> Any:
+        return cls.adapter().validate_json(msgspec.json.encode(value))
+
+
+def stand_in(base: type[_StandInT], hint: Any, **attributes: Any) -> type[_StandInT]:
+    """A new class that stands for `hint`."""
+    namespace = {"__module__": __name__, "hint": hint, **attributes}
+    return cast("type[_StandInT]", _MadeOnTheFly(type_text(hint), (base,), namespace))
+
+
+def dec_hook(kind: Any, value: Any) -> Any:
+    """What msgspec calls for types that are not its own."""
+    if isinstance(kind, type) and issubclass(kind, StandIn):
+        return kind.decode(value)
+    return value  # A type such as `object`: msgspec checks whether the value is an instance.
+
+
+def decoder(adapted_hint: Any) -> Callable[[bytes | msgspec.Raw], Any]:
+    """From JSON to a value of an adapted hint."""
+    return msgspec.json.Decoder(adapted_hint, dec_hook=dec_hook).decode
+
+
+def convert(adapted_hint: Any, value: Any) -> Any:
+    """A plain JSON value to a value of an adapted hint."""
+    # By way of JSON: `msgspec.convert` leaves out the hook for the keys of dicts.
+    return decoder(adapted_hint)(msgspec.json.encode(value))
+
+
+def _difference(came: Any, back: Any) -> tuple[int, int]:
+    """How many keys of a JSON value are not in another, and the other way round."""
+    lost, added = 0, 0
+    pairs: list[tuple[Any, Any]] = []
+    if isinstance(came, dict) and isinstance(back, dict):
+        came, back = cast("dict[str, Any]", came), cast("dict[str, Any]", back)
+        lost, added = len(came.keys() - back.keys()), len(back.keys() - came.keys())
+        pairs = [(came[key], back[key]) for key in came.keys() & back.keys()]
+    elif isinstance(came, list) and isinstance(back, list):
+        pairs = list(zip(cast("list[Any]", came), cast("list[Any]", back), strict=False))
+    for pair in pairs:
+        more_lost, more_added = _difference(*pair)
+        lost, added = lost + more_lost, added + more_added
+    return lost, added
+
+
+def _difference_of(value: Any, made: Any) -> tuple[int, int]:
+    try:
+        back = msgspec.json.decode(encode(made))
+    except Unencodable:
+        return (0, 0)
+    return _difference(value, back)
+
+
+def type_adapter(hint: Any) -> Any:
+    """The `pydantic.TypeAdapter` of a hint, made once. What is no model is taken strictly: no int from a text.
+
+    Raises:
+        Exception: pydantic cannot make values of it.
+    """
+    import pydantic
+
+    key = hint_key(hint)
+    if key not in _adapters:
+        try:
+            adapter = pydantic.TypeAdapter(hint, config=pydantic.ConfigDict(strict=True))
+        except pydantic.PydanticUserError as error:
+            if error.code != "type-adapter-config-unused":
+                raise
+            adapter = pydantic.TypeAdapter(hint)
+        _adapters[key] = (hint, adapter)
+    return _adapters[key][1]
+
+
+def hint_key(hint: Any) -> Any:
+    """What a hint can be looked up by as long as it is kept: itself, or its identity where metadata has no hash."""
+    try:
+        hash(hint)
+    except TypeError:
+        return id(hint)
+    return hint

@@ -1,0 +1,276 @@
+"""What JSON becomes by a type hint, also where msgspec alone would refuse the hint or take it otherwise than meant.
+
+`adapted` gives a hint that msgspec decodes, with classes made on the fly in place of what it cannot: unions of several
+texts, lists or objects, paths, pydantic models, constraints that it does not know, and classes that have such a field.
+Value to JSON and back by the same hint gives an equal value. How values become JSON is not its matter.
+
+In a union the member that fits is taken. Where several could, these go first: what is not any text, number or dict
+(a `datetime` before a `str`, an enum before an `int`), then `int`, `float`, `Decimal`, then texts and dicts, otherwise
+the order as written. Of several that take a JSON object or a list, the one counts that keeps all of it: it has a field
+for each key, and then as few as possible that are not given.
+"""
+
+from __future__ import annotations
+
+import collections
+import collections.abc
+import decimal
+import enum
+import pathlib
+import types
+import typing
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+import msgspec
+
+from ziet import _fields
+from ziet._constraints import constraints, has_foreign, is_pydantics
+from ziet._fields import stands_for
+from ziet._stand_ins import (
+    ChoiceStandIn,
+    CollectionStandIn,
+    ConstrainedStandIn,
+    InnerStandIn,
+    ObjectStandIn,
+    PathStandIn,
+    PydanticStandIn,
+    StandIn,
+    UnionStandIn,
+    dec_hook,
+    decoder,
+    hint_key,
+    stand_in,
+    type_adapter,
+)
+from ziet._type_text import bare, type_text, union_members
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = [
+    "ChoiceStandIn",
+    "CollectionStandIn",
+    "ConstrainedStandIn",
+    "InnerStandIn",
+    "ObjectStandIn",
+    "PathStandIn",
+    "PydanticStandIn",
+    "StandIn",
+    "UnionStandIn",
+    "adapted",
+    "dec_hook",
+    "decoder",
+]
+
+_UNIONS = (typing.Union, types.UnionType)
+_ABSTRACT: dict[Any, Any] = {
+    collections.abc.Iterable: list,
+    collections.abc.Reversible: list,
+    collections.abc.Container: list,
+}
+_COLLECTIONS: dict[Any, Any] = {
+    collections.deque: list,
+    collections.OrderedDict: dict,
+    collections.Counter: dict,
+    collections.defaultdict: dict,
+}
+_NO_KEYS = (bool, type(None), list, tuple, set, frozenset, dict)
+_RANKS: dict[type, int] = {int: 1, float: 2, decimal.Decimal: 3, object: 5} | dict.fromkeys(
+    (str, bytes, bytearray, memoryview, pathlib.PurePath, dict), 4
+)
+
+
+def adapted(hint: Any) -> Any:
+    """The hint as msgspec takes it: itself if nothing in it has to be replaced.
+
+    Decoders of it need `dec_hook`.
+
+    Raises:
+        TypeError: No JSON can become a value of it. Anything else comes from the classes of the user.
+    """
+    return _adapted(hint, {})
+
+
+def is_pydantic(hint: Any) -> bool:
+    """Whether pydantic makes and checks values of this hint as a whole."""
+    if typing.get_origin(hint) is not typing.Annotated:
+        origin = typing.get_origin(hint) or hint
+        return isinstance(origin, type) and (is_pydantics(origin) or hasattr(origin, "__pydantic_core_schema__"))
+    if not any(is_pydantics(metadata) for metadata in hint.__metadata__):
+        return False
+    try:
+        type_adapter(hint)
+    except Exception:  # noqa: BLE001 - for a type that it does not know, its constraints can still be checked
+        return False
+    return True
+
+
+def _adapted(hint: Any, made: dict[Any, type[StandIn]]) -> Any:
+    """`made` has the stand-ins of the classes and aliases above, since these may refer to themselves."""
+    if not _is_odd(hint, {}):
+        return hint
+    key = hint_key(hint)
+    if key in made:
+        return made[key]
+    if _is_alias(hint):
+        alias = made[key] = stand_in(InnerStandIn, hint)
+        alias.inner = _adapted(stands_for(hint), made)
+        return alias.inner
+    hint = stands_for(hint)
+    if hint is None:
+        return None
+    origin = typing.get_origin(hint) or hint
+    arguments = typing.get_args(hint)
+    if is_pydantic(hint):
+        return stand_in(PydanticStandIn, hint)
+    if origin is typing.Annotated:
+        return _constrained(hint, _adapted(arguments[0], made))
+    if origin in _UNIONS:
+        return _union(hint, [_adapted(member, made) for member in arguments])
+    if origin is typing.Literal:
+        return stand_in(ChoiceStandIn, hint, choices=list(arguments))
+    if isinstance(origin, type):
+        return _adapted_class(hint, origin, made)
+    return origin[tuple(_adapted(argument, made) for argument in arguments)]
+
+
+def _adapted_class(hint: Any, origin: type, made: dict[Any, type[StandIn]]) -> Any:
+    if issubclass(origin, pathlib.PurePath):
+        return stand_in(PathStandIn, hint)
+    if issubclass(origin, enum.Enum):
+        return stand_in(ChoiceStandIn, hint, choices=list(origin))
+    kind = _fields.of(hint)
+    if kind is not None:
+        holder = made[hint_key(hint)] = stand_in(ObjectStandIn, hint, kind=kind)
+        holder.fields = [field._replace(hint=_adapted(field.hint, made)) for field in kind.fields]
+        return holder
+    arguments = tuple(_adapted(argument, made) for argument in typing.get_args(hint))
+    if origin is collections.Counter and arguments:
+        arguments = (*arguments, int)
+    form: Any = _COLLECTIONS.get(origin) or _ABSTRACT.get(origin) or origin
+    inner = form[arguments] if arguments else form
+    return stand_in(CollectionStandIn, hint, inner=inner) if origin in _COLLECTIONS else inner
+
+
+def _constrained(hint: Any, inner: Any) -> Any:
+    """By msgspec where it knows the constraint and the type, since that is fastest."""
+    bounds, checks = constraints(hint.__metadata__)
+    if bounds:
+        try:
+            native = typing.Annotated[(inner, *hint.__metadata__, msgspec.Meta(**bounds))]  # pyright: ignore
+            if len(bounds) == len(checks) and not _is_refused(native):
+                return native
+        except TypeError:
+            pass
+    return stand_in(ConstrainedStandIn, hint, inner=inner, bounds=bounds, checks=checks) if checks else inner
+
+
+def _union(hint: Any, members: list[Any]) -> Any:
+    union = typing.Union[tuple(members)]
+    if not _is_refused(union):
+        return union
+    return stand_in(UnionStandIn, hint, members=sorted(members, key=_rank))
+
+
+def _rank(member: Any) -> int:
+    """What takes less goes before what takes more."""
+    while issubclass(_class_of(member), ConstrainedStandIn):
+        member = member.inner
+    kind = _class_of(bare(member))
+    if issubclass(kind, PathStandIn):
+        return _RANKS[str]
+    if issubclass(kind, collections.abc.Mapping):
+        kind = dict
+    return 0 if _fields.of(kind) is not None else _RANKS.get(kind, 0)
+
+
+def _class_of(hint: Any) -> type:
+    origin = typing.get_origin(hint) or hint
+    return origin if isinstance(origin, type) else type(None)
+
+
+def _is_odd(hint: Any, seen: dict[Any, Any]) -> bool:
+    """Whether something has to be replaced in a hint, also deep inside the classes that it names."""
+    key = hint_key(hint)
+    if key in seen:
+        return _is_alias(hint)  # An alias within itself, which msgspec would follow for ever.
+    seen[key] = hint  # Kept, so that no other hint gets its key.
+    # All parts, also after an odd one: a type that no JSON becomes is told at once.
+    odd = any([_is_odd(part, seen) for part in _parts(hint)]) or _is_odd_itself(hint)
+    if _is_alias(hint):
+        del seen[key]
+    return odd
+
+
+def _is_alias(hint: Any) -> bool:
+    return hasattr(hint, "__value__") and not isinstance(hint, type)
+
+
+def _parts(hint: Any) -> Iterator[Any]:
+    """The hints that a hint is made of."""
+    inner = stands_for(hint)
+    if inner is not hint:
+        yield inner
+        return
+    origin = typing.get_origin(hint)
+    if origin is typing.Annotated:
+        yield typing.get_args(hint)[0]
+    elif origin is not typing.Literal and not is_pydantic(hint):
+        kind = _fields.of(hint)
+        parts = typing.get_args(hint) if kind is None else [field.hint for field in kind.fields]
+        yield from (part for part in parts if not isinstance(part, list))  # Those of a Callable.
+
+
+def _is_odd_itself(hint: Any) -> bool:
+    """Whether a hint itself has to be replaced, whatever it is made of."""
+    if any(hint is known for known in (Any, None, ...)) or isinstance(hint, TypeVar):
+        return False
+    origin = typing.get_origin(hint) or hint
+    if is_pydantic(hint):
+        return True
+    if origin is typing.Annotated:
+        return has_foreign(hint.__metadata__) or _is_refused(hint)
+    if origin in _UNIONS or origin is typing.Literal or stands_for(hint) is not hint:
+        return _is_refused(hint)
+    if not isinstance(origin, type):
+        raise TypeError(_not_from_json(hint))
+    kind = _fields.of(hint)
+    if kind is not None:
+        return not kind.native
+    if issubclass(origin, enum.Enum):
+        return _is_refused(hint)
+    if origin in _COLLECTIONS or origin in _ABSTRACT or issubclass(origin, pathlib.PurePath):
+        return True
+    if issubclass(origin, collections.abc.Mapping):
+        _check_key(hint)
+    if isinstance(msgspec.inspect.type_info(origin), msgspec.inspect.CustomType) and not _is_json_kind(origin):
+        raise TypeError(_not_from_json(hint))
+    return False
+
+
+def _is_refused(hint: Any) -> bool:
+    try:
+        decoder(hint)
+    except Exception:  # noqa: BLE001 - why is told when its parts are looked at
+        return True
+    return False
+
+
+def _is_json_kind(kind: type) -> bool:
+    """Whether plain JSON values are instances, as of `object` or `numbers.Number`."""
+    try:
+        return any(issubclass(plain, kind) for plain in (str, int, float, list, dict))
+    except TypeError:
+        return False
+
+
+def _check_key(mapping: Any) -> None:
+    for key in typing.get_args(mapping)[:1]:
+        for member in union_members(stands_for(key)):
+            kind = _class_of(bare(member))
+            if kind in _NO_KEYS or _fields.of(kind) is not None:
+                raise TypeError(f"the keys of JSON are text, which does not become {type_text(member)}")
+
+
+def _not_from_json(hint: Any) -> str:
+    return f"{type_text(typing.get_origin(hint) or hint)} is not a type that JSON values are converted to"
