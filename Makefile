@@ -64,8 +64,8 @@ generate: prerequisites ## Write anew what is generated: docs/reference and the 
 	UPDATE_REFERENCE=1 cargo test $(LOCKED) --quiet --package ziet reference
 	UPDATE_VECTORS=1 cargo test $(LOCKED) --quiet --package ziet-core --test wire
 
-bench: build $(HYPERFINE) ## Measure a whole local run against a bare Python
-	@$(BIN)/python bench/local_run.py --hyperfine $(HYPERFINE) $(ARGS)
+bench: build $(HYPERFINE) ## Measure start-up: the import, the help, a whole local run
+	@$(BIN)/python bench/start_up.py --hyperfine $(HYPERFINE) $(ARGS)
 
 soak: debug $(VENV)/.test $(VENV)/.demo ## Run the long tests: many more random histories, and pytest's marked soak
 	PROPTEST_CASES=$(SOAK_CASES) cargo test $(LOCKED) --workspace --quiet -- --include-ignored

@@ -103,7 +103,7 @@ def test_a_result_is_rebuilt_by_the_return_annotation(tree: Project) -> None:
 def test_what_cannot_travel_names_local(tree: Project) -> None:
     assert tree.run("passes_a_lock", "--json").document["output"] == (
         "takes_anything() runs in another process and its argument 'value' cannot travel there as JSON: "
-        "it is a lock; takes_anything.local() calls the function in this process"
+        "value is a lock: use a dict or a dataclass instead; takes_anything.local() calls the function in this process"
     )
     assert tree.run("calls_the_function", "--json").document["output"] is True
 

@@ -54,10 +54,13 @@ FAILS = {
     "sys_exit_zero": fails("SystemExit", "", "sys.exit()"),
     "keyboard_interrupt": fails("KeyboardInterrupt", "", "raise KeyboardInterrupt"),
     "reads_input": fails("EOFError", "EOF when reading a line", "return input()"),
-    "returns_nan": returns_wrong("endings.returns_nan returned a value that is not JSON: it is NaN"),
-    "returns_object": returns_wrong("endings.returns_object returned a value that is not JSON: .where[0] is an object"),
+    "returns_nan": returns_wrong("endings.returns_nan returned a value that is not JSON: result is NaN"),
+    "returns_object": returns_wrong(
+        "endings.returns_object returned a value that is not JSON: result.where[0] is an object: "
+        "use a dict or a dataclass instead"
+    ),
     "returns_itself": returns_wrong(
-        "endings.returns_itself returned a value that is not JSON: it contains itself or is nested too deeply"
+        "endings.returns_itself returned a value that is not JSON: result contains itself or is nested too deeply"
     ),
     "returns_7_mb": returns_wrong("endings.returns_7_mb returned 7.0 MB, limit 6 MB"),
     "os_exit": crashes("the process died: exit status 3"),

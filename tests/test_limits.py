@@ -120,8 +120,8 @@ def test_more_than_6_mb_is_told(limits: Project, size: int, told: str) -> None:
 @pytest.mark.parametrize(
     ("what", "told"),
     [
-        ("nan", 'memory key "k": the value is not JSON: .a is NaN'),
-        ("object", 'memory key "k": the value is not JSON: [0] is an object'),
+        ("nan", 'memory key "k": the value is not JSON: value.a is NaN'),
+        ("object", 'memory key "k": the value is not JSON: value[0] is an object: use a dict or a dataclass instead'),
         ("own error", "memory key 'limits.echo.error' is kept for the errors of that action; use another key"),
         ("empty key", "a memory key must not be empty"),
         ("long key", "a memory key has 513 characters, at most 512 are allowed"),
@@ -130,7 +130,8 @@ def test_more_than_6_mb_is_told(limits: Project, size: int, told: str) -> None:
 def test_what_memory_does_not_take(limits: Project, what: str, told: str) -> None:
     run = limits.run("stores_wrongly", "-p", f"what={what}", "--json").document
 
-    assert (run["error"]["type"], run["error"]["message"]) == ("ziet.MemoryValueError", told)
+    error = run["error"]
+    assert (error["type"], error["message"], error["code"]) == ("ziet.MemoryValueError", told, "invalid_memory")
     assert len(run["attempts"]) == 1, "it cannot get better"
 
 

@@ -526,14 +526,28 @@ class Custom: ...
 class Holder:
     custom: list[Custom]
 """
-    for hint in HOPELESS:
-        source += f"@Action(description='d')\ndef given(value: {hint}): ...\n"
-        source += f"@Action(description='d')\ndef returned() -> {hint}: ...\n"
+    for number, hint in enumerate(HOPELESS):
+        source += f"@Action(description='d')\ndef given_{number}(value: {hint}): ...\n"
+        source += f"@Action(description='d')\ndef returned_{number}() -> {hint}: ...\n"
     told = ziet.write({"made.py": source, "ziet.toml": ""})("actions").err
     lines = re.findall(r"DefinitionError: (.*)", told)
     assert [re.sub(r"/\S*/", "", line) for line in lines] == snapshot(
         [
-            "given (made.py, line 38): parameter 'value' has the type Custom, which JSON cannot carry (Custom is not a type that JSON values are converted to); use a type that it can, such as str, int, list, dict or a dataclass, and convert inside the function",
-            "returned (made.py, line 40): the return type is Custom, which JSON cannot carry (Custom is not a type that JSON values are converted to); use a type that it can, such as str, int, list, dict or a dataclass, and convert before the return",
+            "given_0 (made.py, line 10): parameter 'value' has the type Custom, which JSON cannot carry (Custom is not a type that JSON values are converted to); use a type that it can, such as str, int, list, dict or a dataclass, and convert inside the function",
+            "returned_0 (made.py, line 12): the return type is Custom, which JSON cannot carry (Custom is not a type that JSON values are converted to); use a type that it can, such as str, int, list, dict or a dataclass, and convert before the return",
+            "given_1 (made.py, line 14): parameter 'value' has the type list[Custom] | None, which JSON cannot carry (Custom is not a type that JSON values are converted to); use a type that it can, such as str, int, list, dict or a dataclass, and convert inside the function",
+            "returned_1 (made.py, line 16): the return type is list[Custom] | None, which JSON cannot carry (Custom is not a type that JSON values are converted to); use a type that it can, such as str, int, list, dict or a dataclass, and convert before the return",
+            "given_2 (made.py, line 18): parameter 'value' has the type complex, which JSON cannot carry (complex is not a type that JSON values are converted to); use a type that it can, such as str, int, list, dict or a dataclass, and convert inside the function",
+            "returned_2 (made.py, line 20): the return type is complex, which JSON cannot carry (complex is not a type that JSON values are converted to); use a type that it can, such as str, int, list, dict or a dataclass, and convert before the return",
+            "given_3 (made.py, line 22): parameter 'value' has the type Iterator[int], which JSON cannot carry (Iterator is not a type that JSON values are converted to); use a type that it can, such as str, int, list, dict or a dataclass, and convert inside the function",
+            "returned_3 (made.py, line 24): the return type is Iterator[int], which JSON cannot carry (Iterator is not a type that JSON values are converted to); use a type that it can, such as str, int, list, dict or a dataclass, and convert before the return",
+            "given_4 (made.py, line 26): parameter 'value' has the type dict[tuple[int, int], str], which JSON cannot carry (the keys of JSON are text, which does not become tuple[int, int]); use a type that it can, such as str, int, list, dict or a dataclass, and convert inside the function",
+            "returned_4 (made.py, line 28): the return type is dict[tuple[int, int], str], which JSON cannot carry (the keys of JSON are text, which does not become tuple[int, int]); use a type that it can, such as str, int, list, dict or a dataclass, and convert before the return",
+            "given_5 (made.py, line 30): the type of parameter 'value', Nowhere, cannot be resolved (name 'Nowhere' is not defined); import or define what it names at the top of the module, not only for type checkers",
+            "returned_5 (made.py, line 32): the return type, Nowhere, cannot be resolved (name 'Nowhere' is not defined); import or define what it names at the top of the module, not only for type checkers",
+            "given_6 (made.py, line 34): parameter 'value' has the type Holder, which JSON cannot carry (Custom is not a type that JSON values are converted to); use a type that it can, such as str, int, list, dict or a dataclass, and convert inside the function",
+            "returned_6 (made.py, line 36): the return type is Holder, which JSON cannot carry (Custom is not a type that JSON values are converted to); use a type that it can, such as str, int, list, dict or a dataclass, and convert before the return",
+            "given_7 (made.py, line 38): parameter 'value' has the type Custom, which JSON cannot carry (Custom is not a type that JSON values are converted to); use a type that it can, such as str, int, list, dict or a dataclass, and convert inside the function",
+            "returned_7 (made.py, line 40): the return type is Custom, which JSON cannot carry (Custom is not a type that JSON values are converted to); use a type that it can, such as str, int, list, dict or a dataclass, and convert before the return",
         ]
     )

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from ziet import ActionError, InputError, MemoryValueError, OutputError, ZietError
-from ziet._errors import rebuild, type_name
+from ziet._errors import rebuild, refusal_code, type_name
 
 executed = []
 
@@ -230,3 +230,21 @@ def test_an_input_error_keeps_its_problems():
     error = InputError("text", [("amount", "missing")])
     assert pickle.loads(pickle.dumps(error)).problems == (("amount", "missing"),)
     assert isinstance(MemoryValueError(), ValueError)
+
+
+@pytest.mark.parametrize("code", ["unknown_action", "call_depth", "store_unavailable", "invalid_memory", "memory_full"])
+def test_a_refusal_of_the_platform_keeps_its_code(code: str) -> None:
+    error = MemoryValueError("refused") if "memory" in code else ActionError("refused")
+    error.code = code
+
+    assert refusal_code(error) == code
+
+
+def test_other_errors_have_no_code_of_the_platform() -> None:
+    made_up = ActionError("by the user")
+    made_up.code = "made_up"
+    of_a_child = rebuild(failure("ziet.MemoryValueError", "full", code="memory_full"), "child", "run")
+
+    assert [refusal_code(error) for error in (ValueError("no"), ActionError("raised"), made_up, of_a_child)] == [
+        None
+    ] * 4

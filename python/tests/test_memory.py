@@ -88,9 +88,9 @@ def test_the_key_of_an_actions_errors_is_kept_for_them():
 
 
 def test_a_value_that_is_not_json_names_the_key():
-    with pytest.raises(MemoryValueError, match=r'memory key "user": the value is not JSON: \.a is an object'):
+    with pytest.raises(MemoryValueError, match=r'memory key "user": the value is not JSON: value\.a is an object: use'):
         memory.add("user", {"a": object()})
-    with pytest.raises(MemoryValueError, match='memory key "user": the value is not JSON: it is NaN'):
+    with pytest.raises(MemoryValueError, match='memory key "user": the value is not JSON: value is NaN'):
         memory.add("user", float("nan"))
     with pytest.raises(ValueError, match='memory key "user": metadata must be a dict'):
         memory.add("user", 1, metadata=["a"])

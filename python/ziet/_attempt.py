@@ -116,9 +116,8 @@ class Attempt:
 
 
 def _refusal(refused: _wire.Refused) -> ZietError:
-    if refused.code in ("invalid_memory", "memory_full"):
-        return MemoryValueError(refused.message)
-    error = ActionError(refused.message)
+    of_memory = refused.code in ("invalid_memory", "memory_full")
+    error = MemoryValueError(refused.message) if of_memory else ActionError(refused.message)
     error.code = refused.code
     # What is refused once is refused again, a name or a depth; only the store may come back.
     error.retryable = refused.code == "store_unavailable"

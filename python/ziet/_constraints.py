@@ -7,7 +7,6 @@ Neither library is imported: whoever wrote the metadata has done that.
 from __future__ import annotations
 
 import operator
-import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, cast
 
@@ -15,6 +14,12 @@ import msgspec
 
 Check = tuple[str, Callable[[Any], bool]]
 """What is asked, to be read after the name of the type, and whether a value is so."""
+
+
+def _matches(value: Any, pattern: str) -> bool:
+    import re
+
+    return re.search(pattern, value) is not None
 
 
 _BOUNDS: dict[str, tuple[str, Callable[[Any, Any], bool]]] = {
@@ -25,7 +30,7 @@ _BOUNDS: dict[str, tuple[str, Callable[[Any, Any], bool]]] = {
     "multiple_of": ("that is a multiple of {}", lambda value, step: value % step == 0),
     "min_length": ("of length >= {}", lambda value, length: len(value) >= length),
     "max_length": ("of length <= {}", lambda value, length: len(value) <= length),
-    "pattern": ("matching regex {!r}", lambda value, pattern: re.search(pattern, value) is not None),
+    "pattern": ("matching regex {!r}", _matches),
     "tz": ("with a time zone: {}", lambda value, wanted: (value.tzinfo is not None) is wanted),
 }
 

@@ -10,16 +10,16 @@ import collections
 import datetime
 import decimal
 import enum
-import os
 import uuid
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from ziet import _limits
 from ziet._advice import a_type, advice, library_advice, type_name
 from ziet._errors import MemoryValueError
+from ziet._fields import is_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -49,6 +49,7 @@ _PLAIN_FORMS: tuple[tuple[type, Callable[[Any], Any]], ...] = (
 
 _ENCODING_ERRORS = (TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError)
 """What msgspec raises for what it cannot encode; RuntimeError covers RecursionError and NotImplementedError."""
+
 
 class Unencodable(Exception):
     """A value is not JSON."""
@@ -176,16 +177,16 @@ def _encode_part(key: str, root: str, value: object, limit: int = _limits.MAX_JS
 
 def _hook(value: Any) -> Any:
     """Subclasses of what is JSON are what they are subclasses of, and some more types have a form of their own."""
-    serializer = getattr(type(value), "__pydantic_serializer__", None)
+    serializer = getattr(value, "__pydantic_serializer__", None)
     if serializer is not None:
         # Without fields that are computed, since nothing is made from these.
         return serializer.to_python(value, mode="json", by_alias=True, round_trip=True)
+    if is_path(value.__class__):
+        return str(value)
     if library_advice(value) is None:
         for kind, plain in _PLAIN_FORMS:
             if isinstance(value, kind):
                 return plain(value)
-        if isinstance(value, os.PathLike) and hasattr(value, "as_posix"):
-            return str(cast("object", value))
     raise NotImplementedError
 
 
@@ -229,7 +230,7 @@ def _reason(value: Any, error: Exception) -> str:
                 _plain_encoder.encode({key: None})
             except _ENCODING_ERRORS:
                 return f"has a key that is {a_type(key)}: use a text"
-    if hasattr(type(value), "__pydantic_serializer__"):
+    if hasattr(value, "__pydantic_serializer__"):
         return f"is {a_type(value)} that pydantic cannot serialize: {error}"
     return f"is {a_type(value)}: {advice(value)}"
 
@@ -262,7 +263,7 @@ def _fields(value: object) -> Iterable[str]:
         return [attribute.name for attribute in attrs]
     for attribute in ("__dataclass_fields__", "__struct_fields__", "__pydantic_fields__"):
         if hasattr(kind, attribute):
-            return getattr(kind, attribute)
+            return [*getattr(kind, attribute), *(getattr(value, "__pydantic_extra__", None) or ())]
     return ()
 
 

@@ -44,9 +44,12 @@ class OutputError(ZietError):
 
 
 class MemoryValueError(ZietError, ValueError):
-    """A key, a value or metadata that memory cannot hold: not JSON, over 6 MB, or a key that is not allowed."""
+    """What memory cannot hold: what is not JSON or over 6 MB, a key that is not allowed, more than 100 MB in all."""
 
     retryable = False
+
+    code: str = "invalid_memory"
+    """Ziet's stable code of the kind of failure; `memory_full` where the memory holds as much as it may."""
 
 
 class IntegrationError(ZietError):
@@ -99,6 +102,17 @@ _PUBLIC_ERRORS = (
 # People see and catch them as `ziet.InputError`; the file that they stand in is nobody's business.
 for _error in _PUBLIC_ERRORS:
     _error.__module__ = "ziet"
+
+
+_REFUSALS = ("invalid_memory", "memory_full", "unknown_action", "call_depth", "store_unavailable")
+
+
+def refusal_code(error: BaseException) -> str | None:
+    """The code of what the platform refused to do for this run. None for an error of user code, and for that of a child
+    run, whose code is the child's own."""
+    if not isinstance(error, (MemoryValueError, ActionError)) or getattr(error, "run_id", ""):
+        return None
+    return error.code if error.code in _REFUSALS else None
 
 
 class Failure(Protocol):

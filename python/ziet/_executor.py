@@ -16,7 +16,7 @@ from typing import Any
 from ziet import _context, _output, _process, _project, _registry, _stack, _wire
 from ziet._attempt import Attempt
 from ziet._channel import Channel
-from ziet._errors import InputError
+from ziet._errors import InputError, refusal_code
 
 _NICENESS = 10
 """Below the Rust program, so that deadlines are kept while actions use every core."""
@@ -114,7 +114,7 @@ def _outcome(start: _wire.Start, process: int) -> tuple[bytes | None, _wire.Fail
     except BaseException as error:  # noqa: BLE001 - also SystemExit and KeyboardInterrupt end an attempt, not the loop
         if os.getpid() != process:
             _end_forked(error)
-        return None, _stack.describe(error, code, with_locals=start.locals)
+        return None, _stack.describe(error, refusal_code(error) or code, with_locals=start.locals)
 
 
 class _InvalidInput(Exception):

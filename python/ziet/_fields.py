@@ -6,6 +6,7 @@ what becomes of a field's hint.
 
 from __future__ import annotations
 
+import sys
 import typing
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 NODEFAULT: Any = msgspec.NODEFAULT
 """The default of a field that has none, or one that is not the same each time."""
 
-_PLAIN_FACTORIES = (list, dict, set, frozenset, tuple)
+_PLAIN_FACTORIES: tuple[Any, ...] = (list, dict, set, frozenset, tuple)
 _FORMS = {"LiteralString": str, "NoReturn": None, "Never": None}
 _WRAPPERS = ("Required", "NotRequired", "ReadOnly")
 
@@ -72,15 +73,14 @@ class ObjectType:
 
 def of(hint: Any) -> ObjectType | None:
     """The fields of a class or of a parametrized generic class, None if it is no class with fields."""
-    origin = typing.get_origin(hint) or hint
-    if not isinstance(origin, type):
-        return None
-    if issubclass(origin, msgspec.Struct):
+    origin: Any = class_of(hint)
+    bases = origin.__mro__
+    if msgspec.Struct in bases:
         return ObjectType(origin, [_struct_field(field) for field in msgspec.structs.fields(hint)])
-    if issubclass(origin, dict) and hasattr(origin, "__total__"):
+    if dict in bases and hasattr(origin, "__total__"):
         return ObjectType(origin, _typed_dict_fields(hint, origin), mapping=True)
-    if issubclass(origin, tuple) and hasattr(origin, "_fields"):
-        return ObjectType(origin, _named_tuple_fields(hint, cast("Any", origin)))
+    if tuple in bases and hasattr(origin, "_fields"):
+        return ObjectType(origin, _named_tuple_fields(hint, origin))
     if hasattr(origin, "__attrs_attrs__"):
         return _attrs_type(hint, origin)
     if hasattr(origin, "__dataclass_fields__"):
@@ -88,14 +88,31 @@ def of(hint: Any) -> ObjectType | None:
     return None
 
 
+def class_of(hint: Any) -> type[Any]:
+    """The class of a hint, without its arguments; that of None for a hint that is no class."""
+    origin = typing.get_origin(hint) or hint
+    return cast("type[Any]", origin) if isinstance(origin, type) else type(None)
+
+
+def is_path(kind: type[Any]) -> bool:
+    """Whether it is a class of `pathlib`, which is slow to import and is loaded wherever a path is."""
+    pathlib = sys.modules.get("pathlib")
+    return pathlib is not None and issubclass(kind, pathlib.PurePath)
+
+
 def bound(hint: Any, arguments: Mapping[Any, Any]) -> Any:
     """The hint with type variables replaced by their arguments."""
     if isinstance(hint, typing.TypeVar):
         return arguments.get(hint, hint)
     parameters = getattr(hint, "__parameters__", ())
-    if not arguments or not parameters or isinstance(hint, type):
+    if not arguments or not parameters or typing.get_origin(hint) is None:
         return hint
     return hint[tuple(arguments.get(parameter, parameter) for parameter in parameters)]
+
+
+def is_alias(hint: Any) -> bool:
+    """Whether it is the name of a hint, as `type X = ...` makes it, with or without arguments."""
+    return hasattr(hint, "__value__") and not isinstance(hint, type)
 
 
 def stands_for(hint: Any) -> Any:
@@ -103,17 +120,27 @@ def stands_for(hint: Any) -> Any:
     while True:
         if hasattr(hint, "__supertype__"):
             hint = hint.__supertype__
-        elif hasattr(hint, "__value__"):  # `type X = ...`, with or without arguments.
+        elif is_alias(hint):
             alias = typing.get_origin(hint) or hint
             arguments = dict(zip(alias.__type_params__, typing.get_args(hint), strict=False))
-            hint = bound(alias.__value__, arguments)
+            hint = bound(_evaluated(alias), arguments)
         elif isinstance(hint, typing.TypeVar):
             constraints = hint.__constraints__
-            hint = hint.__bound__ or (typing.Union[constraints] if constraints else Any)
+            hint = hint.__bound__ or (typing.Union[constraints] if constraints else Any)  # noqa: UP007
         else:
             # Only the name is the same in `typing` and `typing_extensions`.
             name = None if isinstance(hint, type) else getattr(hint, "_name", None)
             return _FORMS.get(cast("str", name), hint)
+
+
+def _evaluated(alias: Any) -> Any:
+    """The value of an alias, in which `typing_extensions.TypeAliasType` leaves names as text."""
+
+    def holder() -> None: ...
+
+    holder.__annotations__ = {"value": alias.__value__}
+    names = getattr(sys.modules.get(alias.__module__), "__dict__", {})
+    return typing.get_type_hints(holder, globalns=names, include_extras=True)["value"]
 
 
 def _hints(hint: Any, origin: type) -> dict[str, Any]:

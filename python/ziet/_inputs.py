@@ -6,7 +6,6 @@ Built once per action, in the zygote, so that an attempt only decodes.
 from __future__ import annotations
 
 import datetime
-import pathlib
 import typing
 import uuid
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -16,6 +15,7 @@ import msgspec
 from ziet import _limits
 from ziet._encode import Unencodable, encode
 from ziet._errors import InputError
+from ziet._fields import class_of, is_path
 from ziet._function import NO_DEFAULT, parameters, varkeywords
 from ziet._hints import Hints
 from ziet._problems import listed, malformed, unknown_parameter, value_text, wrong_parts
@@ -28,7 +28,16 @@ if TYPE_CHECKING:
     from ziet._action import ActionFunction
 
 _MISSING: Any = object()
-_TEXTS = (str, bytes, bytearray, memoryview, pathlib.PurePath, datetime.date, datetime.time, datetime.timedelta, uuid.UUID)
+_TEXTS = (
+    str,
+    bytes,
+    bytearray,
+    memoryview,
+    datetime.date,
+    datetime.time,
+    datetime.timedelta,
+    uuid.UUID,
+)
 
 
 class Field(NamedTuple):
@@ -201,7 +210,8 @@ class Inputs:
         except Unencodable as error:
             function = self._action.__name__
             raise TypeError(
-                f"{function}() runs in another process and its argument {name!r} cannot travel there as JSON: {error.text(name)}; "
+                f"{function}() runs in another process and its argument {name!r} cannot travel there as JSON: "
+                f"{error.text(name)}; "
                 f"{function}.local() calls the function in this process"
             ) from None
 
@@ -249,7 +259,8 @@ def _takes_text(hint: Any) -> str:
     members = {bare(member) for member in union_members(hint)}
     optional = type(None) in members
     members.discard(type(None))
-    if not members or not all(isinstance(member, type) and issubclass(member, _TEXTS) for member in members):
+    kinds = [class_of(member) for member in members]
+    if not kinds or not all(issubclass(kind, _TEXTS) or is_path(kind) for kind in kinds):
         return "never"
     return "unless_null" if optional else "always"
 

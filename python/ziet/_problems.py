@@ -9,7 +9,7 @@ from __future__ import annotations
 import collections
 import re
 import typing
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
 import msgspec
@@ -25,9 +25,10 @@ Problem = tuple[str, str]
 
 _MOST_TOLD = 20
 
-_PLACE = re.compile(r" - at (`key` in )?`\$([^`]*)`$")
-_EXPECTED_GOT = re.compile(r"Expected `(.+?)`(, got `.+`)?$")
-_EXPECTED = re.compile(r"Expected `(.+?)` (.+)$")
+# As text: most runs meet no mistake, and need not wait for expressions to be compiled.
+_PLACE = r" - at (`key` in )?`\$([^`]*)`$"
+_EXPECTED_GOT = r"Expected `(.+?)`(, got `.+`)?$"
+_EXPECTED = r"Expected `(.+?)` (.+)$"
 
 _PYTHON_NAMES = {"array": "list", "object": "dict", "null": "None"}
 
@@ -77,7 +78,7 @@ def malformed(data: bytes, error: Exception) -> str:
     """The text for input that is not JSON at all."""
     if isinstance(error, RecursionError):
         return "nested too deeply"
-    reason = _PLACE.sub("", str(error)).removeprefix("JSON is malformed: ")
+    reason = re.sub(_PLACE, "", str(error)).removeprefix("JSON is malformed: ")
     if isinstance(error, UnicodeDecodeError):
         reason = f"byte {error.start} is not UTF-8"
     if b"NaN" in data or b"Infinity" in data:
@@ -102,7 +103,9 @@ class _Search:
         members = union_members(inner)
         if len(members) > 1:
             return self._in_union(inner, members, value, where, error)
-        deeper = [problem for part, each, place in _parts(inner, value) for problem in self.find(part, each, where + place)]
+        deeper = [
+            problem for part, each, place in _parts(inner, value) for problem in self.find(part, each, where + place)
+        ]
         return [*deeper, *self._of_keys(inner, value, where)] or [(where, _text(hint, value, error))]
 
     def _failure(self, hint: Any, value: Any) -> Exception | None:
@@ -116,9 +119,7 @@ class _Search:
             return error
         return None
 
-    def _in_union(
-        self, hint: Any, members: Sequence[Any], value: Any, where: str, error: Exception
-    ) -> list[Problem]:
+    def _in_union(self, hint: Any, members: Sequence[Any], value: Any, where: str, error: Exception) -> list[Problem]:
         """Of one member that may have been meant all that is wrong, of several the first thing each."""
         meant = [member for member in members if _may_be_meant(bare(member), value)]
         found = [self.find(member, value, where) for member in meant]
@@ -143,7 +144,7 @@ class _Search:
             for key in cast("dict[str, Any]", value):
                 if kind.forbids_unknown and key not in known:
                     yield where + step_text(key), "unknown field"
-        for of_key in typing.get_args(hint)[:1] if issubclass(_class_of(hint), Mapping) else ():
+        for of_key in typing.get_args(hint)[:1] if issubclass(_fields.class_of(hint), Mapping) else ():
             only_keys = dict[of_key, Any]
             for key in cast("dict[str, Any]", value):
                 error = self._failure(only_keys, {key: None})
@@ -161,9 +162,9 @@ def _parts(hint: Any, value: Any) -> Iterator[tuple[Any, Any, str]]:
             if field.encoded_name in members:
                 place = f"[{index}]" if kind.array else step_text(field.encoded_name)
                 yield field.hint, members[field.encoded_name], place
-    elif isinstance(value, dict) and issubclass(_class_of(hint), Mapping):
-        of_values = int if _class_of(hint) is collections.Counter else arguments[-1] if arguments else Any
-        for key, each in cast("dict[str, Any]", value).items():
+    elif issubclass(_fields.class_of(hint), Mapping):
+        of_values = int if _fields.class_of(hint) is collections.Counter else arguments[-1] if arguments else Any
+        for key, each in cast("dict[str, Any]", value).items() if isinstance(value, dict) else ():
             yield of_values, each, step_text(key)
     elif isinstance(value, list) and arguments and typing.get_origin(hint) is not typing.Literal:
         values = cast("list[Any]", value)
@@ -176,21 +177,15 @@ def _parts(hint: Any, value: Any) -> Iterator[tuple[Any, Any, str]]:
 def _may_be_meant(hint: Any, value: Any) -> bool:
     """Whether a JSON object or list can have been meant for a member of a union."""
     kind = _fields.of(hint)
-    origin = _class_of(hint)
+    origin = _fields.class_of(hint)
     if isinstance(value, dict):
         if kind is not None and not kind.array:
-            return kind.tag is None or kind.tag[0] not in value or value[kind.tag[0]] == kind.tag[1]
+            members = cast("dict[str, Any]", value)
+            return kind.tag is None or members.get(kind.tag[0], kind.tag[1]) == kind.tag[1]
         return issubclass(origin, Mapping) or is_pydantic(hint)
-    if isinstance(value, list):
-        return (kind is not None and kind.array) or (
-            not issubclass(origin, (str, bytes, Mapping)) and bool(typing.get_args(hint) or issubclass(origin, Sequence))
-        )
-    return False
-
-
-def _class_of(hint: Any) -> type:
-    origin = typing.get_origin(hint) or hint
-    return origin if isinstance(origin, type) else type(None)
+    if not isinstance(value, list) or issubclass(origin, (str, bytes, Mapping)):
+        return False
+    return kind.array if kind is not None else issubclass(origin, Iterable)
 
 
 def _of_pydantic(error: dict[str, Any], where: str) -> Problem:
@@ -207,11 +202,11 @@ def _text(hint: Any, value: Any, error: Exception) -> str:
         return f"expected {expected}, got a value nested too deeply"
     if not isinstance(error, msgspec.ValidationError):
         return f"expected {expected}, {got}: {type(error).__name__}: {error}"
-    message = _PLACE.sub("", str(error))
-    constraint = _EXPECTED.match(message)
-    if constraint and not _EXPECTED_GOT.match(message):
+    message = re.sub(_PLACE, "", str(error))
+    constraint = re.match(_EXPECTED, message)
+    if constraint and not re.match(_EXPECTED_GOT, message):
         return f"expected {_python_names(constraint[1])} {constraint[2]}, {got}"
-    if _EXPECTED_GOT.match(message) or message.startswith("Invalid enum value"):
+    if re.match(_EXPECTED_GOT, message) or message.startswith("Invalid enum value"):
         return f"expected {expected}, {got}"
     return f"expected {expected}, {got}: {message[:1].lower()}{message[1:]}"
 

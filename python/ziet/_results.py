@@ -1,4 +1,4 @@
-"""Between the value that an action returns and JSON, by its return annotation: checked on the way out, rebuilt for callers."""
+"""Between what an action returns and JSON, by its return annotation: checked on the way out, rebuilt for callers."""
 
 from __future__ import annotations
 

@@ -7,23 +7,26 @@ fit is found by `_problems`, along the original hint.
 from __future__ import annotations
 
 import collections
-import functools
 import typing
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
 import msgspec
 
 from ziet._encode import Unencodable, encode
+from ziet._fields import class_of
+from ziet._fields import of as fields_of
 from ziet._type_text import type_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from ziet._constraints import Check
     from ziet._fields import ObjectField, ObjectType
 
 
 _StandInT = TypeVar("_StandInT", bound="StandIn")
+
+_decoders: dict[int, tuple[Any, Callable[[bytes], Any]]] = {}
+"""By the identity of the adapted hint, which is kept with its decoder."""
 
 _adapters: dict[Any, tuple[Any, Any]] = {}
 """By the key of the hint, which is kept with its adapter."""
@@ -128,7 +131,7 @@ class UnionStandIn(StandIn):
 
     @classmethod
     def decode(cls, value: Any) -> Any:
-        fitting: list[Any] = []
+        fitting: list[tuple[Any, Any]] = []
         for member in cls.members:
             try:
                 made = convert(member, value)
@@ -138,10 +141,11 @@ class UnionStandIn(StandIn):
                 continue
             if not isinstance(value, (dict, list)):
                 return made
-            fitting.append(made)
+            fitting.append((member, made))
         if not fitting:
             raise ValueError(f"Expected `{type_text(cls.hint)}`")
-        return fitting[0] if len(fitting) == 1 else min(fitting, key=functools.partial(_difference_of, value))
+        best = fitting[0] if len(fitting) == 1 else min(fitting, key=lambda each: _misfit(value, *each))
+        return best[1]
 
 
 class ObjectStandIn(StandIn):
@@ -202,33 +206,37 @@ def decoder(adapted_hint: Any) -> Callable[[bytes | msgspec.Raw], Any]:
 
 
 def convert(adapted_hint: Any, value: Any) -> Any:
-    """A plain JSON value to a value of an adapted hint."""
+    """A plain JSON value to a value of an adapted hint, which is kept for good: a part of one that a stand-in has."""
+    kept = _decoders.get(id(adapted_hint))
+    if kept is None:
+        kept = _decoders[id(adapted_hint)] = (adapted_hint, decoder(adapted_hint))
     # By way of JSON: `msgspec.convert` leaves out the hook for the keys of dicts.
-    return decoder(adapted_hint)(msgspec.json.encode(value))
+    return kept[1](msgspec.json.encode(value))
 
 
-def _difference(came: Any, back: Any) -> tuple[int, int]:
-    """How many keys of a JSON value are not in another, and the other way round."""
-    lost, added = 0, 0
-    pairs: list[tuple[Any, Any]] = []
-    if isinstance(came, dict) and isinstance(back, dict):
-        came, back = cast("dict[str, Any]", came), cast("dict[str, Any]", back)
-        lost, added = len(came.keys() - back.keys()), len(back.keys() - came.keys())
-        pairs = [(came[key], back[key]) for key in came.keys() & back.keys()]
-    elif isinstance(came, list) and isinstance(back, list):
-        pairs = list(zip(cast("list[Any]", came), cast("list[Any]", back), strict=False))
-    for pair in pairs:
-        more_lost, more_added = _difference(*pair)
-        lost, added = lost + more_lost, added + more_added
-    return lost, added
-
-
-def _difference_of(value: Any, made: Any) -> tuple[int, int]:
+def _misfit(value: Any, member: Any, made: Any) -> tuple[int, int]:
+    """How many keys of a JSON value a member of a union passed over, and how many fields of its own were not given."""
     try:
         back = msgspec.json.decode(encode(made))
     except Unencodable:
         return (0, 0)
-    return _difference(value, back)
+    if not isinstance(value, dict):
+        return _lost(value, back), 0
+    kind = member.kind if issubclass(class_of(member), ObjectStandIn) else fields_of(member)
+    # Not by what comes back: msgspec leaves out the fields of a dataclass that it did not set.
+    names = back if kind is None else [field.encoded_name for field in kind.fields]
+    return _lost(value, back), sum(name not in value for name in names)
+
+
+def _lost(came: Any, back: Any) -> int:
+    """How many keys of a JSON value are not in another."""
+    if isinstance(came, dict) and isinstance(back, dict):
+        came, back = cast("dict[str, Any]", came), cast("dict[str, Any]", back)
+        return sum(_lost(each, back[key]) if key in back else 1 for key, each in came.items())
+    if isinstance(came, list) and isinstance(back, list):
+        pairs = zip(cast("list[Any]", came), cast("list[Any]", back), strict=False)
+        return sum(_lost(each, again) for each, again in pairs)
+    return 0
 
 
 def type_adapter(hint: Any) -> Any:

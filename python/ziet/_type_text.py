@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from ziet._fields import stands_for
+from ziet._fields import is_alias, stands_for
 
 _MOST_CHOICES = 10
 
@@ -33,7 +33,7 @@ def union_members(hint: Any) -> tuple[Any, ...]:
 
 def type_text(hint: Any) -> str:
     """A type hint as text, such as `list[int]` or `str | None`; an alias by its name."""
-    if not isinstance(hint, type) and hasattr(hint, "__value__"):
+    if is_alias(hint):
         return _name(hint)
     hint = bare(hint)
     if hint is None or hint is type(None):

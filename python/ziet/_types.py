@@ -6,8 +6,8 @@ Value to JSON and back by the same hint gives an equal value. How values become 
 
 In a union the member that fits is taken. Where several could, these go first: what is not any text, number or dict
 (a `datetime` before a `str`, an enum before an `int`), then `int`, `float`, `Decimal`, then texts and dicts, otherwise
-the order as written. Of several that take a JSON object or a list, the one counts that keeps all of it: it has a field
-for each key, and then as few as possible that are not given.
+the order as written. Of several that take a JSON object or a list, the one counts that passes over the fewest keys, and
+then the one with the fewest fields that are not given.
 """
 
 from __future__ import annotations
@@ -16,16 +16,15 @@ import collections
 import collections.abc
 import decimal
 import enum
-import pathlib
 import types
 import typing
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
 from ziet import _fields
 from ziet._constraints import constraints, has_foreign, is_pydantics
-from ziet._fields import stands_for
+from ziet._fields import class_of, is_alias, is_path, stands_for
 from ziet._stand_ins import (
     ChoiceStandIn,
     CollectionStandIn,
@@ -76,7 +75,7 @@ _COLLECTIONS: dict[Any, Any] = {
 }
 _NO_KEYS = (bool, type(None), list, tuple, set, frozenset, dict)
 _RANKS: dict[type, int] = {int: 1, float: 2, decimal.Decimal: 3, object: 5} | dict.fromkeys(
-    (str, bytes, bytearray, memoryview, pathlib.PurePath, dict), 4
+    (str, bytes, bytearray, memoryview, dict), 4
 )
 
 
@@ -112,7 +111,7 @@ def _adapted(hint: Any, made: dict[Any, type[StandIn]]) -> Any:
     key = hint_key(hint)
     if key in made:
         return made[key]
-    if _is_alias(hint):
+    if is_alias(hint):
         alias = made[key] = stand_in(InnerStandIn, hint)
         alias.inner = _adapted(stands_for(hint), made)
         return alias.inner
@@ -135,7 +134,7 @@ def _adapted(hint: Any, made: dict[Any, type[StandIn]]) -> Any:
 
 
 def _adapted_class(hint: Any, origin: type, made: dict[Any, type[StandIn]]) -> Any:
-    if issubclass(origin, pathlib.PurePath):
+    if is_path(origin):
         return stand_in(PathStandIn, hint)
     if issubclass(origin, enum.Enum):
         return stand_in(ChoiceStandIn, hint, choices=list(origin))
@@ -147,7 +146,7 @@ def _adapted_class(hint: Any, origin: type, made: dict[Any, type[StandIn]]) -> A
     arguments = tuple(_adapted(argument, made) for argument in typing.get_args(hint))
     if origin is collections.Counter and arguments:
         arguments = (*arguments, int)
-    form: Any = _COLLECTIONS.get(origin) or _ABSTRACT.get(origin) or origin
+    form: Any = (_COLLECTIONS | _ABSTRACT).get(origin, origin)
     inner = form[arguments] if arguments else form
     return stand_in(CollectionStandIn, hint, inner=inner) if origin in _COLLECTIONS else inner
 
@@ -166,7 +165,7 @@ def _constrained(hint: Any, inner: Any) -> Any:
 
 
 def _union(hint: Any, members: list[Any]) -> Any:
-    union = typing.Union[tuple(members)]
+    union = typing.Union[tuple(members)]  # noqa: UP007 - the members are not known here
     if not _is_refused(union):
         return union
     return stand_in(UnionStandIn, hint, members=sorted(members, key=_rank))
@@ -174,9 +173,9 @@ def _union(hint: Any, members: list[Any]) -> Any:
 
 def _rank(member: Any) -> int:
     """What takes less goes before what takes more."""
-    while issubclass(_class_of(member), ConstrainedStandIn):
+    while issubclass(class_of(member), ConstrainedStandIn):
         member = member.inner
-    kind = _class_of(bare(member))
+    kind = class_of(bare(member))
     if issubclass(kind, PathStandIn):
         return _RANKS[str]
     if issubclass(kind, collections.abc.Mapping):
@@ -184,26 +183,18 @@ def _rank(member: Any) -> int:
     return 0 if _fields.of(kind) is not None else _RANKS.get(kind, 0)
 
 
-def _class_of(hint: Any) -> type:
-    origin = typing.get_origin(hint) or hint
-    return origin if isinstance(origin, type) else type(None)
-
-
 def _is_odd(hint: Any, seen: dict[Any, Any]) -> bool:
     """Whether something has to be replaced in a hint, also deep inside the classes that it names."""
     key = hint_key(hint)
     if key in seen:
-        return _is_alias(hint)  # An alias within itself, which msgspec would follow for ever.
+        return is_alias(hint)  # An alias within itself, which msgspec would follow for ever.
     seen[key] = hint  # Kept, so that no other hint gets its key.
     # All parts, also after an odd one: a type that no JSON becomes is told at once.
-    odd = any([_is_odd(part, seen) for part in _parts(hint)]) or _is_odd_itself(hint)
-    if _is_alias(hint):
+    parts = [_is_odd(part, seen) for part in _parts(hint)]
+    odd = any(parts) or _is_odd_itself(hint)
+    if is_alias(hint):
         del seen[key]
     return odd
-
-
-def _is_alias(hint: Any) -> bool:
-    return hasattr(hint, "__value__") and not isinstance(hint, type)
 
 
 def _parts(hint: Any) -> Iterator[Any]:
@@ -239,11 +230,11 @@ def _is_odd_itself(hint: Any) -> bool:
         return not kind.native
     if issubclass(origin, enum.Enum):
         return _is_refused(hint)
-    if origin in _COLLECTIONS or origin in _ABSTRACT or issubclass(origin, pathlib.PurePath):
+    if origin in _COLLECTIONS or origin in _ABSTRACT or is_path(origin):
         return True
-    if issubclass(origin, collections.abc.Mapping):
+    if issubclass(class_of(hint), collections.abc.Mapping):
         _check_key(hint)
-    if isinstance(msgspec.inspect.type_info(origin), msgspec.inspect.CustomType) and not _is_json_kind(origin):
+    if isinstance(msgspec.inspect.type_info(origin), msgspec.inspect.CustomType) and not _is_json_kind(hint):
         raise TypeError(_not_from_json(hint))
     return False
 
@@ -256,10 +247,10 @@ def _is_refused(hint: Any) -> bool:
     return False
 
 
-def _is_json_kind(kind: type) -> bool:
+def _is_json_kind(hint: Any) -> bool:
     """Whether plain JSON values are instances, as of `object` or `numbers.Number`."""
     try:
-        return any(issubclass(plain, kind) for plain in (str, int, float, list, dict))
+        return any(issubclass(plain, class_of(hint)) for plain in (str, int, float, list, dict))
     except TypeError:
         return False
 
@@ -267,7 +258,7 @@ def _is_json_kind(kind: type) -> bool:
 def _check_key(mapping: Any) -> None:
     for key in typing.get_args(mapping)[:1]:
         for member in union_members(stands_for(key)):
-            kind = _class_of(bare(member))
+            kind = class_of(bare(member))
             if kind in _NO_KEYS or _fields.of(kind) is not None:
                 raise TypeError(f"the keys of JSON are text, which does not become {type_text(member)}")
 

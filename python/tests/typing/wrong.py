@@ -1,5 +1,8 @@
 # pyright: strict, reportUnnecessaryTypeIgnoreComment=true
-"""Mistakes that a type checker must find: each line with an ignore has exactly that error."""
+"""Mistakes that a type checker must find: each line with a comment has exactly those errors.
+
+pyright itself complains about an ignore without an error; the test compares what mypy says.
+"""
 
 from __future__ import annotations
 
@@ -17,45 +20,71 @@ async def fetch(url: str) -> list[str]:
     return [url]
 
 
-@Action()  # pyright: ignore[reportCallIssue]
+@Action()  # mypy: call-arg  # pyright: ignore[reportCallIssue]
 def no_description() -> None: ...
 
 
-@Action("Greet somebody")  # pyright: ignore[reportCallIssue]
+@Action(name="Charge")  # mypy: call-arg  # pyright: ignore[reportCallIssue]
+def name_alone() -> None: ...
+
+
+@Action("Greet somebody")  # mypy: call-arg  # pyright: ignore[reportCallIssue]
 def positional() -> None: ...
 
 
-@Action  # pyright: ignore[reportCallIssue]
+@Action  # mypy: arg-type, call-arg  # pyright: ignore[reportCallIssue]
 def bare() -> None: ...
 
 
-@Action(description="d", retry=3)  # pyright: ignore[reportCallIssue]
+@Action(description="d", retry=3)  # mypy: call-arg  # pyright: ignore[reportCallIssue]
 def unknown_option() -> None: ...
 
 
-@Action(description="d", timeout="60")  # pyright: ignore[reportArgumentType]
+@Action(description=None)  # mypy: arg-type  # pyright: ignore[reportArgumentType]
+def description_none() -> None: ...
+
+
+@Action(description="d", timeout="5")  # mypy: arg-type  # pyright: ignore[reportArgumentType]
 def timeout_as_text() -> None: ...
 
 
-@Action(description="d", retries=None)  # pyright: ignore[reportArgumentType]
+@Action(description="d", timeout=2.5)  # mypy: arg-type  # pyright: ignore[reportArgumentType]
+def timeout_as_float() -> None: ...
+
+
+@Action(description="d", retries=None)  # mypy: arg-type  # pyright: ignore[reportArgumentType]
 def retries_none() -> None: ...
 
 
+@Action(description="d", id=5)  # mypy: arg-type  # pyright: ignore[reportArgumentType]
+def id_as_number() -> None: ...
+
+
 async def use() -> None:
-    greet()  # pyright: ignore[reportCallIssue]
-    greet(5)  # pyright: ignore[reportArgumentType]
-    greet("Ada", 2)  # pyright: ignore[reportCallIssue]
-    greet("Ada", time=2)  # pyright: ignore[reportCallIssue]
-    greet.local("Ada", times="2")  # pyright: ignore[reportArgumentType]
-    number: int = greet("Ada")  # pyright: ignore[reportAssignmentType]
-    greet.description = 5  # pyright: ignore[reportAttributeAccessIssue]
-    greet.spawn("Ada")  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
-    words: list[str] = fetch("https://example.com")  # pyright: ignore[reportAssignmentType]
-    numbers: list[int] = await fetch("https://example.com")  # pyright: ignore[reportAssignmentType]
-    memory.add(5, "value")  # pyright: ignore[reportArgumentType]
-    memory.remove("entry")  # pyright: ignore[reportCallIssue]
-    memory.search(limit="5")  # pyright: ignore[reportArgumentType]
-    google.search("ziet", results=5)  # pyright: ignore[reportCallIssue]
-    openai.chat("Hello")  # pyright: ignore[reportArgumentType]
-    stripe.create_payment_intent("5")  # pyright: ignore[reportArgumentType]
-    print(number, words, numbers)
+    greet()  # mypy: call-arg  # pyright: ignore[reportCallIssue]
+    greet(5)  # mypy: arg-type  # pyright: ignore[reportArgumentType]
+    greet("Ada", 2)  # mypy: call-arg  # pyright: ignore[reportCallIssue]
+    greet("Ada", time=2)  # mypy: call-arg  # pyright: ignore[reportCallIssue]
+    greet(name="Ada", times="2")  # mypy: arg-type  # pyright: ignore[reportArgumentType]
+    greet.local("Ada", times="2")  # mypy: arg-type  # pyright: ignore[reportArgumentType]
+    greet.local()  # mypy: call-arg  # pyright: ignore[reportCallIssue]
+    number: int = greet("Ada")  # mypy: assignment  # pyright: ignore[reportAssignmentType]
+    greet("Ada").charge()  # mypy: attr-defined  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
+    greet.description = 5  # mypy: assignment  # pyright: ignore[reportAttributeAccessIssue]
+    greet.spawn("Ada")  # mypy: attr-defined  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
+    await greet("Ada")  # mypy: misc  # pyright: ignore[reportGeneralTypeIssues]
+    fetch("https://example.com")  # mypy: unused-coroutine  # pyright: ignore[reportUnusedCoroutine]
+    words: list[str] = fetch("https://example.com")  # mypy: assignment  # pyright: ignore[reportAssignmentType]
+    fetch("https://example.com").append("x")  # mypy: attr-defined  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
+    numbers: list[int] = await fetch("https://example.com")  # mypy: assignment  # pyright: ignore[reportAssignmentType]
+    plain: list[str] = fetch.local("https://example.com")  # mypy: assignment  # pyright: ignore[reportAssignmentType]
+    memory.add(5, "value")  # mypy: arg-type  # pyright: ignore[reportArgumentType]
+    memory.add("key")  # mypy: call-arg  # pyright: ignore[reportCallIssue]
+    memory.add("key", "value", {1: "x"})  # mypy: dict-item  # pyright: ignore[reportArgumentType]
+    memory.remove("entry")  # mypy: call-arg  # pyright: ignore[reportCallIssue]
+    memory.search(limit="5")  # mypy: arg-type  # pyright: ignore[reportArgumentType]
+    memory.get("key", "default")  # mypy: call-arg  # pyright: ignore[reportCallIssue]
+    google.search("ziet", results=5)  # mypy: call-arg  # pyright: ignore[reportCallIssue]
+    openai.chat("Hello")  # mypy: arg-type  # pyright: ignore[reportArgumentType]
+    stripe.create_payment_intent("5")  # mypy: arg-type  # pyright: ignore[reportArgumentType]
+    print(number, words, numbers, plain)
