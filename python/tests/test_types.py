@@ -27,17 +27,17 @@ from inline_snapshot import snapshot
 from typing_extensions import TypeAliasType
 
 from ziet import InputError, OutputError
+from ziet._adapted import adapted
 from ziet._encode import Unencodable, encode
 from ziet._inputs import Inputs
 from ziet._problems import wrong_parts
 from ziet._results import Result
-from ziet._types import (
+from ziet._stand_ins import (
     ConstrainedStandIn,
     ObjectStandIn,
     PathStandIn,
     PydanticStandIn,
     UnionStandIn,
-    adapted,
     decoder,
 )
 
