@@ -7,7 +7,7 @@ import re
 import shlex
 from pathlib import Path
 
-from program import REPOSITORY, Project, Result
+from program import Project, Result
 
 MASKS = [
     (re.compile(r"completed in \d+\.\d\ds$", re.MULTILINE), "completed in 0.05s"),
@@ -26,7 +26,7 @@ def shown(project: Project, result: Result, *arguments: str) -> str:
 
 
 def masked(project: Project, text: str) -> str:
-    for folder, name in ((project.folder, "PROJECT"), (REPOSITORY, "REPOSITORY")):
+    for folder, name in ((project.folder, "PROJECT"), (project.folder.parent, "ABOVE")):
         text = text.replace(str(folder), name)
     for pattern, instead in MASKS:
         text = pattern.sub(instead, text)

@@ -69,7 +69,7 @@ def raises_in_handler() -> None:
     try:
         load("17")
     except LookupError:
-        missing_name  # noqa: B018, F821  # pyright: ignore[reportUndefinedVariable]
+        print(missing_name)  # noqa: F821  # pyright: ignore[reportUndefinedVariable]
 
 
 @Action(description="Raises from nothing")
