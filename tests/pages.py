@@ -16,6 +16,7 @@ the example). The blocks are taken from top to bottom:
 from __future__ import annotations
 
 import difflib
+import functools
 import json
 import os
 import re
@@ -23,6 +24,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,6 +44,7 @@ MASKS = [
 ]
 LEFT_OUT = ("...", "…")
 INTERRUPT = "^C"
+PATIENCE_SECONDS = 60
 CHANGED = re.compile(r"Changed: (\S+)")
 NAMED = re.compile(r"# ([\w./-]+\.(?:py|toml))$")
 RAISES = re.compile(r"^# (\w+Error: .*(?:\n# .*)*)\Z", re.MULTILINE)
@@ -295,6 +298,9 @@ class Reader:
         )
         self._ziet.started.append(process)
         assert process.stdout is not None
+        # A command that waits for something that will not come is ended, so that what it printed can be compared.
+        end = threading.Timer(PATIENCE_SECONDS, os.killpg, (process.pid, signal.SIGKILL))
+        end.start()
         lines = (line.rstrip("\n").replace(str(self._folder), FOLDER) for line in process.stdout)
         printed: list[str] = []
         rows: list[str] = []
@@ -305,10 +311,13 @@ class Reader:
             act()
         printed += lines
         process.stdout.close()
+        end.cancel()
         process.wait()
         return printed
 
-    def _cues(self, command: Command, process: subprocess.Popen[str]) -> Iterator[tuple[list[str], Callable[[], None]]]:
+    def _cues(
+        self, command: Command, process: subprocess.Popen[str]
+    ) -> Iterator[tuple[list[str], Callable[[], object]]]:
         """What the reader does, each with the lines that come before."""
 
         def interrupt() -> None:
@@ -319,4 +328,5 @@ class Reader:
             if row == INTERRUPT or (row in LEFT_OUT and at == len(command.shown) - 1):
                 yield before, interrupt
             elif changed := CHANGED.match(row):
-                yield before, (self._folder / changed[1]).touch
+                file = self._folder / changed[1]
+                yield before, functools.partial(file.write_bytes, file.read_bytes())

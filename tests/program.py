@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import fcntl
 import itertools
 import json
 import os
 import re
 import shutil
+import struct
 import subprocess
 import sys
 import tempfile
+import termios
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -142,9 +145,10 @@ class Project:
         assert process.stdout is not None
         return Running(process, process.stdout, err)
 
-    def start_in_terminal(self, *arguments: str, **environment: str) -> tuple[Running, int]:
+    def start_in_terminal(self, *arguments: str, columns: int = 80, **environment: str) -> tuple[Running, int]:
         """Starts `ziet` in a terminal of its own; also gives the descriptor to type into."""
         keyboard, screen = os.openpty()
+        fcntl.ioctl(screen, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
         process = subprocess.Popen(
             [sys.executable, "-c", IN_TERMINAL, PROGRAM, *arguments],
             cwd=self.folder,

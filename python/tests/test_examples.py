@@ -6,12 +6,17 @@ import dataclasses
 import datetime  # noqa: F401 - in the hints of executed source
 import decimal  # noqa: F401
 import enum
+import pathlib  # noqa: F401
 import uuid  # noqa: F401
+from types import SimpleNamespace
 from typing import Annotated, Any, Literal, NamedTuple, Optional, TypedDict, Union  # noqa: F401
 
 import msgspec
+import pydantic
 import pytest
+from inline_snapshot import snapshot
 
+from every_hint import HINTS, PYDANTIC_HINTS, inputs_of
 from ziet import Action, InputError
 from ziet._examples import make_input
 from ziet._inputs import Inputs
@@ -58,6 +63,27 @@ class Endless:
     again: Endless
 
 
+@dataclasses.dataclass
+class Linked:
+    value: int
+    next: Linked | None
+
+
+@dataclasses.dataclass
+class Many:
+    children: list[Many]
+
+
+@dataclasses.dataclass
+class Sized:
+    size: Annotated[str, msgspec.Meta(examples=["XL"])]
+
+
+class Model(pydantic.BaseModel):
+    size: str = pydantic.Field(examples=["XL"])
+    colour: Colour
+
+
 @Action(id="calculate_tax", description="Calculate tax amount")
 def calculate_tax(amount: float, region: str, *, rounded: bool = True) -> None:
     """
@@ -72,20 +98,20 @@ def calculate_tax(amount: float, region: str, *, rounded: bool = True) -> None:
     """
 
 
-def made(define, parameters, docstring="", **names):
+def made(define, parameters, docstring="", given=b"{}", **names):
     """The input that is made for a function of these parameters."""
     names = {**globals(), **names}
     names.pop("__name__")
     source = f"@Action(description='d')\ndef f({parameters}):\n  {docstring!r}"
     action = define(source, **names)["f"]
     inputs = Inputs(action)
-    data, lines = make_input(action, inputs)
+    data, lines = make_input(action, inputs, given)
     inputs.decode(data)
     return msgspec.json.decode(data), lines
 
 
 def test_examples_of_the_docstring_come_first_then_the_type():
-    data, lines = make_input(calculate_tax, Inputs(calculate_tax))
+    data, lines = make_input(calculate_tax, Inputs(calculate_tax), b"{}")
     assert data == b'{"amount":10.0,"region":"CA"}'
     assert lines == ["amount=10.0", 'region="CA"']
 
@@ -129,7 +155,7 @@ BY_TYPE = [
     ("datetime.time", "12:00:00"),
     ("datetime.timedelta", "PT1H"),
     ("decimal.Decimal", "10.00"),
-    ("uuid.UUID", "12345678-1234-5678-1234-567812345678"),
+    ("uuid.UUID", "12345678-1234-4678-9234-567812345678"),
     ("bytes", "ZXhhbXBsZQ=="),
     ("Annotated[int, msgspec.Meta(ge=50)]", 50),
     ("Annotated[int, msgspec.Meta(gt=50)]", 51),
@@ -185,9 +211,9 @@ DOCSTRINGS = [
     ("x: str", "Args:\n  x (str): A code, e.g. CA.", "CA"),
     ("x: str", "Args:\n  x: A code, e.g. `CA`", "CA"),
     ("x: str", "Args:\n  x: A code,\n    long to tell, e.g.\n    CA, for instance\n  y: e.g. NY", "CA"),
-    ("x: str", "x is a code, e.g. CA", "CA"),
     ("x: str", "Does it.\n\n:param x: a code, e.g. CA", "CA"),
-    ("x: str", "x -- a code, e.g., CA", "CA"),
+    ("x: str", "Parameters\n----------\nx : str\n    A code, e.g. CA", "CA"),
+    ("x: str", "Does it, e.g. with CA.", "example"),
     ("x: str", "Args:\n  x: A number as text (e.g. 5)", "5"),
     ("x: int", "Args:\n  x: A number (e.g., 5)", 5),
     ("x: int", "Args:\n  x: A number (e.g. 5).", 5),
@@ -217,10 +243,13 @@ def test_examples_of_docstrings(define, parameter, docstring, value):
 
 def test_what_cannot_be_made_up_is_asked_for(define):
     with pytest.raises(InputError) as caught:
-        made(define, "a: int, code: Annotated[str, msgspec.Meta(pattern='^[0-9]{4}$')], x: Endless")
-    assert str(caught.value) == (
-        "no input for shop.f: code: no test data can be made up, give it with `-p code=…`; "
-        "x: no test data can be made up, give it with `-p x=…`"
+        made(define, "a: int, code: Annotated[str, msgspec.Meta(pattern='^[a-f]{3}[^a-z]{4}$')], x: Endless")
+    assert str(caught.value) == snapshot(
+        """\
+no input for shop.f:
+  code: no test data can be made up, give it with `-p code=…` or under [inputs."shop.f"] in ziet.toml
+  x: no test data can be made up, give it with `-p x=…` or under [inputs."shop.f"] in ziet.toml\
+"""
     )
     assert [parameter for parameter, _ in caught.value.problems] == ["code", "x"]
 
@@ -228,3 +257,70 @@ def test_what_cannot_be_made_up_is_asked_for(define):
 def test_it_is_the_same_every_time(define):
     first = made(define, "a: User, b: str, c: dict")
     assert first == made(define, "a: User, b: str, c: dict")
+
+
+@pytest.mark.parametrize("hint", [*HINTS, *PYDANTIC_HINTS])
+def test_something_is_made_for_every_kind_of_hint(define, hint):
+    inputs = inputs_of(define, hint)
+    data, _ = make_input(SimpleNamespace(id="f", local=make_input), inputs, b"{}")
+    inputs.decode(data)
+
+
+@pytest.mark.parametrize(
+    ("hint", "value"),
+    [
+        ("Annotated[str, msgspec.Meta(pattern='^[0-9]{4}$')]", "1111"),
+        ("Annotated[str, msgspec.Meta(pattern='^[A-Z]+$', min_length=3)]", "AAA"),
+        ("Annotated[set[int], msgspec.Meta(min_length=3)]", [10, 11, 12]),
+        ("Annotated[set[str], msgspec.Meta(min_length=2)]", ["example", "example2"]),
+        ("Annotated[set[Colour], msgspec.Meta(min_length=2)]", ["red", "blue"]),
+        ("Annotated[dict[int, str], msgspec.Meta(min_length=2)]", {"1": "example", "11": "example"}),
+        ("Union[datetime.datetime, str]", "2024-01-15T12:00:00Z"),
+        ("pathlib.Path", "example"),
+        ("Linked", {"value": 10, "next": None}),
+        ("Many", {"children": []}),
+    ],
+)
+def test_values_that_need_some_thought(define, hint, value):
+    assert made(define, f"x: {hint}")[0] == {"x": value}
+
+
+@pytest.mark.parametrize(
+    ("hint", "value"),
+    [
+        ("Annotated[int, msgspec.Meta(examples=['no', 7, 8])]", 7),
+        ("Annotated[int, pydantic.Field(examples=[7])]", 7),
+        ("Optional[Annotated[int, msgspec.Meta(examples=[7])]]", 7),
+        ("Annotated[datetime.date, msgspec.Meta(examples=[datetime.date(2020, 2, 29)])]", "2020-02-29"),
+        ("Sized", {"size": "XL"}),
+        ("Model", {"size": "XL", "colour": "red"}),
+    ],
+)
+def test_examples_of_the_annotation_come_before_those_of_the_docstring(define, hint, value):
+    assert made(define, f"x: {hint}", "Args:\n  x: A number (e.g. 5)")[0] == {"x": value}
+
+
+def test_what_ziet_toml_has_comes_first(define):
+    data, lines = made(define, "a: int, b: str, c: int = 3", "Args:\n  a: e.g. 5", b'{"c":4,"a":6}')
+    assert data == {"a": 6, "b": "example", "c": 4}
+    assert lines == ["a=6 (ziet.toml)", 'b="example"', "c=4 (ziet.toml)"]
+
+
+def test_more_parameters_may_stand_in_ziet_toml(define):
+    assert made(define, "a: int, **rest: int", given=b'{"more":1}') == (
+        {"a": 10, "more": 1},
+        ["a=10", "more=1 (ziet.toml)"],
+    )
+
+
+def test_what_is_wrong_in_ziet_toml_is_told(define):
+    with pytest.raises(InputError) as caught:
+        made(define, "amount: int, users: list[User]", given=b'{"amont":1,"users":[{"email":3}],"amount":"x"}')
+    assert str(caught.value) == snapshot("""\
+wrong input for shop.f under [inputs."shop.f"] in ziet.toml:
+  amont: unknown parameter, did you mean amount?
+  users[0].email: expected str, got 3 (int)
+  users[0].address: missing, expected Address
+  users[0].friends: missing, expected list[Address]
+  amount: expected int, got "x" (str)\
+""")

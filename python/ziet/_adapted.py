@@ -243,6 +243,8 @@ def _is_json_kind(hint: Any) -> bool:
 def _check_key(mapping: Any) -> None:
     for key in typing.get_args(mapping)[:1]:
         for member in union_members(stands_for(key)):
+            if typing.get_origin(bare(member)) is typing.Literal:
+                continue
             kind = class_of(bare(member))
             if kind in _NO_KEYS or _fields.of(kind) is not None:
                 raise TypeError(f"the keys of JSON are text, which does not become {type_text(member)}")

@@ -1,6 +1,7 @@
-"""Test data for a run without input: what the docstring gives as an example, else something plausible by type.
+"""Test data for a run without input, the same every time.
 
-It is the same every time. Only parameters without a default get any.
+Each parameter without a default gets, in this order: what `ziet.toml` has for it, an example in its annotation, one in
+the docstring, or else what fits its JSON Schema. Those with a default get only what `ziet.toml` has.
 """
 
 from __future__ import annotations
@@ -9,14 +10,15 @@ import re
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from msgspec import inspect as kinds
 
+from ziet import _schema
 from ziet._encode import Unencodable, encode, short
 from ziet._errors import InputError
+from ziet._problems import listed, unknown_parameter, wrong_parts
 from ziet._type_text import choices, union_members
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from ziet._action import ActionFunction
     from ziet._inputs import Field, Inputs
@@ -49,53 +51,76 @@ _BY_NAME = (
 )
 """The text for a parameter whose name contains one of these; the first that fits counts."""
 
-_BY_KIND: dict[type, Any] = {
-    kinds.NoneType: None,
-    kinds.BoolType: True,
-    kinds.DateTimeType: "2024-01-15T12:00:00Z",
-    kinds.DateType: "2024-01-15",
-    kinds.TimeType: "12:00:00",
-    kinds.TimeDeltaType: "PT1H",
-    kinds.UUIDType: "12345678-1234-5678-1234-567812345678",
-    kinds.DecimalType: "10.00",
-    kinds.BytesType: "ZXhhbXBsZQ==",
-    kinds.ByteArrayType: "ZXhhbXBsZQ==",
-    kinds.MemoryViewType: "ZXhhbXBsZQ==",
-    kinds.RawType: {},
+_BY_FORMAT = {
+    "date": "2024-01-15",
+    "date-time": "2024-01-15T12:00:00Z",
+    "time": "12:00:00Z",
+    "duration": "PT1H",
+    "email": "user@example.com",
+    "ipv4": "192.0.2.1",
+    "ipv6": "2001:db8::1",
+    "uri": "https://example.com",
+    "uuid": "12345678-1234-4678-9234-567812345678",
 }
 
-_MOST_NESTED = 20
+_LONGEST_SIMPLE = 40
+"""How long a text is at most that is tried for a pattern."""
 
 
 class _CannotMake(Exception):
     """No value of a type can be made up."""
 
 
-def make_input(action: ActionFunction[..., Any], inputs: Inputs) -> tuple[bytes, list[str]]:
-    """An input for `action` made from nothing, and what was made up as lines such as `amount=10`.
+def make_input(action: ActionFunction[..., Any], inputs: Inputs, given: bytes) -> tuple[bytes, list[str]]:
+    """An input for `action`, and what is in it as lines such as `amount=10` or `region="CA" (ziet.toml)`.
+
+    Args:
+        action: The action to run.
+        inputs: Its parameters.
+        given: A JSON object with what `ziet.toml` has for some of them.
 
     Raises:
-        InputError: For some parameter nothing could be made up that its hint takes.
+        InputError: Something in `ziet.toml` does not fit, or nothing could be made up that a parameter takes.
     """
-    docstring = action.local.__doc__ or ""
-    members: list[bytes] = []
-    lines: list[str] = []
+    from_file = _checked(action, inputs, msgspec.json.decode(given, type=dict[str, msgspec.Raw]))
+    members: dict[str, bytes] = {}
     problems: list[tuple[str, str]] = []
     for field in inputs.fields:
-        if not field.required:
-            continue
-        data = _from_docstring(docstring, field)
-        if data is None:
-            data = _from_type(field)
-        if data is None:
-            problems.append((field.name, f"no test data can be made up, give it with `-p {field.name}=…`"))
-            continue
-        members.append(msgspec.json.encode(field.name) + b":" + data)
-        lines.append(f"{field.name}={short(msgspec.json.decode(data))}")
+        if field.name in from_file:
+            members[field.name] = from_file[field.name]
+        elif field.required:
+            data = _made_for(field, action.local.__doc__ or "")
+            if data is None:
+                advice = f"give it with `-p {field.name}=…` or under {_table(action)} in ziet.toml"
+                problems.append((field.name, f"no test data can be made up, {advice}"))
+            else:
+                members[field.name] = data
     if problems:
-        texts = "; ".join(f"{parameter}: {text}" for parameter, text in problems)
-        raise InputError(f"no input for {action.id}: {texts}", problems)
-    return b"{" + b",".join(members) + b"}", lines
+        raise InputError(f"no input for {action.id}:{listed(problems)}", problems)
+    members |= from_file
+    lines = [
+        f"{name}={short(msgspec.json.decode(data))}{' (ziet.toml)' if name in from_file else ''}"
+        for name, data in members.items()
+    ]
+    return b"{" + b",".join(msgspec.json.encode(name) + b":" + data for name, data in members.items()) + b"}", lines
+
+
+def _table(action: ActionFunction[..., Any]) -> str:
+    return f'[inputs."{action.id}"]'
+
+
+def _checked(action: ActionFunction[..., Any], inputs: Inputs, given: dict[str, msgspec.Raw]) -> dict[str, bytes]:
+    fields = {field.name: field for field in inputs.fields}
+    problems: list[tuple[str, str]] = []
+    for name, raw in given.items():
+        field = fields.get(name) or inputs.rest
+        if field is None:
+            problems.append((name, unknown_parameter(name, list(fields))))
+        elif not _fits(field, bytes(raw)):
+            problems.extend(wrong_parts(field.hint, msgspec.json.decode(raw), name))
+    if problems:
+        raise InputError(f"wrong input for {action.id} under {_table(action)} in ziet.toml:{listed(problems)}", problems)
+    return {name: bytes(raw) for name, raw in given.items()}
 
 
 def _fits(field: Field, data: bytes) -> bool:
@@ -106,55 +131,49 @@ def _fits(field: Field, data: bytes) -> bool:
     return True
 
 
-def _from_type(field: Field) -> bytes | None:
-    # msgspec sorts the values of a Literal, so those of the parameter itself are taken from the hint.
-    written = [value for member in union_members(field.hint) for value in choices(member)]
+def _made_for(field: Field, docstring: str) -> bytes | None:
+    candidates = (*_from_annotation(field), *_from_docstring(docstring, field.name), *_from_type(field))
+    return next((data for data in candidates if _fits(field, data)), None)
+
+
+def _from_annotation(field: Field) -> Iterator[bytes]:
+    for member in (field.hint, *union_members(field.hint)):
+        for metadata in getattr(member, "__metadata__", ()):
+            yield from _encoded(getattr(metadata, "examples", None) or ())
+
+
+def _encoded(values: Any) -> Iterator[bytes]:
+    for value in values:
+        try:
+            yield encode(value)
+        except Unencodable:
+            continue
+
+
+def _from_type(field: Field) -> Iterator[bytes]:
+    # msgspec sorts the values of a Literal; those of the parameter itself are in their own order in the hint.
+    for member in union_members(field.hint):
+        yield from _encoded(choices(member))
+    schemas = _schema.Schemas("validation")
     try:
-        data = encode(written[0] if written else _made_up(kinds.type_info(field.adapted), field.name, 0))
+        yield encode(_Maker(schemas.definitions).make(schemas.of(field.adapted), field.name))
     except (_CannotMake, Unencodable):
-        return None
-    return data if _fits(field, data) else None
+        pass
 
 
-_SECTION = re.compile(r"\s*([A-Z][A-Za-z ]*):\s*$")
-_PARAMETER_SECTIONS = frozenset(["Args", "Arguments", "Parameters", "Params", "Keyword Args", "Keyword Arguments"])
 _EXAMPLE = re.compile(r"\be\.g\.,?\s*")
 _QUOTED = re.compile(r"([\"'`])(.*?)\1")
 _UNQUOTED = re.compile(r"[^\s,;)]+")
 
 
-def _from_docstring(docstring: str, field: Field) -> bytes | None:
-    """The JSON of the first example (`e.g., "CA"`) in the parameter's own lines that its hint takes."""
-    for text in _descriptions(docstring, field.name):
+def _from_docstring(docstring: str, name: str) -> Iterator[bytes]:
+    """What the examples in the description of the parameter (`e.g., "CA"`) may mean as JSON."""
+    if _EXAMPLE.search(docstring):
+        from ziet import _docstring
+
+        text = _docstring.parse(docstring).parameters.get(name, "")
         for match in _EXAMPLE.finditer(text):
-            for data in _readings(text[match.end() :]):
-                if _fits(field, data):
-                    return data
-    return None
-
-
-def _descriptions(docstring: str, name: str) -> Iterator[str]:
-    """The text of each place of the docstring that describes the parameter, with the lines that go on with it."""
-    start = re.compile(rf"(?::param\s+)?\*{{0,2}}{re.escape(name)}\s*(?:\([^)]*\))?\s*(?:[:=–—-]|\s)")
-    section = None
-    lines = docstring.expandtabs().splitlines()
-    for number, line in enumerate(lines):
-        header = _SECTION.match(line)
-        if header and (section is None or not start.match(line.strip())):
-            section = header[1]
-        elif (section is None or section in _PARAMETER_SECTIONS) and start.match(line.strip() + " "):
-            yield " ".join([line.strip(), *_continuation(lines[number + 1 :], _indent(line))])
-
-
-def _continuation(lines: list[str], indent: int) -> Iterator[str]:
-    for line in lines:
-        if not line.strip() or _indent(line) <= indent:
-            return
-        yield line.strip()
-
-
-def _indent(line: str) -> int:
-    return len(line) - len(line.lstrip())
+            yield from _readings(text[match.end() :])
 
 
 def _readings(text: str) -> Iterator[bytes]:
@@ -179,131 +198,127 @@ def _readings(text: str) -> Iterator[bytes]:
         yield msgspec.json.encode(example)
 
 
-def _made_up(kind: object, name: str, depth: int) -> Any:
-    """A JSON value for a type as msgspec describes it; `name` is what it is for."""
-    if depth > _MOST_NESTED:
+class _Maker:
+    """Makes a value that fits a JSON Schema: only what is required, and always the same."""
+
+    def __init__(self, definitions: dict[str, Any]) -> None:
+        self._definitions = definitions
+        self._inside: list[str] = []
+        """The definitions that are being made, which must not contain themselves."""
+
+    def make(self, schema: Any, name: str, number: int = 0) -> Any:
+        """A value called `name`; another `number` gives another value, if there is one.
+
+        Raises:
+            _CannotMake: It would never end, or nothing simple matches a pattern.
+        """
+        if schema is True:
+            schema = {}
+        for values in (schema.get("examples"), [schema["const"]] if "const" in schema else schema.get("enum")):
+            if values:
+                return values[number % len(values)]
+        if "$ref" in schema:
+            return self._referred(schema["$ref"].removeprefix("#/$defs/"), name, number)
+        for part in schema.get("allOf", ()):
+            schema = {**part, **schema, "allOf": ()}
+        members = schema.get("anyOf") or schema.get("oneOf")
+        if members:
+            return self._one_of(members, name, number)
+        types = schema.get("type", "string")
+        kind = types if isinstance(types, str) else types[-1] if types[0] == "null" else types[0]
+        if kind == "array":
+            return self._array(schema, name, number)
+        if kind == "object":
+            return self._object(schema, name, number)
+        if kind in ("integer", "number"):
+            return _number(schema, number)
+        return {"null": None, "boolean": number % 2 == 0}[kind] if kind != "string" else _text(schema, name, number)
+
+    def _referred(self, definition: str, name: str, number: int) -> Any:
+        if definition in self._inside:
+            raise _CannotMake
+        self._inside.append(definition)
+        try:
+            return self.make(self._definitions[definition], name, number)
+        finally:
+            self._inside.pop()
+
+    def _one_of(self, members: list[Any], name: str, number: int) -> Any:
+        """Of the first member of which something can be made; null only if there is no other."""
+        for member in sorted(members, key=lambda member: member.get("type") == "null"):
+            try:
+                return self.make(member, name, number)
+            except _CannotMake:
+                continue
         raise _CannotMake
-    kind_type = type(kind)
-    if kind_type in _BY_KIND:
-        return _BY_KIND[kind_type]
-    make = _MAKERS.get(kind_type)
-    if make is None:
-        raise _CannotMake
-    return make(kind, name, depth + 1)
+
+    def _array(self, schema: Any, name: str, number: int) -> list[Any]:
+        least = schema.get("minItems", 0)
+        places = schema.get("prefixItems", [])[:least]
+        made = [self.make(place, place.get("title", name), number) for place in places]
+        more = max(0, least - len(made)) if "prefixItems" in schema else max(1, least)
+        # One element is more telling than none, if it may be.
+        optional = more > least
+        more = min(more, schema.get("maxItems", more))
+        singular = name[:-1] if name.endswith("s") else name
+        try:
+            distinct = schema.get("uniqueItems", False)
+            made += [self.make(schema.get("items", {}), singular, number + index * distinct) for index in range(more)]
+        except _CannotMake:
+            if not optional:
+                raise
+        return made
+
+    def _object(self, schema: Any, name: str, number: int) -> dict[str, Any]:
+        properties = schema.get("properties", {})
+        # The tag of a class is told although it may be left out.
+        needed = [name for name, each in properties.items() if "const" in each or name in schema.get("required", ())]
+        made = {member: self.make(properties[member], member, number) for member in needed}
+        for index in range(schema.get("minProperties", 0) - len(made)):
+            key = self.make({"type": "string", **schema.get("propertyNames", {})}, "key", index)
+            made[str(key)] = self.make(schema.get("additionalProperties", {}), name, number)
+        return made
 
 
-def _number(kind: Any, start: float, step: float) -> float:
-    """`start`, moved into the bounds of the type."""
-    value = start
-    if kind.ge is not None:
-        value = max(value, kind.ge)
-    if kind.gt is not None and value <= kind.gt:
-        value = kind.gt + step
-    if kind.le is not None:
-        value = min(value, kind.le)
-    if kind.lt is not None and value >= kind.lt:
-        value = kind.lt - step
-    if kind.multiple_of:
-        value -= value % kind.multiple_of
-        low = kind.ge if kind.ge is not None else kind.gt
-        if low is not None and (value < low or value == kind.gt):
-            value += kind.multiple_of
-    return value
+def _number(schema: Any, number: int) -> float:
+    """10, or what is nearest to it within the bounds."""
+    step = schema.get("multipleOf", 1)
+    low, high = schema.get("minimum"), schema.get("maximum")
+    above, below = schema.get("exclusiveMinimum"), schema.get("exclusiveMaximum")
+    is_int = schema["type"] == "integer"
+    if above is not None and below is not None and not is_int:
+        step = min(step, (below - above) / 2)
+    if above is not None:
+        low = above + step if low is None else max(low, above + step)
+    if below is not None:
+        high = below - step if high is None else min(high, below - step)
+    value = 10 if low is None else max(10, low)
+    value = value if high is None else min(value, high)
+    if "multipleOf" in schema:
+        value -= value % step
+        if low is not None and value < low:
+            value += step
+    value += number * step
+    return int(value) if is_int else float(value)
 
 
-def _int(kind: Any, _name: str, _depth: int) -> int:
-    return int(_number(kind, 10, 1))
-
-
-def _float(kind: Any, _name: str, _depth: int) -> float:
-    step = 1.0
-    if kind.gt is not None and kind.lt is not None:
-        step = (kind.lt - kind.gt) / 2
-    return float(_number(kind, 10.0, step))
-
-
-def _text(kind: Any, name: str, _depth: int) -> str:
+def _text(schema: Any, name: str, number: int) -> str:
     lowered = name.lower()
-    text = next((example for part, example in _BY_NAME if part in lowered), None)
+    text = _BY_FORMAT.get(schema.get("format", ""))
+    if text is None:
+        text = next((example for part, example in _BY_NAME if part in lowered), None)
     if text is None:
         is_id = lowered in ("id", "key") or lowered.endswith("_id")
         text = f"{lowered.removesuffix('_id')}_1" if is_id else "example"
-    shortest = getattr(kind, "min_length", None) or 0
-    longest = getattr(kind, "max_length", None)
-    return text.ljust(shortest, "x")[:longest]
-
-
-def _array(kind: Any, name: str, depth: int) -> list[Any]:
-    singular = name[:-1] if name.endswith("s") else name
-    count = max(1, kind.min_length or 0)
-    if kind.max_length is not None:
-        count = min(count, kind.max_length)
-    return [_made_up(kind.item_type, singular, depth)] * count
-
-
-def _tuple(kind: Any, name: str, depth: int) -> list[Any]:
-    return [_made_up(item, name, depth) for item in kind.item_types]
-
-
-def _dict(kind: Any, name: str, depth: int) -> dict[str, Any]:
-    if not kind.min_length:
-        return {}
-    key = str(_made_up(kind.key_type, "key", depth))
-    return {key: _made_up(kind.value_type, name, depth)}
-
-
-def _union(kind: Any, name: str, depth: int) -> Any:
-    """The first member of which something can be made; null only if there is no other."""
-    members = sorted(kind.types, key=lambda member: isinstance(member, kinds.NoneType))
-    for member in members:
-        try:
-            return _made_up(member, name, depth)
-        except _CannotMake:
-            continue
-    raise _CannotMake
-
-
-def _literal(kind: Any, _name: str, _depth: int) -> Any:
-    return kind.values[0]
-
-
-def _enum(kind: Any, _name: str, _depth: int) -> Any:
-    return next(iter(kind.cls))
-
-
-def _object(kind: Any, _name: str, depth: int) -> Any:
-    """The required fields; a Struct also has the tag that tells it from others."""
-    fields = [field for field in kind.fields if field.required]
-    members = {field.encode_name: _made_up(field.type, field.encode_name, depth) for field in fields}
-    tag = getattr(kind, "tag", None)
-    if getattr(kind, "array_like", False) or isinstance(kind, kinds.NamedTupleType):
-        return [*([] if tag is None else [tag]), *members.values()]
-    return members if tag is None else {kind.tag_field: tag, **members}
-
-
-def _metadata(kind: Any, name: str, depth: int) -> Any:
-    return _made_up(kind.type, name, depth)
-
-
-_MAKERS: dict[type, Callable[[Any, str, int], Any]] = {
-    kinds.AnyType: _text,
-    kinds.CustomType: _text,
-    kinds.IntType: _int,
-    kinds.FloatType: _float,
-    kinds.StrType: _text,
-    kinds.ListType: _array,
-    kinds.SetType: _array,
-    kinds.FrozenSetType: _array,
-    kinds.CollectionType: _array,
-    kinds.VarTupleType: _array,
-    kinds.TupleType: _tuple,
-    kinds.DictType: _dict,
-    kinds.UnionType: _union,
-    kinds.LiteralType: _literal,
-    kinds.EnumType: _enum,
-    kinds.StructType: _object,
-    kinds.DataclassType: _object,
-    kinds.TypedDictType: _object,
-    kinds.NamedTupleType: _object,
-    kinds.Metadata: _metadata,
-}
+    if number:
+        text += str(number + 1)
+    pattern = schema.get("pattern")
+    shortest, longest = schema.get("minLength", 0), schema.get("maxLength", len(text))
+    candidates = [text.ljust(shortest, "x")[: max(shortest, longest)]]
+    if pattern is None:
+        return candidates[0]
+    simple = [char * length for char in "1aA" for length in range(max(1, shortest), _LONGEST_SIMPLE)]
+    fitting = [text for text in (*candidates, *simple) if re.search(pattern, text)]
+    if len(fitting) <= number:
+        raise _CannotMake
+    return fitting[number]

@@ -77,9 +77,10 @@ class Inputs:
         ]
         rest = varkeywords(hints.owner)
         self.accepts_unknown = rest is not None
-        self._rest = None if rest is None else _field(hints, rest, NO_DEFAULT, True)
+        self.rest = None if rest is None else _field(hints, rest, NO_DEFAULT, True)
+        """What each parameter must be that the signature does not name; None where there may be none."""
         self._names = tuple(field.name for field in self.fields)
-        self._decode_all = None if self._rest else decoder(self._struct())
+        self._decode_all = None if self.rest else decoder(self._struct())
 
     def decode(self, data: bytes) -> dict[str, Any]:
         """The arguments to call the function with. Parameters that are not given are left to their defaults.
@@ -168,8 +169,8 @@ class Inputs:
         for name in raw:
             if name in self._names:
                 continue
-            if self._rest is not None:
-                self._convert(self._rest, name, raw[name], values[name], arguments, problems)
+            if self.rest is not None:
+                self._convert(self.rest, name, raw[name], values[name], arguments, problems)
             else:
                 problems.append((name, unknown_parameter(name, self._names)))
         if problems:

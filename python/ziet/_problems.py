@@ -122,11 +122,13 @@ class _Search:
     def _in_union(self, hint: Any, members: Sequence[Any], value: Any, where: str, error: Exception) -> list[Problem]:
         """Of one member that may have been meant all that is wrong, of several the first thing each."""
         meant = [member for member in members if _may_be_meant(bare(member), value)]
-        found = [self.find(member, value, where) for member in meant]
-        if len(found) == 1:
-            return found[0]
+        found = [(member, self.find(member, value, where)) for member in meant]
+        # A member without problems would take it: what is wrong is a tag, or what is asked of the union as a whole.
+        found = [(member, problems) for member, problems in found if problems]
+        if len(meant) == len(found) == 1:
+            return found[0][1]
         text = _text(hint, value, error)
-        for member, problems in zip(meant, found, strict=True):
+        for member, problems in found:
             place, reason = problems[0]
             text += f"; as {expected_text(member)}: {listed([(place.removeprefix(where).lstrip('.'), reason)]).strip()}"
         return [(where, text)]

@@ -99,7 +99,7 @@ class Zygote:
             _process.outlive_parent()
             self._send(_wire.Loaded())
         elif isinstance(message, _wire.MakeInput):
-            self._send(_project.make_input(message.action_id))
+            self._send(_project.make_input(message.action_id, message.given))
         elif isinstance(message, _wire.Reap):
             self._executors.discard(message.pid)
             self._told.discard(message.pid)
