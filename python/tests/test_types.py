@@ -224,6 +224,18 @@ class TestUnions:
         assert back == value or (isinstance(value, str) and encode(back) != b'""')
 
 
+@dataclasses.dataclass
+class Defaulted:
+    x: int
+    y: str = "why"
+
+
+@pytest.mark.parametrize("hint", [Defaulted, list[Defaulted], dict[str, Defaulted]])
+def test_a_default_that_was_not_given_is_there_when_the_value_goes_on(hint):
+    given = {Defaulted: {"x": 1}, list[Defaulted]: [{"x": 1}], dict[str, Defaulted]: {"k": {"x": 1}}}[hint]
+    assert b'{"x":1,"y":"why"}' in encode(convert(hint, given))
+
+
 class TestProblems:
     def test_only_so_many_are_told(self, define):
         action = define("@Action(description='d')\ndef f(x: list[int]): ...")["f"]

@@ -217,6 +217,8 @@ def _dataclass_type(hint: Any, origin: Any) -> ObjectType:
         if not field.init:
             native = native and not required
             continue
+        # msgspec leaves such a default to the class, and what is not in the instance it does not encode.
+        native = native and (field.default is missing or hasattr(origin, "__slots__"))
         default = _default(field.default, field.default_factory, missing)
         fields.append(ObjectField(field.name, field.name, inner, required, default))
     return ObjectType(origin, fields, native=native)
