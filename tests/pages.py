@@ -16,6 +16,7 @@ the example). The blocks are taken from top to bottom:
 from __future__ import annotations
 
 import difflib
+import functools
 import json
 import os
 import re
@@ -23,6 +24,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,6 +44,7 @@ MASKS = [
 ]
 LEFT_OUT = ("...", "…")
 INTERRUPT = "^C"
+PATIENCE_SECONDS = 60
 CHANGED = re.compile(r"Changed: (\S+)")
 NAMED = re.compile(r"# ([\w./-]+\.(?:py|toml))$")
 RAISES = re.compile(r"^# (\w+Error: .*(?:\n# .*)*)\Z", re.MULTILINE)
@@ -282,7 +285,9 @@ class Reader:
 
     def _type(self, command: Command) -> list[str]:
         """Runs a command to its end, and gives the lines that it printed on standard output and standard error."""
-        save = f'trap \'{{ s=$?; export -p; echo "cd \\"\\$PWD\\"; (exit $s)"; }} > {self._shell}\' EXIT'
+        # In one step, since the reader may interrupt it: then what was before goes on.
+        state = """{ s=$?; export -p; echo "cd \\"\\$PWD\\"; (exit $s)"; }"""
+        save = f"trap '{state} > {self._shell}.new && mv {self._shell}.new {self._shell}' EXIT"
         script = f"{save}\nset -a\n. {self._shell}\n{command.typed}\n"
         process = subprocess.Popen(
             ["bash", "-c", script],
@@ -295,6 +300,9 @@ class Reader:
         )
         self._ziet.started.append(process)
         assert process.stdout is not None
+        # A command that waits for something that will not come is ended, so that what it printed can be compared.
+        end = threading.Timer(PATIENCE_SECONDS, os.killpg, (process.pid, signal.SIGKILL))
+        end.start()
         lines = (line.rstrip("\n").replace(str(self._folder), FOLDER) for line in process.stdout)
         printed: list[str] = []
         rows: list[str] = []
@@ -305,10 +313,13 @@ class Reader:
             act()
         printed += lines
         process.stdout.close()
+        end.cancel()
         process.wait()
         return printed
 
-    def _cues(self, command: Command, process: subprocess.Popen[str]) -> Iterator[tuple[list[str], Callable[[], None]]]:
+    def _cues(
+        self, command: Command, process: subprocess.Popen[str]
+    ) -> Iterator[tuple[list[str], Callable[[], object]]]:
         """What the reader does, each with the lines that come before."""
 
         def interrupt() -> None:
@@ -319,4 +330,5 @@ class Reader:
             if row == INTERRUPT or (row in LEFT_OUT and at == len(command.shown) - 1):
                 yield before, interrupt
             elif changed := CHANGED.match(row):
-                yield before, (self._folder / changed[1]).touch
+                file = self._folder / changed[1]
+                yield before, functools.partial(file.write_bytes, file.read_bytes())

@@ -72,7 +72,7 @@ def candidates(project: Project, *words: str, **environment: str) -> dict[str, s
 def test_actions_are_offered_by_their_ids(shop: Project, words: list[str]) -> None:
     assert candidates(shop, *words) == {
         "place_order": "Places an order",
-        "shop.actions.refund": "Two\\nlines \\u{1b}[31m",
+        "shop.actions.refund": "Two\\nlines \\x1b[31m",
         "shop.actions.pay": "",
         "twice.pay": "d",
     }

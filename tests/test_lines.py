@@ -230,3 +230,48 @@ def logs():
     done = ziet.write({"actions.py": actions}).run("logs")
     begin = done.lines.index("[INFO] before")
     assert done.lines[begin : begin + 4] == ["[INFO] before", "[INFO] an info", "[ERROR] an error", "[INFO] after"]
+
+
+NESTED = """
+from ziet import Action
+from ziet.integrations import google
+
+@Action(description="Calls one that calls another", id="outer")
+def outer():
+    middle()
+    google.search("outer")
+
+@Action(description="Calls another, and is tried twice", id="middle", retries=1)
+def middle():
+    inner()
+    google.search("middle")
+    google.search("again")
+    from pathlib import Path
+    if not Path("tried").exists():
+        Path("tried").touch()
+        raise ValueError("first time")
+
+@Action(description="Does nothing", id="inner")
+def inner():
+    google.search("inner")
+"""
+
+
+def test_lines_that_do_not_name_their_action_say_so_where_it_changes(ziet: Ziet) -> None:
+    done = ziet.write({"actions.py": NESTED}).run("outer", "--no-backoff")
+
+    assert [line for line in done.lines if "called" in line or "executing" in line or "Retrying" in line] == [
+        "[INFO] Action executing...",
+        "[INFO] Action executing...",
+        "[INFO] Action executing...",
+        '[INFO] Integration called (mocked): google.search("inner")',
+        '[INFO] Integration called (mocked): google.search("middle") [middle]',
+        '[INFO] Integration called (mocked): google.search("again")',
+        "[WARN] Retrying in 0s (attempt 2 of 2)",
+        "[INFO] Action executing...",
+        "[INFO] Action executing...",
+        '[INFO] Integration called (mocked): google.search("inner")',
+        '[INFO] Integration called (mocked): google.search("middle") [middle]',
+        '[INFO] Integration called (mocked): google.search("again")',
+        '[INFO] Integration called (mocked): google.search("outer")',
+    ]

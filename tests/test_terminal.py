@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
+from inline_snapshot import external_file
 
 from program import Project, Ziet
+from shown import file_of, masked
 
 ESCAPE = "\x1b["
 
@@ -57,3 +61,38 @@ def test_ascii_in_a_terminal(ziet: Ziet) -> None:
 
     assert out.startswith("Running action locally: my_action\n")
     assert out.isascii()
+
+
+STYLES = {"0": "</>", "1": "<bold>", "2": "<dim>", "31": "<red>", "32": "<green>", "33": "<yellow>", "36": "<cyan>"}
+
+
+def with_styles_visible(text: str) -> str:
+    return re.sub(r"\x1b\[(\d+)m", lambda match: STYLES[match[1]], text)
+
+
+@pytest.mark.parametrize(
+    ("name", "action", "options", "environment"),
+    [
+        ("colours", "raises_with_locals", ["--locals"], {}),
+        ("no_color", "raises_with_locals", ["--locals"], {"NO_COLOR": "1"}),
+        ("dumb", "raises_with_locals", ["--locals"], {"TERM": "dumb"}),
+        ("recursion", "raises_deep", [], {}),
+        ("chain", "wraps_child", [], {}),
+        ("retry", "fails_twice", ["--no-backoff"], {}),
+    ],
+)
+def test_a_failure_in_a_terminal(
+    ziet: Ziet, name: str, action: str, options: list[str], environment: dict[str, str]
+) -> None:
+    project = ziet.project("failures")
+
+    out = in_terminal(project, action, *options, **environment)
+
+    assert with_styles_visible(masked(project, out)) == external_file(file_of("terminal", name))
+
+
+def test_what_is_raised_steers_no_terminal(ziet: Ziet) -> None:
+    out = in_terminal(ziet.project("failures"), "raises_escapes", NO_COLOR="1")
+
+    assert ESCAPE[0] not in out
+    assert "\r" not in out

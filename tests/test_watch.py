@@ -104,7 +104,7 @@ def test_a_broken_save_is_told_and_the_next_one_is_waited_for(ziet: Ziet) -> Non
         running.until(told)
         running.until(WATCHING)
     save(project, "ziet.toml", "name =")
-    running.until("TOML parse error")
+    running.until("ziet.toml, line 1, column 7")
     running.until(WATCHING)
     (project.folder / "ziet.toml").unlink()
     save(project, "hello.py", HELLO)

@@ -1,8 +1,8 @@
 """Shows the local variables of frames, with `--locals`: short, and whatever the values are.
 
 A value may be huge, its `repr` may raise, never return, or tell a secret. So containers are shown piece by piece until
-there is enough, what a class generates as its `repr` is made here from the fields, and the rest has a second in a
-thread of its own.
+there is enough, what a class generates as its `repr` is made here from the fields, and the rest has two seconds in
+a thread of its own.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any, cast
 from ziet import _wire
 from ziet._action import ActionFunction
 
-_SECONDS = 1.0
+_SECONDS = 2.0
 """For all values of a failure together."""
 _MOST = 20
 """Variables of one frame."""
@@ -103,6 +103,8 @@ def _sequence(opened: str, closed: str, base: Any) -> Callable[[Any, int], str]:
     def show(value: Any, depth: int) -> str:
         # As the base does it: a class that counts on its own way of going through it has its own `repr` too.
         shown = _joined(_text(one, depth) for one in base.__iter__(value))
+        if not len(value):
+            return repr(value)
         if type(value) is not base or base in (frozenset, collections.deque):
             return f"{type(value).__qualname__}({opened}{shown}{closed})"
         return f"{opened}{shown}{',' if base is tuple and len(value) == 1 else ''}{closed}"

@@ -114,7 +114,7 @@ pub const LIMITS: &[Limit] = &[
     Limit {
         name: "timeout",
         amount: Amount::Seconds(*TIMEOUT_SECONDS.start(), *TIMEOUT_SECONDS.end()),
-        beyond: "the decorator refuses it; an attempt that takes longer than its own is ended, with what it started",
+        beyond: "the decorator refuses it; beyond its own, an attempt is ended",
     },
     Limit {
         name: "retries",

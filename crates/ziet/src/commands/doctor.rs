@@ -99,23 +99,22 @@ pub(crate) fn doctor(
     if args.json {
         printer.document(&checks)?;
     } else {
-        printer.table(table(checks, printer.ascii));
+        printer.table(table(checks));
     }
     Ok(ExitCode::from(u8::from(problems)))
 }
 
-fn table(checks: Vec<Check>, ascii: bool) -> Table {
+fn table(checks: Vec<Check>) -> Table {
     let mut table = Table::new(&["check", "status", "found"]);
-    let arrow = if ascii { "->" } else { "→" };
     for check in checks {
         let (style, word) = match check.status {
             Status::Ok => (GREEN, "ok"),
             Status::Warning => (YELLOW, "warning"),
             Status::Problem => (RED, "problem"),
         };
-        let advice = check.advice.map(|advice| format!("\n{arrow} {advice}"));
+        let advice = check.advice.map(|advice| format!("\n→ {advice}"));
         let found = check.found + &advice.unwrap_or_default();
-        table.add(style, [check.name.to_owned(), word.to_owned(), found]);
+        table.styled(style, [check.name.to_owned(), word.to_owned(), found]);
     }
     table
 }

@@ -19,73 +19,106 @@ const TEXT: &str = "        ";
 impl Printer {
     /// One action in a list.
     pub(crate) fn action(&mut self, action: &ActionSpec, root: &Path) {
-        self.headline(action);
-        let parameters: Vec<String> = action.parameters.iter().map(signature).collect();
-        self.wrapped(TITLE, "   ", &format!("({})", parameters.join(", ")));
-        let place = place(action, root);
-        self.line(format_args!("  {DIM}{place}{DIM:#}\n"));
+        self.line(listed(action, root, self.width));
     }
 
     /// Everything that is known of an action.
     pub(crate) fn action_in_full(&mut self, action: &ActionSpec, root: &Path) {
-        self.headline(action);
-        if let Some(documentation) = &action.documentation
-            && folded(documentation) != folded(&action.description)
-        {
-            self.line("");
-            for line in documentation.lines() {
-                let text = line.trim_start();
-                let indent = format!("{TITLE}{}", " ".repeat(line.len() - text.len()));
-                self.wrapped(&indent, &indent, &one_line(text));
-            }
-        }
-        let parameters = action.parameters.iter();
-        self.section(
-            "Parameters",
-            parameters.map(|each| (signature(each), each.description.as_deref())),
-        );
-        let output = action.output_schema.as_ref();
-        let output: Option<Value> =
-            output.and_then(|schema| serde_json::from_slice(schema.as_bytes()).ok());
-        self.section(
-            "Returns",
-            output
-                .iter()
-                .map(|schema| (type_text(schema), schema["description"].as_str())),
-        );
-        let stores = action.stores.iter();
-        self.section(
-            "Stores",
-            stores.map(|each| (each.key.clone(), Some(&*each.description))),
-        );
-        let raises = action.raises.iter();
-        self.section(
-            "Raises",
-            raises.map(|each| (each.kind.clone(), Some(&*each.description))),
-        );
-        let settings = [
-            format!("timeout: {} s for each attempt", action.timeout),
-            format!("retries: {}", action.retries),
-        ];
-        self.section("Limits", settings.into_iter().map(|each| (each, None)));
-        self.section("Defined in", [(place(action, root), None)].into_iter());
-        self.section(
-            "Run it",
-            commands(action).into_iter().map(|each| (each, None)),
-        );
+        self.line(in_full(action, root, self.width).trim_end());
+    }
+}
+
+fn listed(action: &ActionSpec, root: &Path, width: Option<u16>) -> String {
+    let mut sheet = Sheet::of(action, width);
+    let parameters: Vec<String> = action.parameters.iter().map(signature).collect();
+    let parameters = one_line(&format!("({})", parameters.join(", ")));
+    sheet.wrapped(TITLE, "   ", &parameters);
+    let place = place(action, root);
+    sheet.line(&format!("{TITLE}{DIM}{place}{DIM:#}"));
+    sheet.text
+}
+
+fn in_full(action: &ActionSpec, root: &Path, width: Option<u16>) -> String {
+    let mut sheet = Sheet::of(action, width);
+    if let Some(documentation) = &action.documentation {
+        sheet.documentation(documentation, &action.description);
+    }
+    let parameters = action.parameters.iter();
+    sheet.section(
+        "Parameters",
+        parameters.map(|each| (signature(each), each.description.as_deref())),
+    );
+    let output = action.output_schema.as_ref();
+    let output: Option<Value> =
+        output.and_then(|schema| serde_json::from_slice(schema.as_bytes()).ok());
+    sheet.section(
+        "Returns",
+        output
+            .iter()
+            .map(|schema| (type_text(schema), schema["description"].as_str())),
+    );
+    let stores = action.stores.iter();
+    sheet.section(
+        "Stores",
+        stores.map(|each| (each.key.clone(), Some(&*each.description))),
+    );
+    let raises = action.raises.iter();
+    sheet.section(
+        "Raises",
+        raises.map(|each| (each.kind.clone(), Some(&*each.description))),
+    );
+    let limits = [
+        format!("timeout: {} s for each attempt", action.timeout),
+        format!("retries: {}", action.retries),
+    ];
+    sheet.section("Limits", limits.into_iter().map(|each| (each, None)));
+    sheet.section("Defined in", [(place(action, root), None)].into_iter());
+    sheet.section(
+        "Run it",
+        commands(action).into_iter().map(|each| (each, None)),
+    );
+    sheet.text
+}
+
+/// Lines for a terminal of so many columns; without, each is as long as it has to be.
+struct Sheet {
+    text: String,
+    width: Option<u16>,
+}
+
+impl Sheet {
+    /// Begins with what an action is called and does.
+    fn of(action: &ActionSpec, width: Option<u16>) -> Self {
+        let (name, id) = (folded(&action.name), &action.id);
+        let text = format!("{GREEN}{name}{GREEN:#}  {CYAN}{id}{CYAN:#}\n");
+        let mut sheet = Self { text, width };
+        sheet.wrapped(TITLE, TITLE, &folded(&action.description));
+        sheet
     }
 
-    fn headline(&mut self, action: &ActionSpec) {
-        let (name, id) = (folded(&action.name), &action.id);
-        self.line(format_args!("{GREEN}{name}{GREEN:#}  {CYAN}{id}{CYAN:#}"));
-        self.wrapped(TITLE, TITLE, &folded(&action.description));
+    fn line(&mut self, line: &str) {
+        self.text.push_str(line);
+        self.text.push('\n');
+    }
+
+    /// What a docstring says beyond the description, in its own lines.
+    fn documentation(&mut self, text: &str, description: &str) {
+        if folded(text) == folded(description) {
+            return;
+        }
+        self.line("");
+        for line in text.lines() {
+            let words = line.trim_start();
+            let indent = format!("{TITLE}{}", " ".repeat(line.len() - words.len()));
+            self.wrapped(&indent, &indent, &one_line(words));
+        }
     }
 
     /// A title, and what is below it with its explanation; nothing where there is nothing.
     fn section<'t>(&mut self, title: &str, items: impl Iterator<Item = (String, Option<&'t str>)>) {
         for (index, (item, text)) in items.enumerate() {
             if index == 0 {
-                self.line(format_args!("\n{TITLE}{BOLD}{title}{BOLD:#}"));
+                self.line(&format!("\n{TITLE}{BOLD}{title}{BOLD:#}"));
             }
             self.wrapped(ITEM, TEXT, &one_line(&item));
             if let Some(text) = text.map(folded)
@@ -96,17 +129,19 @@ impl Printer {
         }
     }
 
-    /// Text of one line, as many lines as it takes in this terminal.
+    /// Text of one line, as many lines as it takes.
     fn wrapped(&mut self, first: &str, next: &str, text: &str) {
-        let Some(width) = self.width else {
-            self.line(format_args!("{first}{text}"));
-            return;
+        let lines = match self.width {
+            None => format!("{first}{text}"),
+            Some(width) => {
+                let options = Options::new(usize::from(width))
+                    .initial_indent(first)
+                    .subsequent_indent(next)
+                    .break_words(false);
+                textwrap::fill(text, options)
+            }
         };
-        let options = Options::new(usize::from(width))
-            .initial_indent(first)
-            .subsequent_indent(next)
-            .break_words(false);
-        self.line(textwrap::fill(text, options));
+        self.line(lines.trim_end());
     }
 }
 
@@ -155,30 +190,157 @@ fn commands(action: &ActionSpec) -> Vec<String> {
 
 /// A JSON Schema in the words of Python's hints.
 fn type_text(schema: &Value) -> String {
+    let joined = |choices: &[Value], text: fn(&Value) -> String, between: &str| {
+        let choices: Vec<String> = choices.iter().map(text).collect();
+        choices.join(between)
+    };
     if let Some(choices) = schema["anyOf"].as_array().or(schema["oneOf"].as_array()) {
-        let choices: Vec<String> = choices.iter().map(type_text).collect();
-        return choices.join(" | ");
+        return joined(choices, type_text, " | ");
+    }
+    if let Some(values) = schema["enum"].as_array() {
+        return joined(values, Value::to_string, " | ");
+    }
+    if let Some(items) = schema["prefixItems"].as_array() {
+        return format!("tuple[{}]", joined(items, type_text, ", "));
     }
     if let Some(class) = schema["$ref"].as_str() {
         return class.rsplit('/').next().unwrap_or(class).to_owned();
     }
-    let of = |key: &str| match &schema[key] {
-        Value::Object(inner) if !inner.is_empty() => type_text(&schema[key]),
-        _ => "Any".to_owned(),
-    };
-    match schema["type"].as_str() {
-        Some("null") => "None".to_owned(),
-        Some("boolean") => "bool".to_owned(),
-        Some("integer") => "int".to_owned(),
-        Some("number") => "float".to_owned(),
-        Some("string") => schema["format"]
+    match &schema["type"] {
+        Value::String(name) => named_type(name, schema),
+        Value::Array(names) => {
+            let names = names.iter().filter_map(Value::as_str);
+            let names: Vec<String> = names.map(|name| named_type(name, schema)).collect();
+            names.join(" | ")
+        }
+        _ => schema
+            .get("const")
+            .map_or("Any".to_owned(), Value::to_string),
+    }
+}
+
+fn named_type(name: &str, schema: &Value) -> String {
+    match name {
+        "null" => "None".to_owned(),
+        "boolean" => "bool".to_owned(),
+        "integer" => "int".to_owned(),
+        "number" => "float".to_owned(),
+        "string" => schema["format"]
             .as_str()
             .map_or("str".to_owned(), |format| format!("str ({format})")),
-        Some("array") => format!("list[{}]", of("items")),
-        Some("object") => match schema["title"].as_str() {
-            Some(class) => class.to_owned(),
-            None => format!("dict[str, {}]", of("additionalProperties")),
-        },
-        _ => "Any".to_owned(),
+        "array" => format!("list[{}]", type_text(&schema["items"])),
+        _ => schema["title"].as_str().map_or_else(
+            || format!("dict[str, {}]", type_text(&schema["additionalProperties"])),
+            str::to_owned,
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ziet_core::action::{Raised, Stored, Text};
+    use ziet_core::{ActionId, Json};
+
+    use super::*;
+
+    fn parameter(name: &str, hint: &str, default: Option<&str>, description: &str) -> Parameter {
+        Parameter {
+            name: name.to_owned(),
+            hint: hint.to_owned(),
+            required: default.is_none(),
+            default: default.and_then(|default| Json::parse(default).ok()),
+            text: Text::Never,
+            description: Some(description.to_owned()),
+        }
+    }
+
+    fn calculate_tax() -> ActionSpec {
+        ActionSpec {
+            id: ActionId::new("calculate_tax"),
+            name: "Calculate Tax".to_owned(),
+            description: "Calculate the tax\nof an amount \x1b[31mwith a long description".to_owned(),
+            module: "billing.tax".to_owned(),
+            function: "calculate_tax".to_owned(),
+            file: "/srv/shop/billing/tax.py".to_owned(),
+            line: 8,
+            timeout: 10,
+            retries: 2,
+            parameters: vec![
+                parameter("amount", "float", None, "The subtotal in USD"),
+                parameter(
+                    "region",
+                    "Literal['CA', 'NY']",
+                    None,
+                    "A two-letter code, which is\n    looked up among the regions that are known (e.g., \"CA\")",
+                ),
+                parameter("rates", "dict[str, float] | None", Some("null"), ""),
+                parameter("when", "date", Some("no JSON"), ""),
+            ],
+            accepts_unknown: false,
+            input_schema: None,
+            output_schema: Json::parse(
+                r##"{"anyOf": [{"type": "array", "items": {"$ref": "#/$defs/Tax"}}, {"type": "null"}]}"##,
+            )
+            .ok(),
+            documentation: Some(
+                "Calculate the tax.\n\nThe rates are those of a year:\n    they change.\x07".to_owned(),
+            ),
+            stores: vec![Stored {
+                key: "tax_amount".to_owned(),
+                description: "Tax in USD".to_owned(),
+            }],
+            raises: vec![Raised {
+                kind: "ValueError".to_owned(),
+                description: "If the region is not known".to_owned(),
+            }],
+        }
+    }
+
+    fn plain(text: &str) -> String {
+        anstream::adapter::strip_str(text).to_string()
+    }
+
+    #[test]
+    fn fits_a_narrow_terminal() {
+        let (action, root) = (calculate_tax(), Path::new("/srv/shop"));
+        insta::assert_snapshot!(plain(&listed(&action, root, Some(60))));
+        insta::assert_snapshot!(plain(&in_full(&action, root, Some(60))));
+    }
+
+    #[test]
+    fn has_a_line_for_each_thing_in_a_pipe() {
+        let (action, root) = (calculate_tax(), Path::new("/srv/other"));
+        insta::assert_snapshot!(plain(&listed(&action, root, None)));
+        insta::assert_snapshot!(plain(&in_full(&action, root, None)));
+    }
+
+    #[test]
+    fn a_schema_is_told_in_words_of_python() {
+        for (schema, text) in [
+            (
+                r#"{"type": "string", "format": "date-time"}"#,
+                "str (date-time)",
+            ),
+            (
+                r#"{"type": "object", "additionalProperties": {"type": "integer"}}"#,
+                "dict[str, int]",
+            ),
+            (
+                r#"{"type": "object", "title": "Tax", "properties": {}}"#,
+                "Tax",
+            ),
+            (r#"{"type": "array", "items": {}}"#, "list[Any]"),
+            (r#"{"type": ["number", "null"]}"#, "float | None"),
+            (r#"{"enum": ["a", 1]}"#, "\"a\" | 1"),
+            (r#"{"const": "a"}"#, "\"a\""),
+            (
+                r#"{"type": "array", "prefixItems": [{"type": "boolean"}, {"type": "number"}]}"#,
+                "tuple[bool, float]",
+            ),
+            ("{}", "Any"),
+        ] {
+            let schema = serde_json::from_str(schema).unwrap();
+            assert_eq!(type_text(&schema), text);
+        }
     }
 }

@@ -195,11 +195,10 @@ impl Lines {
         let width = locals.iter().map(|local| local.name.chars().count()).max();
         let width = width.unwrap_or_default().min(LONGEST_NAME);
         for Local { name, value } in locals {
-            let value = match value.as_str() {
-                "…hidden…" if self.ascii => "...hidden...",
-                value => value,
-            };
-            let (name, value) = (spelled::one_line(name), spelled::one_line(value));
+            let (name, mut value) = (spelled::one_line(name), spelled::one_line(value));
+            if self.ascii {
+                value = value.replace("…hidden…", "...hidden...");
+            }
             self.line(
                 indent + 4,
                 format_args!("{DIM}{name:width$} = {value}{DIM:#}"),
@@ -258,5 +257,11 @@ fn indented(text: &str, indent: usize) -> String {
     let further = text.lines().skip(1).filter(|line| !line.trim().is_empty());
     let indented = further.map(|line| line.len() - line.trim_start_matches(' ').len());
     let more = indent.saturating_sub(indented.min().unwrap_or(indent));
-    text.replace('\n', &format!("\n{:more$}", ""))
+    let mut lines = text.lines();
+    let mut shown = lines.next().unwrap_or_default().to_owned();
+    for line in lines {
+        let more = if line.is_empty() { 0 } else { more };
+        let _ = write!(shown, "\n{:more$}{line}", "");
+    }
+    shown
 }

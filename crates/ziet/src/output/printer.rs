@@ -75,7 +75,7 @@ impl Printer {
 
     /// As wide as the terminal; in a pipe, each row is one line.
     pub(crate) fn table(&mut self, table: Table) {
-        self.line(table.render(self.width));
+        self.line(table.render(self.width, self.ascii));
     }
 
     /// # Errors

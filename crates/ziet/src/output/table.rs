@@ -4,64 +4,75 @@ use anstyle::Style;
 use comfy_table::{ColumnConstraint, ContentArrangement, Table as Layout, presets};
 
 use super::printer::{CYAN, DIM};
+use super::spelled;
 
 /// Narrower, and there would be more line ends than words.
 const NARROWEST: u16 = 40;
 
 /// Its first column is never broken, as it holds what can be typed.
 pub(crate) struct Table {
-    layout: Layout,
-    styles: Vec<Style>,
+    /// Each with the style of its first cell.
+    rows: Vec<(Style, Vec<String>)>,
 }
 
 impl Table {
     pub(crate) fn new(header: &[&str]) -> Self {
-        let mut layout = Layout::new();
-        layout.load_style(presets::NOTHING);
-        let mut table = Self {
-            layout,
-            styles: Vec::new(),
-        };
-        table.add(DIM, header.iter().map(ToString::to_string));
-        table
+        let header = header.iter().map(ToString::to_string).collect();
+        Self {
+            rows: vec![(DIM, header)],
+        }
     }
 
-    pub(crate) fn row(&mut self, cells: impl IntoIterator<Item = String>) {
-        self.add(CYAN, cells);
+    pub(crate) fn row<const COLUMNS: usize>(&mut self, cells: [String; COLUMNS]) {
+        self.styled(CYAN, cells);
     }
 
     /// A row with a style for its first cell.
-    pub(crate) fn add(&mut self, style: Style, cells: impl IntoIterator<Item = String>) {
-        self.layout.add_row(cells.into_iter().collect::<Vec<_>>());
-        self.styles.push(style);
+    pub(crate) fn styled<const COLUMNS: usize>(&mut self, style: Style, cells: [String; COLUMNS]) {
+        self.rows.push((style, cells.into()));
     }
 
     /// The lines for a terminal of this many columns; without, each row is as long as it has to be.
-    pub(crate) fn render(mut self, width: Option<u16>) -> String {
+    pub(super) fn render(self, width: Option<u16>, ascii: bool) -> String {
+        let mut layout = Layout::new();
+        layout.load_style(presets::NOTHING);
         if let Some(width) = width {
-            self.layout
+            layout
                 .set_content_arrangement(ContentArrangement::Dynamic)
                 .set_width(width.max(NARROWEST));
         }
-        for column in self.layout.column_iter_mut() {
-            column.set_padding((0, 2));
-        }
-        if let Some(first) = self.layout.column_mut(0) {
-            first.set_constraint(ColumnConstraint::ContentWidth);
-        }
-        let first = usize::from(self.layout.column_max_content_widths()[0]);
-        let mut styles = self.styles.into_iter();
-        let mut lines = Vec::new();
-        for line in self.layout.trim_fmt().lines() {
-            // Only the first line of a row has something in the first column.
-            match line.split_at_checked(first.min(line.len())) {
-                Some((name, rest)) if !name.starts_with(' ') => {
-                    let style = styles.next().unwrap_or_default();
-                    lines.push(format!("{style}{name}{style:#}{rest}"));
+        let mut styles = Vec::new();
+        for (style, cells) in self.rows {
+            styles.push(style);
+            layout.add_row(cells.iter().map(|cell| {
+                let cell = spelled::lines(cell);
+                if ascii {
+                    cell.replace('…', "...").replace('→', "->")
+                } else {
+                    cell
                 }
-                _ => lines.push(line.to_owned()),
+            }));
+        }
+        let last = layout.column_count() - 1;
+        for column in layout.column_iter_mut() {
+            column.set_padding((0, if column.index == last { 0 } else { 2 }));
+            if column.index == 0 {
+                column.set_constraint(ColumnConstraint::ContentWidth);
             }
         }
-        lines.join("\n")
+        let first = usize::from(layout.column_max_content_widths()[0]);
+        let mut styles = styles.into_iter();
+        let lines = layout.trim_fmt();
+        let lines = lines
+            .lines()
+            .map(|line| match line.split_at_checked(first) {
+                // Only the first line of a row has something in the first column.
+                Some((name, rest)) if !name.starts_with(' ') => {
+                    let style = styles.next().unwrap_or_default();
+                    format!("{style}{name}{style:#}{rest}")
+                }
+                _ => line.to_owned(),
+            });
+        lines.collect::<Vec<_>>().join("\n")
     }
 }
