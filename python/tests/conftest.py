@@ -2,7 +2,7 @@
 
 import pytest
 
-from ziet import _context, _registry
+from ziet import _context, _project, _registry
 from ziet._local_memory import LocalMemory, local_memory
 
 
@@ -41,6 +41,8 @@ class FakeRun:
 def untouched(monkeypatch):
     """Actions and memory of one test are not there in the next."""
     monkeypatch.setattr(_context, "run", None)
+    monkeypatch.setattr(_project, "_inputs", {})
+    monkeypatch.setattr(_project, "_results", {})
     known = dict(_registry.actions)
     local_memory.clear()
     yield

@@ -1,26 +1,24 @@
+# ruff: noqa: F401 - much is named only in the hints
 """Annotations of every kind, and the classes in them, for tests that take each of them through something."""
 
 from __future__ import annotations
 
-import collections  # noqa: F401 - in the hints
-import collections.abc
+import collections
 import dataclasses
 import datetime
-import decimal  # noqa: F401
+import decimal
 import enum
-import numbers  # noqa: F401
+import numbers
 import pathlib
-import uuid  # noqa: F401
-from typing import Annotated, Any, Generic, Literal, NamedTuple, NewType, Optional, TypedDict, TypeVar, Union  # noqa: F401
+import uuid
+from typing import Annotated, Any, Generic, Literal, NamedTuple, NewType, Optional, TypedDict, TypeVar, Union
 
 import annotated_types
 import attrs
 import msgspec
 import pydantic
 from msgspec import Meta
-from typing_extensions import Doc, Required  # noqa: F401
-
-from ziet._inputs import Inputs
+from typing_extensions import Doc, Required
 
 T = TypeVar("T")
 
@@ -162,7 +160,7 @@ class Delivery:
     parcels: Annotated[list[Parcel], Meta(min_length=1)]
 
 
-UserId = NewType("UserId", Annotated[int, annotated_types.Ge(1)])
+UserId = NewType("UserId", int)
 
 
 HINTS = [
@@ -178,7 +176,8 @@ HINTS = [
     "list", "list[int]", "Annotated[list[int], Meta(min_length=1, max_length=3)]", "list[list[str | None]]",
     "tuple", "tuple[()]", "tuple[int, str]", "tuple[int, ...]", "Annotated[tuple[int, ...], Meta(min_length=2)]",
     "set", "set[int]", "frozenset[Colour]", "Annotated[set[str], Meta(min_length=2)]", "set[tuple[int, str]]",
-    "dict", "dict[str, int]", "dict[int, str]", "dict[float, int]", "dict[Colour, int]", "dict[Level, int]", "dict[int | datetime.date, int]", "dict[Literal['a', 'b'], int]",
+    "dict", "dict[str, int]", "dict[int, str]", "dict[float, int]", "dict[Colour, int]", "dict[Level, int]",
+    "dict[int | datetime.date, int]", "dict[Literal['a', 'b'], int]",
     "dict[datetime.date, int]", "dict[uuid.UUID, int]",
     "dict[Annotated[str, Meta(min_length=2)], int]", "Annotated[dict[str, int], Meta(max_length=1)]",
     "collections.abc.Sequence[int]", "collections.abc.Mapping[str, int]",
@@ -193,17 +192,19 @@ HINTS = [
     "collections.Counter[str]", "collections.defaultdict[str, list[int]]", "dict[pathlib.Path, int]",
     "Annotated[int, annotated_types.Gt(3)]", "Annotated[list[int] | None, annotated_types.Len(1, 2)]",
     "list[Annotated[str, annotated_types.MinLen(2)]]",
-    "Annotated[int, pydantic.Field(ge=2, multiple_of=2)]", "UserId", "list[Odd | None]", "Parcel", "dict[str, Parcel | Odd]",
+    "Annotated[int, pydantic.Field(ge=2, multiple_of=2)]", "Annotated[UserId, annotated_types.Ge(1)]",
+    "list[Odd | None]",
+    "Parcel", "dict[str, Parcel | Odd]",
 ]  # fmt: skip
 
 PYDANTIC_HINTS = [
-    "Item", "Basket", "Delivery", "list[Item]", "dict[str, Item] | None", "Item | Basket | int", "pydantic.HttpUrl",
+    "Item", "Basket", "Delivery", "list[Item]", "dict[str, Item] | None", "Item | Basket | int",
     "Annotated[Item | Basket, pydantic.Field(description='Either')]", "pydantic.PositiveInt",
 ]  # fmt: skip
 """Apart, since pydantic converts more than its own schemas say, such as the text "1" to an int."""
 
 
-def inputs_of(define, hint):
-    """The inputs of an action with one parameter `x` of this hint."""
+def action_of(define, hint):
+    """An action with one parameter `x` of this hint, which is also that of its result."""
     names = {name: value for name, value in globals().items() if name != "__name__"}
-    return Inputs(define(f"@Action(description='d')\ndef f(x: {hint}): ...", **names)["f"])
+    return define(f"@Action(description='d')\ndef f(x: {hint}) -> {hint}: ...", **names)["f"]

@@ -8,15 +8,14 @@ import decimal  # noqa: F401
 import enum
 import pathlib  # noqa: F401
 import uuid  # noqa: F401
-from types import SimpleNamespace
 from typing import Annotated, Any, Literal, NamedTuple, Optional, TypedDict, Union  # noqa: F401
 
 import msgspec
 import pydantic
 import pytest
+from every_hint import HINTS, PYDANTIC_HINTS, action_of
 from inline_snapshot import snapshot
 
-from every_hint import HINTS, PYDANTIC_HINTS, inputs_of
 from ziet import Action, InputError
 from ziet._examples import make_input
 from ziet._inputs import Inputs
@@ -261,8 +260,9 @@ def test_it_is_the_same_every_time(define):
 
 @pytest.mark.parametrize("hint", [*HINTS, *PYDANTIC_HINTS])
 def test_something_is_made_for_every_kind_of_hint(define, hint):
-    inputs = inputs_of(define, hint)
-    data, _ = make_input(SimpleNamespace(id="f", local=make_input), inputs, b"{}")
+    action = action_of(define, hint)
+    inputs = Inputs(action)
+    data, _ = make_input(action, inputs, b"{}")
     inputs.decode(data)
 
 
@@ -277,6 +277,7 @@ def test_something_is_made_for_every_kind_of_hint(define, hint):
         ("Annotated[dict[int, str], msgspec.Meta(min_length=2)]", {"1": "example", "11": "example"}),
         ("Union[datetime.datetime, str]", "2024-01-15T12:00:00Z"),
         ("pathlib.Path", "example"),
+        ("pydantic.HttpUrl", "https://example.com"),
         ("Linked", {"value": 10, "next": None}),
         ("Many", {"children": []}),
     ],

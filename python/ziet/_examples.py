@@ -119,7 +119,9 @@ def _checked(action: ActionFunction[..., Any], inputs: Inputs, given: dict[str, 
         elif not _fits(field, bytes(raw)):
             problems.extend(wrong_parts(field.hint, msgspec.json.decode(raw), name))
     if problems:
-        raise InputError(f"wrong input for {action.id} under {_table(action)} in ziet.toml:{listed(problems)}", problems)
+        raise InputError(
+            f"wrong input for {action.id} under {_table(action)} in ziet.toml:{listed(problems)}", problems
+        )
     return {name: bytes(raw) for name, raw in given.items()}
 
 

@@ -55,15 +55,16 @@ class ObjectType:
         """Whether it is a list in JSON."""
         self.tag: tuple[str, Any] | None = (config.tag_field, config.tag) if config and config.tag_field else None
         """The key and the value by which a Struct is told from others."""
-        self.forbids_unknown = bool(config and config.forbid_unknown_fields)
+        self.forbids_unknown = issubclass(origin, tuple) or bool(config and config.forbid_unknown_fields)
 
     def by_name(self, value: Any) -> dict[str, Any] | None:
         """The members of a JSON value by their encoded names, None if it cannot be one of these objects."""
         if self.array:
+            names = [*([self.tag[0]] if self.tag else []), *(field.encoded_name for field in self.fields)]
             if not isinstance(value, list):
                 return None
-            names = [*([self.tag[0]] if self.tag else []), *(field.encoded_name for field in self.fields)]
-            return dict(zip(names, cast("list[Any]", value), strict=False))
+            items = cast("list[Any]", value)
+            return None if self.forbids_unknown and len(items) > len(names) else dict(zip(names, items, strict=False))
         return cast("dict[str, Any]", value) if isinstance(value, dict) else None
 
     def make(self, arguments: dict[str, Any]) -> Any:

@@ -30,7 +30,7 @@ def load(project: _wire.Load) -> Iterator[_wire.Message]:
             yield _wire.Problem(_problem(module, error))
     for action in list(_registry.actions.values()):
         try:
-            yield _wire.Action(_spec(action, project.describe))
+            yield _wire.Action(spec(action, describe=project.describe))
         except Exception as error:  # noqa: BLE001 - a hint may raise anything when it is resolved
             del _registry.actions[action.id]
             yield _wire.Problem(_problem(action.__module__, error))
@@ -65,10 +65,11 @@ def make_input(action_id: str, given: bytes) -> _wire.InputMade:
     return _wire.InputMade(made, told, None)
 
 
-def _spec(action: ActionFunction[..., Any], describe: bool) -> _wire.ActionSpec:
+def spec(action: ActionFunction[..., Any], *, describe: bool) -> _wire.ActionSpec:
+    """What is told of an action; with `describe` also its schemas and documentation."""
     decoder = inputs(action)
     result(action)  # Its mistakes are told with those of the parameters, before anything runs.
-    spec = _wire.ActionSpec(
+    told = _wire.ActionSpec(
         id=action.id,
         name=action.name,
         description=action.description,
@@ -82,23 +83,23 @@ def _spec(action: ActionFunction[..., Any], describe: bool) -> _wire.ActionSpec:
         accepts_unknown=decoder.accepts_unknown,
     )
     if describe:
-        _describe(spec, action)
-    return spec
+        _describe(told, action)
+    return told
 
 
-def _describe(spec: _wire.ActionSpec, action: ActionFunction[..., Any]) -> None:
+def _describe(told: _wire.ActionSpec, action: ActionFunction[..., Any]) -> None:
     """Adds what only those need who show or call the action from outside: it takes time to make."""
     from ziet import _docstring, _schema
 
     documentation = _docstring.parse(action.local.__doc__)
     takes, gives = inputs(action), result(action)
-    spec.documentation = documentation.text or None
-    spec.stores = [_wire.Stored(*stored) for stored in documentation.stores]
-    spec.raises = [_wire.Raised(*raised) for raised in documentation.raises]
-    for parameter, field in zip(spec.parameters, takes.fields, strict=True):
+    told.documentation = documentation.text or None
+    told.stores = [_wire.Stored(*stored) for stored in documentation.stores]
+    told.raises = [_wire.Raised(*raised) for raised in documentation.raises]
+    for parameter, field in zip(told.parameters, takes.fields, strict=True):
         parameter.description = _schema.description_of(field.hint) or documentation.parameters.get(field.name)
-    spec.input_schema = _schema.input_schema(takes, spec.parameters)
-    spec.output_schema = _schema.output_schema(gives, documentation.returns)
+    told.input_schema = _schema.input_schema(takes, told.parameters)
+    told.output_schema = _schema.output_schema(gives, documentation.returns)
 
 
 def _problem(module: str, error: BaseException) -> _wire.ModuleProblem:

@@ -11,7 +11,7 @@ import base64
 import re
 import typing
 from itertools import chain, count
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import msgspec
 from msgspec import inspect as kinds
@@ -85,9 +85,10 @@ _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9._-]")
 _SCALARS: _Schema = {"type": ["string", "number", "boolean", "null"]}
 """What can be in a set of anything."""
 
-_SAMPLES = {
-    "null": None, "boolean": True, "integer": 1, "number": 1.5, "string": "", "array": list[Any](), "object": dict[str, Any]()
-}  # fmt: skip
+_SAMPLES = msgspec.json.decode(
+    '{"null": null, "boolean": true, "integer": 1, "number": 1.5, "string": "", "array": [], "object": {}}',
+    type=dict[str, Any],
+)
 
 
 def input_schema(inputs: Inputs, parameters: list[Parameter]) -> bytes:
@@ -119,6 +120,53 @@ def output_schema(result: Result, description: str | None) -> bytes:
     return schemas.document(schema)
 
 
+def _number(_schemas: Schemas, kind: Any) -> _Schema:
+    limits = {
+        "minimum": kind.ge,
+        "exclusiveMinimum": kind.gt,
+        "maximum": kind.le,
+        "exclusiveMaximum": kind.lt,
+        "multipleOf": kind.multiple_of,
+    }
+    schema: _Schema = {"type": "integer" if isinstance(kind, kinds.IntType) else "number"}
+    return schema | {keyword: limit for keyword, limit in limits.items() if limit is not None}
+
+
+def _text(_schemas: Schemas, kind: Any) -> _Schema:
+    schema = {"type": "string", **_bounds(kind, "Length")}
+    if kind.pattern is not None:
+        schema["pattern"] = kind.pattern
+    return schema
+
+
+def _bytes(_schemas: Schemas, kind: Any) -> _Schema:
+    """Base64, in which every four characters are three bytes; the last ones tell whether it are one or two."""
+    least, most = kind.min_length or 0, kind.max_length
+    ends = ("", f"{_BASE64}{{2}}==", f"{_BASE64}{{3}}=")
+    forms: list[str] = []
+    for rest, end in enumerate(ends):
+        if most is None or most >= rest:
+            fewest = max(0, -((rest - least) // 3))
+            limit = "" if most is None else (most - rest) // 3
+            if limit == "" or fewest <= limit:
+                forms.append(f"(?:{_BASE64}{{4}}){{{fewest},{limit}}}{end}")
+    example = base64.b64encode(b"example"[:most].ljust(least, b"!")).decode()
+    pattern = f"^(?:{'|'.join(forms)})$"
+    return {"type": "string", "contentEncoding": "base64", "pattern": pattern, "examples": [example]}
+
+
+def _moment(_schemas: Schemas, kind: Any) -> _Schema:
+    offset = {True: _OFFSET, False: "", None: f"{_OFFSET}?"}[kind.tz]
+    if isinstance(kind, kinds.TimeType):
+        return {"type": "string", "pattern": f"^{_CLOCK}{offset}$", "examples": ["12:00:00" + "Z" * bool(kind.tz)]}
+    example = "2024-01-15T12:00:00" + "Z" * (kind.tz is not False)
+    return {"type": "string", "pattern": f"^{_DAY}[Tt ]{_CLOCK}{offset}$", "examples": [example]}
+
+
+def _literal(_schemas: Schemas, kind: Any) -> _Schema:
+    return {"enum": _choices(kind)}
+
+
 class Schemas:
     """Makes the schemas of one document, which share its definitions."""
 
@@ -140,10 +188,10 @@ class Schemas:
         return msgspec.json.encode({"$schema": _DIALECT, **schema, **definitions})
 
     def _of(self, kind: Any) -> _Schema:
-        kind_type = type(kind)
-        if kind_type in _PLAIN:
-            return dict(_PLAIN[kind_type])
-        return _MAKERS[kind_type](self, kind)
+        plain = _PLAIN.get(type(kind))  # pyright: ignore[reportUnknownArgumentType]
+        if plain is not None:
+            return dict(plain)
+        return self._makers[type(kind)](self, kind)
 
     def _defined(self, named: Any, make: Callable[[], _Schema]) -> _Schema:
         """A reference to the definition of a class or an alias, which is made the first time."""
@@ -186,18 +234,18 @@ class Schemas:
             _set_default(member, field.default)
             members[field.encoded_name] = member
         required = [field.encoded_name for field in fields if field.required]
-        closed = kind.forbids_unknown or issubclass(kind.origin, tuple)
         if kind.tag is not None:
             members = {kind.tag[0]: {"const": kind.tag[1]}, **members}
         if not kind.array:
             schema |= {"type": "object", "properties": members, "required": required}
-            return schema | ({"additionalProperties": False} if closed else {})
+            return schema | ({"additionalProperties": False} if kind.forbids_unknown else {})
         needed = max((place for place, name in enumerate(members, 1) if name in required), default=kind.tag is not None)
-        return schema | _places(list(members.values()), int(needed), closed=closed)
+        return schema | _places(list(members.values()), int(needed), closed=kind.forbids_unknown)
 
     def _metadata(self, kind: Any) -> _Schema:
-        extra = {keyword: _json(value) for keyword, value in (kind.extra_json_schema or {}).items()}
-        return {**self._of(kind.type), **{keyword: value for keyword, value in extra.items() if value is not None}}
+        written: _Schema = kind.extra_json_schema or {}
+        extra = {keyword: _json(value) for keyword, value in written.items()}
+        return self._of(kind.type) | {keyword: value for keyword, value in extra.items() if value is not None}
 
     def _array(self, kind: Any) -> _Schema:
         items = self._of(kind.item_type)
@@ -325,52 +373,32 @@ class Schemas:
             return schema
         return self._defined(cls.hint, lambda: schema)
 
-
-def _number(_schemas: Schemas, kind: Any) -> _Schema:
-    limits = {
-        "minimum": kind.ge,
-        "exclusiveMinimum": kind.gt,
-        "maximum": kind.le,
-        "exclusiveMaximum": kind.lt,
-        "multipleOf": kind.multiple_of,
+    _makers: ClassVar[dict[type, Callable[[Schemas, Any], _Schema]]] = {
+        kinds.StructType: _class,
+        kinds.DataclassType: _class,
+        kinds.TypedDictType: _class,
+        kinds.NamedTupleType: _class,
+        kinds.EnumType: _enum,
+        kinds.IntType: _number,
+        kinds.FloatType: _number,
+        kinds.StrType: _text,
+        kinds.BytesType: _bytes,
+        kinds.ByteArrayType: _bytes,
+        kinds.MemoryViewType: _bytes,
+        kinds.DateTimeType: _moment,
+        kinds.TimeType: _moment,
+        kinds.LiteralType: _literal,
+        kinds.ListType: _array,
+        kinds.SetType: _array,
+        kinds.FrozenSetType: _array,
+        kinds.CollectionType: _array,
+        kinds.VarTupleType: _array,
+        kinds.TupleType: _tuple,
+        kinds.DictType: _dict,
+        kinds.UnionType: _union,
+        kinds.Metadata: _metadata,
+        kinds.CustomType: _custom,
     }
-    schema: _Schema = {"type": "integer" if isinstance(kind, kinds.IntType) else "number"}
-    return schema | {keyword: limit for keyword, limit in limits.items() if limit is not None}
-
-
-def _text(_schemas: Schemas, kind: Any) -> _Schema:
-    schema = {"type": "string", **_bounds(kind, "Length")}
-    if kind.pattern is not None:
-        schema["pattern"] = kind.pattern
-    return schema
-
-
-def _bytes(_schemas: Schemas, kind: Any) -> _Schema:
-    """Base64, in which every four characters are three bytes; the last ones tell whether it are one or two."""
-    least, most = kind.min_length or 0, kind.max_length
-    ends = ("", f"{_BASE64}{{2}}==", f"{_BASE64}{{3}}=")
-    forms: list[str] = []
-    for rest, end in enumerate(ends):
-        if most is None or most >= rest:
-            fewest = max(0, -((rest - least) // 3))
-            limit = "" if most is None else (most - rest) // 3
-            if limit == "" or fewest <= limit:
-                forms.append(f"(?:{_BASE64}{{4}}){{{fewest},{limit}}}{end}")
-    example = base64.b64encode(b"example"[:most].ljust(least, b"!")).decode()
-    pattern = f"^(?:{'|'.join(forms)})$"
-    return {"type": "string", "contentEncoding": "base64", "pattern": pattern, "examples": [example]}
-
-
-def _moment(_schemas: Schemas, kind: Any) -> _Schema:
-    offset = {True: _OFFSET, False: "", None: f"{_OFFSET}?"}[kind.tz]
-    if isinstance(kind, kinds.TimeType):
-        return {"type": "string", "pattern": f"^{_CLOCK}{offset}$", "examples": ["12:00:00" + "Z" * bool(kind.tz)]}
-    example = "2024-01-15T12:00:00" + "Z" * (kind.tz is not False)
-    return {"type": "string", "pattern": f"^{_DAY}[Tt ]{_CLOCK}{offset}$", "examples": [example]}
-
-
-def _literal(_schemas: Schemas, kind: Any) -> _Schema:
-    return {"enum": _choices(kind)}
 
 
 def _choices(kind: Any) -> list[Any]:
@@ -438,31 +466,3 @@ def description_of(hint: Any) -> str | None:
             if isinstance(text, str):
                 return text
     return None
-
-
-_MAKERS: dict[type, Callable[[Schemas, Any], _Schema]] = {
-    kinds.StructType: Schemas._class,
-    kinds.DataclassType: Schemas._class,
-    kinds.TypedDictType: Schemas._class,
-    kinds.NamedTupleType: Schemas._class,
-    kinds.EnumType: Schemas._enum,
-    kinds.IntType: _number,
-    kinds.FloatType: _number,
-    kinds.StrType: _text,
-    kinds.BytesType: _bytes,
-    kinds.ByteArrayType: _bytes,
-    kinds.MemoryViewType: _bytes,
-    kinds.DateTimeType: _moment,
-    kinds.TimeType: _moment,
-    kinds.LiteralType: _literal,
-    kinds.ListType: Schemas._array,
-    kinds.SetType: Schemas._array,
-    kinds.FrozenSetType: Schemas._array,
-    kinds.CollectionType: Schemas._array,
-    kinds.VarTupleType: Schemas._array,
-    kinds.TupleType: Schemas._tuple,
-    kinds.DictType: Schemas._dict,
-    kinds.UnionType: Schemas._union,
-    kinds.Metadata: Schemas._metadata,
-    kinds.CustomType: Schemas._custom,
-}
