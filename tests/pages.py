@@ -285,7 +285,9 @@ class Reader:
 
     def _type(self, command: Command) -> list[str]:
         """Runs a command to its end, and gives the lines that it printed on standard output and standard error."""
-        save = f'trap \'{{ s=$?; export -p; echo "cd \\"\\$PWD\\"; (exit $s)"; }} > {self._shell}\' EXIT'
+        # In one step, since the reader may interrupt it: then what was before goes on.
+        state = """{ s=$?; export -p; echo "cd \\"\\$PWD\\"; (exit $s)"; }"""
+        save = f"trap '{state} > {self._shell}.new && mv {self._shell}.new {self._shell}' EXIT"
         script = f"{save}\nset -a\n. {self._shell}\n{command.typed}\n"
         process = subprocess.Popen(
             ["bash", "-c", script],

@@ -111,6 +111,8 @@ class Project:
     def __init__(self, ziet: Ziet, folder: Path) -> None:
         self._ziet = ziet
         self.folder = folder
+        self.columns = 80
+        """Of the terminals that it is run in."""
 
     def __call__(self, *arguments: str, stdin: str = "", **environment: str) -> Result:
         """Runs `ziet` with these arguments and these variables besides the usual ones."""
@@ -145,10 +147,10 @@ class Project:
         assert process.stdout is not None
         return Running(process, process.stdout, err)
 
-    def start_in_terminal(self, *arguments: str, columns: int = 80, **environment: str) -> tuple[Running, int]:
+    def start_in_terminal(self, *arguments: str, **environment: str) -> tuple[Running, int]:
         """Starts `ziet` in a terminal of its own; also gives the descriptor to type into."""
         keyboard, screen = os.openpty()
-        fcntl.ioctl(screen, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+        fcntl.ioctl(screen, termios.TIOCSWINSZ, struct.pack("HHHH", 24, self.columns, 0, 0))
         process = subprocess.Popen(
             [sys.executable, "-c", IN_TERMINAL, PROGRAM, *arguments],
             cwd=self.folder,

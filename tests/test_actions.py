@@ -36,7 +36,8 @@ def shop(ziet: Ziet) -> Project:
 
 def shown(project: Project, *arguments: str, columns: int, **environment: str) -> str:
     """What a terminal of this width gets, with escape characters visible."""
-    running, _ = project.start_in_terminal("actions", *arguments, columns=columns, **environment)
+    project.columns = columns
+    running, _ = project.start_in_terminal("actions", *arguments, **environment)
     done = running.finish()
     assert done.status == 0
     return done.out.replace("\r\n", "\n").replace("\x1b", "␛")

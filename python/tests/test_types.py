@@ -27,17 +27,17 @@ from inline_snapshot import snapshot
 from typing_extensions import TypeAliasType
 
 from ziet import InputError, OutputError
+from ziet._adapted import adapted
 from ziet._encode import Unencodable, encode
 from ziet._inputs import Inputs
 from ziet._problems import wrong_parts
 from ziet._results import Result
-from ziet._types import (
+from ziet._stand_ins import (
     ConstrainedStandIn,
     ObjectStandIn,
     PathStandIn,
     PydanticStandIn,
     UnionStandIn,
-    adapted,
     decoder,
 )
 
@@ -450,3 +450,21 @@ shop.f returned what its return annotation does not allow:
             of(annotation).encode(value)
         assert str(caught.value) == text
         assert caught.value.retryable is False
+
+
+@pytest.mark.parametrize(
+    ("hint", "text"),
+    [
+        ("pathlib.Path", "always"),
+        ("pathlib.Path | None", "unless_null"),
+        ("dt.date | str", "always"),
+        ("bytes", "always"),
+        ("pathlib.Path | int", "never"),
+        ("Colour", "never"),
+        ("None", "never"),
+    ],
+)
+def test_what_is_text_in_json_is_taken_as_it_stands_on_the_command_line(define, hint, text):
+    names = {"pathlib": pathlib, "dt": dt, "Colour": Colour}
+    action = define(f"@Action(description='d')\ndef f(x: {hint}): ...", **names)["f"]
+    assert Inputs(action).parameters()[0]["text"] == text

@@ -38,7 +38,7 @@ class InputError(ZietError):
 
 
 class OutputError(ZietError):
-    """An action returned what is not JSON or over the limit of 6 MB. It is not retried."""
+    """An action returned what is not JSON, not what its return annotation says, or over 6 MB. It is not retried."""
 
     retryable = False
 

@@ -11,9 +11,9 @@ import types
 import typing
 from typing import TYPE_CHECKING, Any
 
+from ziet._adapted import adapted
 from ziet._function import definition_error, signature_owner
 from ziet._type_text import type_text
-from ziet._types import adapted
 
 if TYPE_CHECKING:
     from ziet._action import ActionFunction

@@ -19,8 +19,8 @@ from ziet._fields import class_of, is_path
 from ziet._function import NO_DEFAULT, parameters, varkeywords
 from ziet._hints import Hints
 from ziet._problems import listed, malformed, unknown_parameter, value_text, wrong_parts
+from ziet._stand_ins import decoder
 from ziet._type_text import bare, expected_text, type_text, union_members
-from ziet._types import decoder
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -15,10 +15,10 @@ from typing import Any, cast
 import msgspec
 
 from ziet import _fields
+from ziet._adapted import adapted, is_pydantic
 from ziet._encode import short, step_text
 from ziet._stand_ins import decoder
 from ziet._type_text import bare, expected_text, union_members
-from ziet._types import adapted, is_pydantic
 
 Problem = tuple[str, str]
 """The place, such as `user.age`, and what is wrong there."""

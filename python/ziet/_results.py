@@ -11,7 +11,7 @@ from ziet._encode import Unencodable, encode
 from ziet._errors import OutputError
 from ziet._hints import Hints
 from ziet._problems import listed, wrong_parts
-from ziet._types import decoder
+from ziet._stand_ins import decoder
 
 if TYPE_CHECKING:
     from ziet._action import ActionFunction

@@ -1,6 +1,6 @@
 """The classes that stand for what msgspec cannot make, and how each makes its values.
 
-They are made by `_types.adapted`, one for each hint. Here a value is only made; what was wrong with one that does not
+They are made by `_adapted.adapted`, one for each hint. Here a value is only made; what was wrong with one that does not
 fit is found by `_problems`, along the original hint.
 """
 

@@ -2,7 +2,8 @@
 
 `adapted` gives a hint that msgspec decodes, with classes made on the fly in place of what it cannot: unions of several
 texts, lists or objects, paths, pydantic models, constraints that it does not know, and classes that have such a field.
-Value to JSON and back by the same hint gives an equal value. How values become JSON is not its matter.
+Value to JSON and back by the same hint gives an equal value, unless two members of a union look alike in JSON, such as
+a list and a set. How values become JSON is not its matter.
 
 In a union the member that fits is taken. Where several could, these go first: what is not any text, number or dict
 (a `datetime` before a `str`, an enum before an `int`), then `int`, `float`, `Decimal`, then texts and dicts, otherwise
@@ -35,7 +36,6 @@ from ziet._stand_ins import (
     PydanticStandIn,
     StandIn,
     UnionStandIn,
-    dec_hook,
     decoder,
     hint_key,
     stand_in,
@@ -45,21 +45,6 @@ from ziet._type_text import bare, type_text, union_members
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-__all__ = [
-    "ChoiceStandIn",
-    "CollectionStandIn",
-    "ConstrainedStandIn",
-    "InnerStandIn",
-    "ObjectStandIn",
-    "PathStandIn",
-    "PydanticStandIn",
-    "StandIn",
-    "UnionStandIn",
-    "adapted",
-    "dec_hook",
-    "decoder",
-]
 
 _UNIONS = (typing.Union, types.UnionType)
 _ABSTRACT: dict[Any, Any] = {
@@ -230,7 +215,7 @@ def _is_odd_itself(hint: Any) -> bool:
         return not kind.native
     if issubclass(origin, enum.Enum):
         return _is_refused(hint)
-    if origin in _COLLECTIONS or origin in _ABSTRACT or is_path(origin):
+    if origin in _COLLECTIONS or origin in _ABSTRACT or is_path(class_of(hint)):
         return True
     if issubclass(class_of(hint), collections.abc.Mapping):
         _check_key(hint)
