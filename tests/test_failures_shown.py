@@ -73,7 +73,7 @@ DEFINITIONS: dict[str, str] = {
     "empty_name": '@Action(description="x", name="")\ndef f(): pass',
     "id_twice": '@Action(description="x", id="one")\ndef f(): pass\n\n@Action(description="x", id="one")\ndef g(): 0',
     "action_twice": '@Action(description="x")\n@Action(description="y")\ndef f(): pass',
-    "class": '@Action(description="x")\nclass F: pass',
+    "class": 'class F: pass\n\nF = Action(description="x")(F)',
     "method": 'class F:\n    @Action(description="x")\n    def f(self): pass',
     "static_method": 'class F:\n    @Action(description="x")\n    @staticmethod\n    def f(): pass',
     "lambda": 'f = Action(description="x")(lambda: 1)',

@@ -62,13 +62,7 @@ impl<'a> LocalRun<'a> {
         } else {
             action.to_string()
         };
-        // For lines that do not name their action, where the line before was about another run.
-        let whose = if is_root || self.last == Some(run) {
-            String::new()
-        } else {
-            format!(" {DIM}[{name}]{DIM:#}")
-        };
-        self.last = Some(run);
+        let whose = self.whose(run, is_root, &name);
         match happening {
             Happening::Initialized => self.info(format!("Action {name} initialized")),
             Happening::Executing => self.info(format!("Action executing...{whose}")),
@@ -111,6 +105,16 @@ impl<'a> LocalRun<'a> {
                     &format!("Action {name} cancelled by {}", cancelled.by),
                 );
             }
+        }
+    }
+
+    /// For lines that do not name their action, where the line before was about another run.
+    fn whose(&mut self, run: RunId, is_root: bool, name: &str) -> String {
+        let goes_on = self.last.replace(run) == Some(run);
+        if is_root || goes_on {
+            String::new()
+        } else {
+            format!(" {DIM}[{name}]{DIM:#}")
         }
     }
 
