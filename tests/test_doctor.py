@@ -185,7 +185,8 @@ def test_a_disk_that_does_not_flush_is_told(ziet: Ziet) -> None:
 
 def test_the_table_fits_every_terminal(ziet: Ziet) -> None:
     project = ziet.write({"ziet.toml": "concurrency = 2", "actions.py": ACTIONS})
-    running, _ = project.start_in_terminal("doctor", "--ascii", "--color=never", columns=60)
+    project.columns = 60
+    running, _ = project.start_in_terminal("doctor", "--ascii", "--color=never")
     screen = running.finish()
 
     assert screen.status == 0

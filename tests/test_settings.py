@@ -61,7 +61,8 @@ def shown(project: Project, name: str, *arguments: str, **environment: str) -> t
 
 
 def in_terminal(project: Project, *arguments: str, columns: int = 60, **environment: str) -> str:
-    running, _ = project.start_in_terminal(*arguments, columns=columns, **environment)
+    project.columns = columns
+    running, _ = project.start_in_terminal(*arguments, **environment)
     done = running.finish()
     assert done.status == 0
     return done.out.replace("\r\n", "\n")

@@ -58,7 +58,7 @@ class Size(enum.IntEnum):
 @dataclasses.dataclass
 class Plain:
     value: int
-    next: Plain | None = None
+    next: Plain | None = dataclasses.field(default_factory=lambda: None)
 
 
 @dataclasses.dataclass
