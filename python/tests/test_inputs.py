@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, NamedTuple, NewType, Optional, Typed
 
 import msgspec
 import pytest
+from every_hint import action_of
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -207,6 +208,22 @@ def test_a_mismatch_tells_what_was_expected_and_what_came(define, hint, data, te
         one(define, hint).decode(b'{"x":' + data + b"}")
     assert str(caught.value) == f"wrong input for shop.f: {text}"
     assert [f"{parameter}: {problem}" for parameter, problem in caught.value.problems] == [text]
+
+
+@pytest.mark.parametrize(
+    ("hint", "data", "text"),
+    [
+        ("Cat | Dog", b'{"name":"Tom"}',
+         'expected Cat | Dog, got {"name":"Tom"} (dict): object missing required field `type`'),
+        ("Annotated[list[int] | None, annotated_types.MinLen(1)]", b"[]",
+         "expected list[int] of length >= 1, got [] (list)"),
+        ("OddPair", b'["a",1,2]', 'expected OddPair, got ["a",1,2] (list)'),
+    ],
+)  # fmt: skip
+def test_what_no_part_alone_has_wrong_is_told(define, hint, data, text):
+    with pytest.raises(InputError) as caught:
+        Inputs(action_of(define, hint)).decode(b'{"x":' + data + b"}")
+    assert str(caught.value) == f"wrong input for shop.f: x: {text}"
 
 
 def test_all_that_is_wrong_is_told_together():
