@@ -119,7 +119,7 @@ def test_a_python_that_hangs_is_not_waited_for(shop: Project, tmp_path: Path) ->
     python.write_text("#!/bin/sh\nexec sleep 100\n")
     python.chmod(0o755)
 
-    assert candidates(shop, "actions", "", VIRTUAL_ENV=str(tmp_path / "env")) == {}
+    assert candidates(shop, "actions", "", ZIET_PYTHON=str(python)) == {}
 
 
 def environment(shop: Project, ziet: Ziet) -> dict[str, str]:
