@@ -39,7 +39,7 @@ def test_everything_is_looked_at(ziet: Ziet) -> None:
     checks = doctor(project)
 
     assert " ".join(checks) == (
-        "ziet project python package ziet package msgspec actions "
+        "ziet project python sdk msgspec docstring_parser actions "
         "system sandbox landlock privileges cgroup pidfd disk open files processes"
     )
     assert checks["ziet"][1].endswith(f" at {PROGRAM.resolve()}")
@@ -112,14 +112,14 @@ def test_an_interpreter_that_is_missing_is_a_problem(ziet: Ziet) -> None:
 
 def test_an_old_interpreter_and_an_old_package_are_told(ziet: Ziet) -> None:
     package = {"version": "0.0.1", "file": "/x/ziet/__init__.py"}
-    answer = {"version": "3.9.2", "supported": False, "msgspec": package, "ziet": package}
+    answer = {"version": "3.9.2", "supported": False, "msgspec": package, "docstring_parser": package, "ziet": package}
     python = interpreter(ziet, f"echo '{json.dumps(answer)}'")
 
     checks = doctor(ziet.write({"actions.py": ACTIONS}), "--python", python, status=1)
 
     assert checks["python"][:2] == ("problem", f"3.9.2 at {python} (--python)")
     assert checks["python"][2].startswith("name one of version 3.10 or later")
-    status, found, advice = checks["package ziet"]
+    status, found, advice = checks["sdk"]
     assert (status, found) == ("warning", "0.0.1 at /x/ziet")
     assert f"{python} -m pip install ziet==" in advice
 
@@ -128,7 +128,7 @@ def test_a_missing_package_is_a_problem(ziet: Ziet) -> None:
     python = interpreter(ziet, f'exec {sys.executable} -I -S "$@"')
     checks = doctor(ziet.write({"actions.py": ACTIONS}), "--python", python, status=1)
 
-    assert checks["package msgspec"] == (
+    assert checks["msgspec"] == (
         "problem",
         "ModuleNotFoundError: No module named 'msgspec'",
         f"{python} -m pip install msgspec",
@@ -192,9 +192,9 @@ def test_the_table_fits_every_terminal(ziet: Ziet) -> None:
     assert screen.status == 0
     assert screen.out.isascii()
     lines = screen.out.splitlines()
-    assert lines[0] == "check            status   found"
-    assert lines[1].startswith("ziet             ok       ")
-    assert "actions          ok       2 actions in 1 module" in lines
+    assert lines[0] == "check             status   found"
+    assert lines[1].startswith("ziet              ok       ")
+    assert "actions           ok       2 actions in 1 module" in lines
     assert max(map(len, lines)) <= 60
     piped = project("doctor").out.splitlines()
     advice = [line for line in piped if line.startswith(" ")]

@@ -28,7 +28,7 @@ _DEEPEST = 4
 
 _HIDDEN = "…hidden…"
 _SECRET = re.compile(
-    r"(?i:passw(or)?d|passphrase|secret|token(?!s|i)|authorization|credential|api_?key|(^|_|-)key($|_))|[a-z]Key"
+    r"(?i:passw(or)?d|passphrase|secret|token(?!s|i)|authorization|credential|api_?key|[_-]key($|_))|[a-z]Key"
 )
 _DULL = (
     *(types.ModuleType, types.FunctionType, types.BuiltinFunctionType, types.MethodType, type, ActionFunction),

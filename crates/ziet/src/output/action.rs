@@ -103,7 +103,14 @@ impl Sheet {
 
     /// What a docstring says beyond the description, in its own lines.
     fn documentation(&mut self, text: &str, description: &str) {
-        if folded(text) == folded(description) {
+        let (first, rest) = text.split_once("\n\n").unwrap_or((text, ""));
+        let sentence = |text: &str| folded(text).trim_end_matches('.').to_owned();
+        let text = if sentence(first) == sentence(description) {
+            rest
+        } else {
+            text
+        };
+        if text.is_empty() {
             return;
         }
         self.line("");

@@ -271,7 +271,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
         }),
         places: Places::FileAndVariable,
         summary: "Whether an error shows the local variables of the project's code",
-        details: "Values are cut where they are long, and those whose name looks like that of a secret (password, token, key …) \
+        details: "Values are cut where they are long, and those whose name looks like that of a secret (password, token, api_key …) \
                   are hidden. What an attempt that timed out or crashed had in its variables cannot be known.",
         since: "0.1",
     },

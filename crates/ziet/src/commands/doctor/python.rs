@@ -13,18 +13,21 @@ use crate::settings::Settings;
 /// Prints what there is to know as one JSON document, whatever is missing. The packages are found as a run finds them.
 const QUESTION: &str = "\
 import json, sys
+from importlib import metadata
 if sys.path and sys.path[0] == '': del sys.path[0]
 if sys.argv[1]: sys.path.insert(0, sys.argv[1])
 def package(name):
     try:
         module = __import__(name)
-        return {'version': getattr(module, '__version__', None), 'file': getattr(module, '__file__', None)}
+        version = getattr(module, '__version__', None) or metadata.version(name)
+        return {'version': version, 'file': getattr(module, '__file__', None)}
     except BaseException as error:
         return {'error': type(error).__name__ + ': ' + str(error)}
 print(json.dumps({
     'version': '.'.join(map(str, sys.version_info[:3])),
     'supported': sys.version_info >= (3, 10),
     'msgspec': package('msgspec'),
+    'docstring_parser': package('docstring_parser'),
     'ziet': package('ziet'),
 }))
 ";
@@ -36,6 +39,7 @@ struct Answer {
     version: String,
     supported: bool,
     msgspec: Package,
+    docstring_parser: Package,
     ziet: Package,
 }
 
@@ -63,6 +67,7 @@ pub(super) fn checks(settings: &Settings) -> Vec<Check> {
         version,
         supported,
         msgspec,
+        docstring_parser,
         ziet,
     } = match parsed {
         Ok(answer) => answer,
@@ -88,10 +93,10 @@ pub(super) fn checks(settings: &Settings) -> Vec<Check> {
     };
     let pip = |package: &str| format!("{path} -m pip install {package}");
     let same = format!("ziet=={}", env!("CARGO_PKG_VERSION"));
-    let mut sdk = package_check("package ziet", &ziet, pip(&same));
+    let mut sdk = package_check("sdk", &ziet, pip(&same));
     if ziet.error.is_none() && ziet.version.as_deref() != Some(env!("CARGO_PKG_VERSION")) {
         sdk = Check::warning(
-            "package ziet",
+            "sdk",
             sdk.found,
             format!(
                 "the program is {}; for the same version: {}",
@@ -103,7 +108,12 @@ pub(super) fn checks(settings: &Settings) -> Vec<Check> {
     vec![
         interpreter,
         sdk,
-        package_check("package msgspec", &msgspec, pip("msgspec")),
+        package_check("msgspec", &msgspec, pip("msgspec")),
+        package_check(
+            "docstring_parser",
+            &docstring_parser,
+            pip("docstring-parser"),
+        ),
     ]
 }
 
