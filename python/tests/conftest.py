@@ -1,5 +1,6 @@
 """What the unit tests of the SDK share: a run that is none, and a process left as it was found."""
 
+import msgspec
 import pytest
 
 from ziet import _context, _project, _registry
@@ -28,7 +29,7 @@ class FakeRun:
 
     def memory_search(self, query, filter, limit):
         found = self._memory.memory_search(query, filter, limit)
-        return [entry._replace(run_id="run-1", attempt=2) for entry in found]
+        return [msgspec.structs.replace(entry, run_id="run-1", attempt=2) for entry in found]
 
     def memory_remove(self, entry_id, key):
         return self._memory.memory_remove(entry_id, key)

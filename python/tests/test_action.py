@@ -206,7 +206,7 @@ def test_a_wrapper_counts_by_the_function_that_it_wraps(define):
         "  return wrapper\n"
         "@Action(description='d')\n@logged\ndef f(a{}): ...\n"
     )
-    assert define(source.format(""))["f"].place == ("f", "/shop.py", 6)
+    assert str(define(source.format(""))["f"].place) == "f (/shop.py, line 6)"
     with pytest.raises(DefinitionError, match=r"f \(/shop.py, line 6\): positional-only parameters \(a\)"):
         define(source.format(", /"))
 

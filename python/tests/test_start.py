@@ -6,6 +6,10 @@ import sys
 import pytest
 
 SLOW = (
+    "typing",
+    "re",
+    "enum",
+    "datetime",
     "msgspec",
     "inspect",
     "asyncio",

@@ -8,7 +8,6 @@ from __future__ import annotations
 import functools
 import sys
 import types
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
 
 from ziet import _context, _limits, _registry
 from ziet._function import (
@@ -22,11 +21,21 @@ from ziet._function import (
     varargs,
 )
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any, Generic, ParamSpec, TypeVar
 
-P = ParamSpec("P")
-R = TypeVar("R")
+    P = ParamSpec("P")
+    R = TypeVar("R")
+else:
+
+    class Generic:
+        """So that `ActionFunction[[int], str]` can be written."""
+
+        __class_getitem__ = classmethod(types.GenericAlias)
+
+    P = R = None
 
 _OPTIONS = ("description", "id", "name", "timeout", "retries")
 _WRITE_DESCRIPTION = 'write @Action(description="What it does")'
@@ -301,4 +310,4 @@ def _same_function(known: ActionFunction[..., Any], new: ActionFunction[..., Any
     """Whether `new` is `known` again: a reload or a REPL, or one file imported under two module names."""
     if known.__qualname__ != new.__qualname__:
         return False
-    return known.__module__ == new.__module__ or known.place == new.place
+    return known.__module__ == new.__module__ or vars(known.place) == vars(new.place)

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ziet import _project, _wire
 from ziet._channel import Channel
-from ziet._context import StoredEntry
 from ziet._errors import ActionError, MemoryValueError, ZietError, rebuild
 
 if TYPE_CHECKING:
@@ -89,14 +88,10 @@ class Attempt:
     def memory_get(self, key: str) -> bytes | None:
         return self._ask(lambda request: _wire.MemoryGet(request, key), _wire.MemoryValue).value
 
-    def memory_search(self, query: str | None, filter: bytes | None, limit: int) -> list[StoredEntry]:
+    def memory_search(self, query: str | None, filter: bytes | None, limit: int) -> list[_wire.Entry]:
         search = _wire.Search(query, filter, limit)
         answers = self._ask_all(lambda request: _wire.MemorySearch(request, search), _wire.MemoryEntries)
-        return [
-            StoredEntry(e.entry_id, e.key, e.value, e.metadata, e.created_at, e.run_id, e.attempt)
-            for answer in answers
-            for e in answer.entries
-        ]
+        return [entry for answer in answers for entry in answer.entries]
 
     def memory_remove(self, entry_id: str | None, key: str | None) -> int:
         return self._ask(lambda request: _wire.MemoryRemove(request, entry_id, key), _wire.MemoryRemoved).count

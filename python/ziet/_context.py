@@ -6,43 +6,32 @@ every other process leaves it `None`. The executor's loop implements `RunContext
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
-
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any, Protocol
+
+    from ziet import _wire
     from ziet._action import ActionFunction
 
+    class RunContext(Protocol):
+        """What a running attempt offers to the code that it executes. Every method returns after the commit."""
 
-class StoredEntry(NamedTuple):
-    """A memory entry as it travels: `value` and `metadata` are JSON text, `created_at` is milliseconds UTC."""
+        mocked: bool
+        """Whether integrations answer with made-up data instead of calling the service."""
 
-    entry_id: str
-    key: str
-    value: bytes
-    metadata: bytes | None
-    created_at: int
-    run_id: str | None
-    attempt: int | None
+        def call(self, action: ActionFunction[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+            """Runs `action` as a child run; an async action gives an awaitable."""
 
+        def memory_add(self, key: str, value: bytes, metadata: bytes | None) -> str: ...
 
-class RunContext(Protocol):
-    """What a running attempt offers to the code that it executes. Every method returns after the commit."""
+        def memory_get(self, key: str) -> bytes | None: ...
 
-    mocked: bool
-    """Whether integrations answer with made-up data instead of calling the service."""
+        def memory_search(self, query: str | None, filter: bytes | None, limit: int) -> list[_wire.Entry]: ...
 
-    def call(self, action: ActionFunction[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Runs `action` as a child run; an async action gives an awaitable."""
+        def memory_remove(self, entry_id: str | None, key: str | None) -> int: ...
 
-    def memory_add(self, key: str, value: bytes, metadata: bytes | None) -> str: ...
-
-    def memory_get(self, key: str) -> bytes | None: ...
-
-    def memory_search(self, query: str | None, filter: bytes | None, limit: int) -> list[StoredEntry]: ...
-
-    def memory_remove(self, entry_id: str | None, key: str | None) -> int: ...
-
-    def integration_called(self, call: str) -> None:
-        """Records a call of an integration; `call` is how it reads in code, such as `google.search("ziet")`."""
+        def integration_called(self, call: str) -> None:
+            """Records a call of an integration; `call` is how it reads in code, such as `google.search("ziet")`."""
 
 
 RUN_VARIABLE = "ZIET_RUN_ID"

@@ -10,10 +10,25 @@ import builtins
 import functools
 import sys
 import types
-from typing import TYPE_CHECKING, Any, NoReturn, Protocol, cast
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from typing import Any, NoReturn, Protocol
+
+    class Failure(Protocol):
+        """What is recorded of an error."""
+
+        @property
+        def type(self) -> str: ...
+        @property
+        def message(self) -> str: ...
+        @property
+        def traceback(self) -> str | None: ...
+        @property
+        def code(self) -> str | None: ...
+        @property
+        def retryable(self) -> bool: ...
 
 
 class ZietError(Exception):
@@ -115,21 +130,6 @@ def refusal_code(error: BaseException) -> str | None:
     return error.code if error.code in _REFUSALS else None
 
 
-class Failure(Protocol):
-    """What is recorded of an error."""
-
-    @property
-    def type(self) -> str: ...
-    @property
-    def message(self) -> str: ...
-    @property
-    def traceback(self) -> str | None: ...
-    @property
-    def code(self) -> str | None: ...
-    @property
-    def retryable(self) -> bool: ...
-
-
 class ChildTraceback(Exception):
     """The cause of a rebuilt error: its text is the child's traceback, so that Python prints both."""
 
@@ -211,7 +211,7 @@ def _instance(original: type[Exception], text: str) -> ActionError | None:
     """An instance of `original` made without its constructors, or None if that cannot be."""
     try:
         rebuilt = _rebuilt_class(original)
-        error = cast("ActionError", _allocator(rebuilt)(rebuilt))
+        error: Any = _allocator(rebuilt)(rebuilt)
         BaseException.__init__(error, text)
     except Exception:  # noqa: BLE001 - a final class, a metaclass, a C layout that does not mix: the plain error will do
         return None
@@ -246,8 +246,8 @@ def _rebuilt_class(original: type[Exception]) -> type[ActionError]:
             "__reduce__": _reduce,
             "__getattr__": _no_attribute,
         }
-        known = cast("type[ActionError]", type(original.__name__, bases, namespace))
-        _rebuilt_classes[original] = known
+        made: Any = type(original.__name__, bases, namespace)
+        known = _rebuilt_classes[original] = made
     return known
 
 

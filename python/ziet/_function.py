@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import types
-from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ziet._errors import DefinitionError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
 # The flags of `code.co_flags`, which the language reference fixes.
 _VARARGS = 0x04
@@ -22,20 +23,13 @@ NO_DEFAULT: Any = object()
 """The default of a parameter that has none."""
 
 
-class Parameter(NamedTuple):
-    """One parameter of a function, as written in its signature."""
-
-    name: str
-    default: Any
-    keyword_only: bool
-
-
-class Place(NamedTuple):
+class Place:
     """Where a function is defined; `line` is that of its first decorator."""
 
-    name: str
-    file: str
-    line: int
+    def __init__(self, name: str, file: str, line: int) -> None:
+        self.name = name
+        self.file = file
+        self.line = line
 
     def __str__(self) -> str:
         return f"{self.name} ({self.file}, line {self.line})"
@@ -95,16 +89,16 @@ def varkeywords(owner: types.FunctionType) -> str | None:
     return code.co_varnames[code.co_argcount + code.co_kwonlyargcount + bool(code.co_flags & _VARARGS)]
 
 
-def parameters(owner: types.FunctionType) -> list[Parameter]:
-    """The parameters that can be given by name, in the order of the signature."""
+def parameters(owner: types.FunctionType) -> list[tuple[str, Any, bool]]:
+    """The parameters that can be given by name, in the order of the signature: name, default, whether keyword-only."""
     code = owner.__code__
     names = code.co_varnames[: code.co_argcount]
     defaults = owner.__defaults__ or ()
     without_default = len(names) - len(defaults)
     positional = [
-        Parameter(name, defaults[index - without_default] if index >= without_default else NO_DEFAULT, False)
+        (name, defaults[index - without_default] if index >= without_default else NO_DEFAULT, False)
         for index, name in enumerate(names)
     ]
     keyword_defaults = owner.__kwdefaults__ or {}
     keyword_only = code.co_varnames[code.co_argcount : code.co_argcount + code.co_kwonlyargcount]
-    return positional + [Parameter(name, keyword_defaults.get(name, NO_DEFAULT), True) for name in keyword_only]
+    return positional + [(name, keyword_defaults.get(name, NO_DEFAULT), True) for name in keyword_only]

@@ -71,10 +71,7 @@ class Inputs:
     def __init__(self, action: ActionFunction[..., Any]) -> None:
         self._action = action
         hints = Hints(action)
-        self.fields: list[Field] = [
-            _field(hints, parameter.name, parameter.default, parameter.keyword_only)
-            for parameter in parameters(hints.owner)
-        ]
+        self.fields: list[Field] = [_field(hints, *parameter) for parameter in parameters(hints.owner)]
         rest = varkeywords(hints.owner)
         self.accepts_unknown = rest is not None
         self.rest = None if rest is None else _field(hints, rest, NO_DEFAULT, True)

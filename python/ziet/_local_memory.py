@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from ziet._context import StoredEntry
+from ziet._wire import Entry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,7 +24,7 @@ class LocalMemory:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._entries: list[StoredEntry] = []
+        self._entries: list[Entry] = []
         self._numbers = itertools.count(1)
 
     def memory_add(self, key: str, value: bytes, metadata: bytes | None) -> str:
@@ -32,14 +32,14 @@ class LocalMemory:
         created_at = time.time_ns() // 1_000_000
         with self._lock:
             entry_id = f"local-{next(self._numbers)}"
-            self._entries.append(StoredEntry(entry_id, key, value, metadata, created_at, None, None))
+            self._entries.append(Entry(entry_id, key, value, metadata, created_at, None, None))
         return entry_id
 
     def memory_get(self, key: str) -> bytes | None:
         """The JSON of the key's newest value, None if there is none."""
         return next((entry.value for entry in self._newest_first() if entry.key == key), None)
 
-    def memory_search(self, query: str | None, filter: bytes | None, limit: int) -> list[StoredEntry]:
+    def memory_search(self, query: str | None, filter: bytes | None, limit: int) -> list[Entry]:
         """The newest entries that have all words of the query and all of the filter's metadata."""
         words = (query or "").lower().split()
         wanted: dict[str, Any] = {} if filter is None else msgspec.json.decode(filter)
@@ -61,7 +61,7 @@ class LocalMemory:
         with self._lock:
             self._entries = []
 
-    def _newest_first(self) -> list[StoredEntry]:
+    def _newest_first(self) -> list[Entry]:
         with self._lock:
             return self._entries[::-1]
 
@@ -70,7 +70,7 @@ local_memory = LocalMemory()
 """The one memory of this process."""
 
 
-def _has_words(entry: StoredEntry, words: list[str]) -> bool:
+def _has_words(entry: Entry, words: list[str]) -> bool:
     if not words:
         return True
     # A word has no white space in it, so it cannot match across two of the texts.
@@ -93,7 +93,7 @@ def _texts(value: Any) -> Iterator[str]:
         yield msgspec.json.encode(value).decode()
 
 
-def _has_metadata(entry: StoredEntry, wanted: dict[str, Any]) -> bool:
+def _has_metadata(entry: Entry, wanted: dict[str, Any]) -> bool:
     if not wanted:
         return True
     metadata: dict[str, Any] = {} if entry.metadata is None else msgspec.json.decode(entry.metadata)

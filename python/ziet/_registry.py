@@ -5,9 +5,10 @@ The decorator adds to it, the executor looks up in it. One id means one function
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from ziet._action import ActionFunction
 
 actions: dict[str, ActionFunction[..., Any]] = {}

@@ -7,39 +7,31 @@ ends with it. Values are JSON: what goes in as a datetime or a dataclass comes o
 from __future__ import annotations
 
 import os
-from datetime import datetime, timedelta, timezone
-from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ziet import _context, _limits, _registry
 from ziet._context import RUN_VARIABLE
 from ziet._errors import MemoryValueError, ZietError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import Any
+
+    from ziet._entry import Entry
 
 __all__ = ["Entry", "add", "get", "remove", "search"]
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _ERROR_SUFFIX = ".error"
 _MOST_ENTRIES = 2**31
 """More than any memory holds, and still a number that the messages to the Rust program can carry."""
 
 
-class Entry(NamedTuple):
-    """One entry of a memory."""
+def __getattr__(name: str) -> Any:
+    if name != "Entry":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from ziet._entry import Entry
 
-    entry_id: str
-    """Unique; what `remove` takes."""
-    key: str
-    value: Any
-    """A JSON value."""
-    metadata: dict[str, Any] | None
-    created_at: datetime
-    """When it was added, in UTC, to the millisecond."""
-    run_id: str | None
-    """The run that added it, None outside runs."""
-    attempt: int | None
-    """The attempt of that run, counted from 1, None outside runs."""
+    return Entry
 
 
 def add(key: str, value: object, metadata: Mapping[str, Any] | None = None) -> str:
@@ -101,7 +93,9 @@ def search(query: str | None = None, filter: Mapping[str, Any] | None = None, li
     if limit < 1:
         raise ValueError(f"limit of memory.search must be at least 1, got {limit}")
     found = _memory().memory_search(query, encode_filter(filter), min(limit, _MOST_ENTRIES))
-    return [_entry(stored) for stored in found]
+    from ziet._entry import entry
+
+    return [entry(stored) for stored in found]
 
 
 def remove(*, entry_id: str | None = None, key: str | None = None) -> int:
@@ -156,18 +150,6 @@ def _memory() -> _context.RunContext | LocalMemory:
     from ziet._local_memory import local_memory
 
     return local_memory
-
-
-def _entry(stored: _context.StoredEntry) -> Entry:
-    return Entry(
-        stored.entry_id,
-        stored.key,
-        _decode(stored.value),
-        None if stored.metadata is None else _decode(stored.metadata),
-        _EPOCH + timedelta(milliseconds=stored.created_at),
-        stored.run_id,
-        stored.attempt,
-    )
 
 
 def _decode(data: bytes) -> Any:
