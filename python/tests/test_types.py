@@ -120,6 +120,24 @@ class Strict(pydantic.BaseModel):
         return self.count * 2
 
 
+class Account(pydantic.BaseModel):
+    name: str
+    password: pydantic.SecretStr = pydantic.SecretStr("")
+    token: pydantic.SecretBytes | None = None
+    pin: pydantic.Secret[int] | None = None
+
+
+class Accounts(pydantic.RootModel[list[Account]]): ...
+
+
+class Spelled(pydantic.BaseModel):
+    password: pydantic.SecretStr
+
+    @pydantic.field_serializer("password")
+    def spell(self, password: pydantic.SecretStr) -> str:
+        return password.get_secret_value()
+
+
 def convert(hint, value):
     return decoder(adapted(hint))(encode(value))
 
@@ -356,6 +374,25 @@ class TestPydantic:
     def test_a_nan_in_a_model_is_found(self, value):
         with pytest.raises(Unencodable, match=r"\.extra.* is (NaN|infinite)"):
             encode(value)
+
+    @pytest.mark.parametrize(
+        ("value", "text"),
+        [
+            (Account(name="a", password="pw"), r"it.password is a pydantic.SecretStr: use .get_secret_value()"),
+            ([{"a": Account(name="a", token=b"pw")}], r"[0].a.token is a pydantic.SecretBytes: use"),
+            (Accounts([Account(name="b"), Account(name="a", pin=1)]), r"it.root[1].pin is a pydantic.Secret[int]: use"),
+            (pydantic.SecretStr("pw"), "it is a pydantic.SecretStr: use .get_secret_value()"),
+        ],
+    )
+    def test_a_secret_does_not_become_stars(self, value, text):
+        with pytest.raises(Unencodable) as caught:
+            encode(value)
+        assert caught.value.text("it").startswith(text)
+
+    def test_a_secret_that_its_model_spells_out_is_json(self):
+        value = Spelled(password="pw")
+        assert convert(Spelled, value) == value
+        assert encode(Account(name="a")) == b'{"name":"a","password":"","token":null,"pin":null}'
 
     def test_nobody_who_does_not_use_it_imports_it(self):
         source = (
