@@ -8,10 +8,12 @@ import collections
 import dataclasses
 import datetime as dt
 import enum
+import gc
 import math
 import pathlib
 import subprocess
 import sys
+import types
 import typing
 from collections.abc import Awaitable, Coroutine  # noqa: F401 - in executed source
 from typing import Annotated, Any, Generic, TypeVar
@@ -37,6 +39,7 @@ from ziet._stand_ins import (
     ObjectStandIn,
     PathStandIn,
     PydanticStandIn,
+    StandIn,
     UnionStandIn,
     decoder,
 )
@@ -210,6 +213,59 @@ class TestAdapted:
         assert type(convert(pathlib.PureWindowsPath, "a")) is pathlib.PureWindowsPath
 
 
+class TestManyActions:
+    SOURCE = """
+@dataclasses.dataclass
+class Order:
+    state: typing.Literal["new", 1.5]
+    path: pathlib.Path
+    parent: Order | None = None
+
+@dataclasses.dataclass
+class Item:
+    state: typing.Literal["new", "paid"]
+    parent: Item | None = None
+""" + "".join(
+        f"@Action(description='d')\ndef f{i}(a: Order, b: list[Order], c: Item, d: Item | None) -> Order | None: ...\n"
+        for i in range(30)
+    )
+
+    def test_a_class_that_they_share_is_looked_at_once(self, define, monkeypatch):
+        made = define("from __future__ import annotations\nimport dataclasses, pathlib, typing\n" + self.SOURCE)
+        looked_at = []
+        plain = typing.get_type_hints
+        monkeypatch.setattr(
+            typing, "get_type_hints", lambda of, *args, **kwargs: looked_at.append(of) or plain(of, *args, **kwargs)
+        )
+        monkeypatch.setitem(sys.modules, "shop", types.SimpleNamespace(**made))
+        kinds = {Inputs(made[f"f{i}"]).fields[0].adapted for i in range(30)}
+        assert len(kinds) == 1
+        assert [looked_at.count(made[name]) for name in ("Order", "Item")] == [1, 1]
+
+    def test_wrong_input_leaves_nothing_behind(self, define):
+        made = define("import pathlib\n@Action(description='d')\ndef f(a: dict[pathlib.Path, dict[int, str | bytes]]): ...")
+        inputs = Inputs(made["f"])
+
+        def left() -> tuple[int, int]:
+            with pytest.raises(InputError):
+                inputs.decode(b'{"a":{"b":{"x":1}}}')
+            gc.collect()
+            return len(StandIn.__subclasses__()), len(gc.get_objects())
+
+        left()
+        stand_ins, objects = left()
+        for _ in range(20):
+            again = left()
+        assert again[0] == stand_ins
+        assert again[1] <= objects + 10
+
+    def test_the_order_of_a_union_counts_wherever_it_stands(self):
+        assert convert(list[str | pathlib.Path], ["a"]) == ["a"]
+        assert convert(list[pathlib.Path | str], ["a"]) == [pathlib.Path("a")]
+        assert convert(Named[pathlib.Path | str], {"a": "b"}) == {"a": pathlib.Path("b")}
+        assert convert(Named[str | pathlib.Path], {"a": "b"}) == {"a": "b"}
+
+
 class TestUnions:
     @pytest.mark.parametrize(
         ("hint", "value", "made"),
@@ -379,8 +435,8 @@ class TestPydantic:
         ("value", "text"),
         [
             (Account(name="a", password="pw"), r"it.password is a pydantic.SecretStr: use .get_secret_value()"),
-            ([{"a": Account(name="a", token=b"pw")}], r"[0].a.token is a pydantic.SecretBytes: use"),
-            (Accounts([Account(name="b"), Account(name="a", pin=1)]), r"it.root[1].pin is a pydantic.Secret[int]: use"),
+            ([{"a": Account(name="a", token=b"pw")}], r"it[0].a.token is a pydantic.SecretBytes: use"),
+            (Accounts([Account(name="b"), Account(name="a", pin=1)]), r"it.root[1].pin is a pydantic.Secret: use"),
             (pydantic.SecretStr("pw"), "it is a pydantic.SecretStr: use .get_secret_value()"),
         ],
     )

@@ -199,7 +199,7 @@ def _is_masked(model: Any, plain: Any) -> bool:
     """Whether the JSON of a model has stars where a secret stands, so that what it holds would be lost on the way."""
     if "pydantic.types" not in sys.modules:
         return False
-    secrets = [item for item in _all_inside(model) if is_secret(item) and item.get_secret_value()]
+    secrets = [item for item in _all_inside(model) if is_secret(item) and item.get_secret_value() not in ("", b"")]
     data = _plain_encoder.encode(plain) if secrets else b""
     # One of bytes shows its stars as b'...', and becomes only the stars.
     return any(str(secret).removeprefix("b'").removesuffix("'").encode() in data for secret in secrets)
