@@ -39,7 +39,6 @@ from ziet._stand_ins import (
     ObjectStandIn,
     PathStandIn,
     PydanticStandIn,
-    StandIn,
     UnionStandIn,
     decoder,
 )
@@ -151,7 +150,7 @@ class TestAdapted:
         [int, list[int], Plain, list[Plain], int | None, dict[str, Plain], Any, typing.Literal["a"], None, Colour],
     )
     def test_what_msgspec_takes_stays_as_it_is(self, hint):
-        assert adapted(hint) is hint
+        assert adapted(hint) == hint
 
     def test_stand_ins_know_what_they_stand_for(self):
         assert issubclass(adapted(pathlib.Path), PathStandIn)
@@ -215,6 +214,9 @@ class TestAdapted:
 
 class TestManyActions:
     SOURCE = """
+from __future__ import annotations
+import dataclasses, pathlib, typing
+from ziet import Action
 @dataclasses.dataclass
 class Order:
     state: typing.Literal["new", 1.5]
@@ -230,40 +232,39 @@ class Item:
         for i in range(30)
     )
 
-    def test_a_class_that_they_share_is_looked_at_once(self, define, monkeypatch):
-        made = define("from __future__ import annotations\nimport dataclasses, pathlib, typing\n" + self.SOURCE)
+    def test_a_class_that_they_share_is_looked_at_once(self, monkeypatch):
+        shop = types.ModuleType("shop")
+        monkeypatch.setitem(sys.modules, "shop", shop)
+        exec(compile(self.SOURCE, "/shop.py", "exec", dont_inherit=True), vars(shop))
         looked_at = []
         plain = typing.get_type_hints
         monkeypatch.setattr(
             typing, "get_type_hints", lambda of, *args, **kwargs: looked_at.append(of) or plain(of, *args, **kwargs)
         )
-        monkeypatch.setitem(sys.modules, "shop", types.SimpleNamespace(**made))
-        kinds = {Inputs(made[f"f{i}"]).fields[0].adapted for i in range(30)}
-        assert len(kinds) == 1
-        assert [looked_at.count(made[name]) for name in ("Order", "Item")] == [1, 1]
+        inputs = [Inputs(vars(shop)[f"f{i}"]) for i in range(30)]
+        assert len({each.fields[0].adapted for each in inputs}) == 1
+        # Once by ziet, and once by msgspec.
+        assert looked_at.count(shop.Order) == 1
+        assert looked_at.count(shop.Item) <= 2
 
     def test_wrong_input_leaves_nothing_behind(self, define):
         made = define("import pathlib\n@Action(description='d')\ndef f(a: dict[pathlib.Path, dict[int, str | bytes]]): ...")
         inputs = Inputs(made["f"])
 
-        def left() -> tuple[int, int]:
-            with pytest.raises(InputError):
-                inputs.decode(b'{"a":{"b":{"x":1}}}')
+        def left() -> int:
+            for _ in range(20):
+                with pytest.raises(InputError):
+                    inputs.decode(b'{"a":{"b":{"x":1}}}')
             gc.collect()
-            return len(StandIn.__subclasses__()), len(gc.get_objects())
+            return sum(isinstance(each, type) for each in gc.get_objects())
 
-        left()
-        stand_ins, objects = left()
-        for _ in range(20):
-            again = left()
-        assert again[0] == stand_ins
-        assert again[1] <= objects + 10
+        assert left() == left()
 
     def test_the_order_of_a_union_counts_wherever_it_stands(self):
         assert convert(list[str | pathlib.Path], ["a"]) == ["a"]
         assert convert(list[pathlib.Path | str], ["a"]) == [pathlib.Path("a")]
-        assert convert(Named[pathlib.Path | str], {"a": "b"}) == {"a": pathlib.Path("b")}
-        assert convert(Named[str | pathlib.Path], {"a": "b"}) == {"a": "b"}
+        both = tuple[Named[pathlib.Path | str], Named[str | pathlib.Path]]
+        assert convert(both, [{"a": "b"}, {"a": "b"}]) == ({"a": pathlib.Path("b")}, {"a": "b"})
 
 
 class TestUnions:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import collections
 import re
 import typing
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
 import msgspec
@@ -93,7 +93,7 @@ class _Search:
         self._decoders: dict[int, tuple[Any, Any]] = {}
 
     def find(self, hint: Any, value: Any, where: str) -> list[Problem]:
-        error = self._failure(hint, value)
+        error = _failure(self._decoder(hint), value)
         if error is None:
             return []
         told = getattr(error.__cause__, "errors", None) if is_pydantic(hint) else None
@@ -108,16 +108,10 @@ class _Search:
         ]
         return [*deeper, *self._of_keys(inner, value, where)] or [(where, _text(hint, value, error))]
 
-    def _failure(self, hint: Any, value: Any) -> Exception | None:
+    def _decoder(self, hint: Any) -> Callable[[bytes], Any]:
         if id(hint) not in self._decoders:
             self._decoders[id(hint)] = (hint, decoder(adapted(hint)))
-        try:
-            self._decoders[id(hint)][1](msgspec.json.encode(value))
-        except MemoryError:
-            raise
-        except Exception as error:  # noqa: BLE001 - a class of the user may raise anything while it is made
-            return error
-        return None
+        return self._decoders[id(hint)][1]
 
     def _in_union(self, hint: Any, members: Sequence[Any], value: Any, where: str, error: Exception) -> list[Problem]:
         """Of one member that may have been meant all that is wrong, of several the first thing each."""
@@ -147,11 +141,21 @@ class _Search:
                 if kind.forbids_unknown and key not in known:
                     yield where + step_text(key), "unknown field"
         for of_key in typing.get_args(hint)[:1] if issubclass(_fields.class_of(hint), Mapping) else ():
-            only_keys = dict[of_key, Any]
+            decode = decoder(dict[adapted(of_key), Any])
             for key in cast("dict[str, Any]", value):
-                error = self._failure(only_keys, {key: None})
+                error = _failure(decode, {key: None})
                 if error is not None:
                     yield f"{where} (a key)", _text(of_key, key, error)
+
+
+def _failure(decode: Callable[[bytes], Any], value: Any) -> Exception | None:
+    try:
+        decode(msgspec.json.encode(value))
+    except MemoryError:
+        raise
+    except Exception as error:  # noqa: BLE001 - a class of the user may raise anything while it is made
+        return error
+    return None
 
 
 def _parts(hint: Any, value: Any) -> Iterator[tuple[Any, Any, str]]:
