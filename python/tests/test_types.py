@@ -248,13 +248,13 @@ class Item:
         assert looked_at.count(shop.Item) <= 2
 
     def test_wrong_input_leaves_nothing_behind(self, define):
-        made = define("import pathlib\n@Action(description='d')\ndef f(a: dict[pathlib.Path, dict[int, str | bytes]]): ...")
+        made = define("@Action(description='d')\ndef f(a: list[dict[dt.date, Folder]]): ...", dt=dt, Folder=Folder)
         inputs = Inputs(made["f"])
 
         def left() -> int:
             for _ in range(20):
                 with pytest.raises(InputError):
-                    inputs.decode(b'{"a":{"b":{"x":1}}}')
+                    inputs.decode(b'{"a":[{"b":{"path":1},"2024-05-01":{"path":"a","parts":[{"path":2}]}}]}')
             gc.collect()
             return sum(isinstance(each, type) for each in gc.get_objects())
 
