@@ -62,6 +62,10 @@ def make_input(action_id: str, given: bytes) -> _wire.InputMade:
         made, told = _examples.make_input(action, inputs(action), given)
     except ZietError as error:
         return _wire.InputMade(b"{}", [], str(error))
+    except Exception as error:  # noqa: BLE001 - hints and what stands in them are the user's
+        failure = _stack.describe(error, "exception")
+        text = f"no input for {action_id} can be made: {failure.type}: {failure.message}. Give it with `--input`"
+        return _wire.InputMade(b"{}", [], text)
     return _wire.InputMade(made, told, None)
 
 
