@@ -122,6 +122,19 @@ def test_a_python_that_hangs_is_not_waited_for(shop: Project, tmp_path: Path) ->
     assert candidates(shop, "actions", "", ZIET_PYTHON=str(python)) == {}
 
 
+@pytest.mark.parametrize("python", ["./evil", "evil", "./missing"])
+def test_a_python_that_the_project_names_is_not_executed(shop: Project, python: str) -> None:
+    evil = shop.folder / "evil"
+    evil.write_text(f"#!/bin/sh\ntouch {shop.folder}/imported\nexec {sys.executable} \"$@\"\n")
+    evil.chmod(0o755)
+    (shop.folder / "ziet.toml").write_text(f'python = "{python}"\n')
+
+    assert "place_order" in candidates(shop, "actions", "", PATH=f"{shop.folder}{os.pathsep}{os.environ['PATH']}")
+    # A person who names it wants it.
+    shop("--", "ziet", "actions", "", ZIET_COMPLETE="fish", ZIET_PYTHON=str(evil))
+    assert (shop.folder / "imported").exists()
+
+
 def environment(shop: Project, ziet: Ziet) -> dict[str, str]:
     path = f"{PROGRAM.parent}{os.pathsep}{ziet.environment['PATH']}"
     return ziet.environment | {"PATH": path, "PWD": str(shop.folder), "TERM": "xterm"}

@@ -256,14 +256,26 @@ impl Settings {
         self.python.clone()
     }
 
-    /// What it takes to run the project. Its modules are looked for if no setting names them.
+    /// The interpreter to use where nothing of the project may be executed: as if its file named none.
+    pub(crate) fn python_of_the_user(&self, environment: &Environment) -> Result<Python, CliError> {
+        match self.given["python"].origin {
+            Origin::File(_) => default_python(environment),
+            Origin::Flag(_) | Origin::Variable(_) | Origin::Default => self.python(),
+        }
+    }
+
+    /// Its modules are looked for if no setting names them.
+    pub(crate) fn project(&self) -> Result<Project, CliError> {
+        Project::new(&self.values.name, &self.root, self.values.modules.clone())
+            .map_err(|error| CliError::usage(error.to_string()))
+    }
+
+    /// What it takes to run the project.
     pub(crate) fn worker(&self) -> Result<WorkerSettings, CliError> {
-        let project = Project::new(&self.values.name, &self.root, self.values.modules.clone())
-            .map_err(|error| CliError::usage(error.to_string()))?;
         Ok(WorkerSettings {
             python: self.python()?,
             sdk: self.sdk(),
-            project,
+            project: self.project()?,
             describe: false,
         })
     }
@@ -315,23 +327,14 @@ fn find_python(
     root: &Path,
     environment: &Environment,
 ) -> Result<Python, CliError> {
-    let path = environment.path.as_deref();
     let Some(given) = given else {
-        let program = std::env::current_exe().unwrap_or_default();
-        return python::find(&program, environment.virtual_env.as_deref(), path).ok_or_else(|| {
-            CliError::usage(
-                "no Python: none beside this program, in VIRTUAL_ENV, or named python3 on the path",
-            )
-            .hint(
-                "install Python 3.10 or later, and the package with `python3 -m pip install ziet`",
-            )
-        });
+        return default_python(environment);
     };
     let text = given.value.as_str().unwrap_or_default();
     let found = if text.contains('/') {
         Some(given.path(folder, root)).filter(|path| path.is_file())
     } else {
-        python::on_path(text, path)
+        python::on_path(text, environment.path.as_deref())
     };
     let found = found.map(|path| Python {
         path,
@@ -345,6 +348,17 @@ fn find_python(
         };
         CliError::usage(format!("{}: {missing}", given.stands))
             .hint("name an interpreter, such as `.venv/bin/python` or `python3.12`")
+    })
+}
+
+fn default_python(environment: &Environment) -> Result<Python, CliError> {
+    let program = std::env::current_exe().unwrap_or_default();
+    let (active, path) = (&environment.virtual_env, &environment.path);
+    python::find(&program, active.as_deref(), path.as_deref()).ok_or_else(|| {
+        CliError::usage(
+            "no Python: none beside this program, in VIRTUAL_ENV, or named python3 on the path",
+        )
+        .hint("install Python 3.10 or later, and the package with `python3 -m pip install ziet`")
     })
 }
 

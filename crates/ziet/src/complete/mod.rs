@@ -92,22 +92,18 @@ fn outline() -> Option<Vec<Outline>> {
         .try_get_matches_from(typed)
         .ok()?;
     let flags = Flags::from_arg_matches(&typed).ok()?;
-    let worker = Settings::resolve(&flags, &Environment::read())
-        .ok()?
-        .worker()
-        .ok()?;
-    let folders: Option<Vec<&str>> = worker
-        .project
-        .paths
-        .iter()
-        .map(|path| path.to_str())
-        .collect();
+    let environment = Environment::read();
+    let settings = Settings::resolve(&flags, &environment).ok()?;
+    // Who presses TAB in a folder that came from elsewhere has not agreed to execute what it names.
+    let python = settings.python_of_the_user(&environment).ok()?;
+    let project = settings.project().ok()?;
+    let folders: Option<Vec<&str>> = project.paths.iter().map(|path| path.to_str()).collect();
     let asked = format!(
         "{}\0\0{}",
         folders?.join("\0"),
-        worker.project.modules.join("\0")
+        project.modules.join("\0")
     );
-    let mut python = Command::new(&worker.python.path)
+    let mut python = Command::new(&python.path)
         // Isolated, and without the packages of the environment: only the standard library is needed.
         .args(["-I", "-S", "-X", "utf8", "-c", OUTLINE])
         .stdin(Stdio::piped())
