@@ -31,7 +31,8 @@ fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
-            let typed: Vec<String> = std::env::args().collect();
+            let typed = std::env::args_os().map(|word| word.to_string_lossy().into_owned());
+            let typed: Vec<String> = typed.collect();
             let error = usage::explained(error, &typed);
             // Nobody is left to tell when it cannot be printed.
             let _ = error.print();
