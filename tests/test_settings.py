@@ -110,6 +110,54 @@ def test_pyproject_holds_settings_too(ziet: Ziet) -> None:
     assert shown(project, "concurrency") == (2, "pyproject.toml line 4")
 
 
+def test_packaging_names_a_project_without_settings(ziet: Ziet) -> None:
+    project = ziet.write({"pyproject.toml": '[project]\nname = "shop"\n', "actions.py": ACTIONS})
+
+    assert shown(project, "name") == ("shop", "pyproject.toml line 2")
+    assert shown(project, "name", ZIET_NAME="x") == ("x", "ZIET_NAME")
+    (project.folder / "ziet.toml").touch()
+    assert shown(project, "name") == ("shop", "pyproject.toml line 2")
+    (project.folder / "pyproject.toml").write_text("[project]\nname = 3\n")
+    assert shown(project, "name") == ("project", "default")
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("pyproject.toml", "no toml, but ziet"),
+        ("pyproject.toml", b"\xff"),
+        ("pyproject.toml", None),
+        ("ziet.toml", None),
+    ],
+)
+def test_what_is_wrong_above_is_passed_over_unless_it_is_for_ziet(
+    ziet: Ziet, name: str, text: str | bytes | None
+) -> None:
+    project = ziet.write({"actions.py": ACTIONS}, "above/project")
+    above = project.folder.parent / name
+    if text is None:
+        above.mkdir()
+    else:
+        above.write_bytes(text if isinstance(text, bytes) else text.encode())
+
+    assert shown(project, "project") == (str(project.folder), "default")
+    below = Project(ziet, project.folder.parent)
+    assert below("settings").status == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [("ziet.toml", "="), ("pyproject.toml", "[tool.ziet]\n="), ("pyproject.toml", "[tool]\nziet = 1")]
+)
+def test_a_wrong_file_of_the_project_above_is_told(ziet: Ziet, name: str, text: str) -> None:
+    project = ziet.write({"actions.py": ACTIONS}, "above/project")
+    (project.folder.parent / name).write_text(text)
+
+    done = project("settings")
+
+    assert (done.status, done.out) == (2, "")
+    assert done.err.startswith(f"error: {project.folder.parent}/{name}, line ")
+
+
 @pytest.mark.parametrize(
     ("file", "told"),
     [

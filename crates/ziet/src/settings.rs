@@ -139,7 +139,7 @@ impl Settings {
             Some(project) => existing_folder(project, &folder)?,
             None => folder.clone(),
         };
-        let file = File::find(&start, &folder)?.unwrap_or_else(|| File::none(start));
+        let file = File::find(&start, &folder)?;
         for (name, value) in file.values {
             given.entry(name).or_insert(value);
         }
@@ -283,7 +283,8 @@ impl Settings {
 
 /// The nearest folder, from `folder` upwards, that is a project because of its file.
 pub(crate) fn configured_root(folder: &Path) -> Result<Option<PathBuf>, CliError> {
-    Ok(File::find(folder, folder)?.map(|file| file.root))
+    let file = File::find(folder, folder)?;
+    Ok(file.name.map(|_| file.root))
 }
 
 fn default(

@@ -108,11 +108,7 @@ fn outline(line: &ArgMatches) -> Option<Vec<Outline>> {
     let python = settings.python_of_the_user(&environment).ok()?;
     let project = settings.project().ok()?;
     let folders: Option<Vec<&str>> = project.paths.iter().map(|path| path.to_str()).collect();
-    let asked = format!(
-        "{}\0\0{}",
-        folders?.join("\0"),
-        project.modules.join("\0")
-    );
+    let asked = format!("{}\0\0{}", folders?.join("\0"), project.modules.join("\0"));
     let mut python = Command::new(&python.path)
         // Isolated, and without the packages of the environment: only the standard library is needed.
         .args(["-I", "-S", "-X", "utf8", "-c", OUTLINE])
