@@ -304,6 +304,18 @@ def test_the_file_decides_on_emoji_and_colour(ziet: Ziet) -> None:
     assert ESCAPE in shop(ziet)("settings", CLICOLOR_FORCE="1").out
 
 
+def test_flags_and_variables_decide_on_the_look_of_errors_too(ziet: Ziet) -> None:
+    project = shop(ziet, "modules = '" + "é" * 100 + "'")
+
+    assert ESCAPE in project("settings", "--color", "always").err
+    assert ESCAPE in project("settings", "--color", "always", ZIET_ASCII="wrong").err
+    assert ESCAPE in project("settings", ZIET_COLOR="always").err
+    assert ESCAPE not in project("settings", "--color", "never", ZIET_COLOR="always").err
+    assert "…" in project("settings").err
+    assert "…" not in project("settings", "--ascii").err
+    assert "…" not in project("settings", ZIET_ASCII="1").err
+
+
 def test_test_data_comes_from_the_file(ziet: Ziet) -> None:
     project = shop(ziet, "[inputs.'actions.pay']\namount = 0x10\nwhen = 2020-01-02T03:04:05Z\n")
 

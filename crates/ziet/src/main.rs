@@ -21,7 +21,7 @@ use crate::cli::{Cli, Command, RunCommand};
 use crate::commands::Resolve;
 use crate::error::CliError;
 use crate::output::Printer;
-use crate::settings::{Environment, Settings};
+use crate::settings::{Environment, Look, Settings};
 
 fn main() -> ExitCode {
     // A shell that asks for candidates gets them here, and the program ends.
@@ -42,11 +42,12 @@ fn main() -> ExitCode {
     let environment = Environment::read();
     let resolve = || Settings::resolve(&cli.settings, &environment);
     let settings = resolve();
-    let mut printer = Printer::new(environment.dumb_terminal);
-    if let Ok(settings) = &settings {
-        settings.color().write_global();
-        printer = Printer::new(settings.ascii());
-    }
+    let look = settings.as_ref().map_or_else(
+        |_| Look::without_file(&cli.settings, &environment),
+        Settings::look,
+    );
+    look.color.write_global();
+    let mut printer = Printer::new(look.ascii);
     let done = run(&cli, settings, &resolve, &mut printer);
     match done.and_then(|status| printer.finish().map(|()| status)) {
         Ok(status) => status,

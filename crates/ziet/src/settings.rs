@@ -65,6 +65,12 @@ enum Color {
     Never,
 }
 
+/// How the program's own lines are to look.
+pub(crate) struct Look {
+    pub(crate) ascii: bool,
+    pub(crate) color: ColorChoice,
+}
+
 /// A value and where it came from.
 #[derive(Clone, Debug)]
 pub(crate) struct Given {
@@ -130,9 +136,7 @@ impl Settings {
         let folder = environment.folder.clone()?;
         let mut given = BTreeMap::new();
         for setting in SETTINGS {
-            let first = flags.given(setting)?;
-            let value =
-                first.map_or_else(|| environment.given(setting), |given| Ok(Some(given)))?;
+            let value = given_outside(setting, flags, environment)?;
             given.extend(value.map(|value| (setting.name, value)));
         }
         let start = match given.get("project") {
@@ -193,20 +197,15 @@ impl Settings {
         }
     }
 
-    pub(crate) fn ascii(&self) -> bool {
-        self.values.ascii
-    }
-
     /// Whether failures show the local variables of the project's code.
     pub(crate) fn locals(&self) -> bool {
         self.values.locals
     }
 
-    pub(crate) fn color(&self) -> ColorChoice {
-        match self.values.color {
-            Color::Auto => ColorChoice::Auto,
-            Color::Always => ColorChoice::Always,
-            Color::Never => ColorChoice::Never,
+    pub(crate) fn look(&self) -> Look {
+        Look {
+            ascii: self.values.ascii,
+            color: self.values.color.into(),
         }
     }
 
@@ -279,6 +278,42 @@ impl Settings {
             describe: false,
         })
     }
+}
+
+impl Look {
+    /// As far as flags and variables say it: what is wrong with the settings has to be shown, too.
+    pub(crate) fn without_file(flags: &Flags, environment: &Environment) -> Self {
+        let given = |name| {
+            let setting = SETTINGS.iter().find(|setting| setting.name == name)?;
+            let given = given_outside(setting, flags, environment).ok()??;
+            Some(given.value)
+        };
+        let color = given("color").and_then(|color| serde_json::from_value(color).ok());
+        Self {
+            ascii: given("ascii").map_or(environment.dumb_terminal, |ascii| ascii == true),
+            color: color.unwrap_or(Color::Auto).into(),
+        }
+    }
+}
+
+impl From<Color> for ColorChoice {
+    fn from(color: Color) -> Self {
+        match color {
+            Color::Auto => Self::Auto,
+            Color::Always => Self::Always,
+            Color::Never => Self::Never,
+        }
+    }
+}
+
+/// By a flag, else by a variable.
+fn given_outside(
+    setting: &Setting,
+    flags: &Flags,
+    environment: &Environment,
+) -> Result<Option<Given>, CliError> {
+    let flag = flags.given(setting)?;
+    flag.map_or_else(|| environment.given(setting), |given| Ok(Some(given)))
 }
 
 /// The nearest folder, from `folder` upwards, that is a project because of its file.
