@@ -172,6 +172,10 @@ def test_a_wrong_file_of_the_project_above_is_told(ziet: Ziet, name: str, text: 
             "modules = ['a.py']",
             "ziet.toml, line 1: modules = ['a.py']: expected names of modules, such as `shop.actions`",
         ),
+        (
+            "\nmodules = ['2024']",
+            "ziet.toml, line 2: modules = ['2024']: expected names of modules, such as `shop.actions`",
+        ),
         ("inputs = 3", "ziet.toml, line 1: inputs = 3: expected a table of parameters for each action id"),
         ("[inputs]\npay = 3", "ziet.toml, line 2: pay = 3: expected a table of parameters"),
         ("[inputs.pay]\nx = [\n nan]", "ziet.toml, line 2: x = nan: expected a number that JSON has"),
@@ -191,6 +195,7 @@ def test_what_is_wrong_in_the_file_is_told_with_its_place(ziet: Ziet, file: str,
     [
         (["--concurrency=x"], {}, "--concurrency=x: expected a whole number from 1 to 1000"),
         ([], {"ZIET_CONCURRENCY": "abc"}, "ZIET_CONCURRENCY=abc: expected a whole number from 1 to 1000"),
+        ([], {"ZIET_MODULES": "a,.b"}, "ZIET_MODULES=a,.b: expected names of modules, such as `shop.actions`"),
         ([], {"ZIET_ASCII": "yes"}, "ZIET_ASCII=yes: expected true or false"),
         (["--project", "nowhere"], {}, "--project=nowhere: there is no such folder"),
         ([], {"ZIET_PROJECT": "ziet.toml"}, "ZIET_PROJECT=ziet.toml: there is no such folder"),

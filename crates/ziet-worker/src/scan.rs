@@ -126,12 +126,17 @@ fn module_name(base: &Path, file: &Path) -> Option<String> {
     named.then(|| parts.join("."))
 }
 
+/// Whether Python can import something by this dotted name.
+pub fn is_module(name: &str) -> bool {
+    name.split('.').all(is_identifier)
+}
+
 fn is_identifier(part: &str) -> bool {
-    let mut chars = part.chars();
-    chars
-        .next()
-        .is_some_and(|first| first.is_alphabetic() || first == '_')
-        && chars.all(|char| char.is_alphanumeric() || char == '_')
+    let begins = |first: char| first.is_alphabetic() || first == '_';
+    part.starts_with(begins)
+        && part
+            .chars()
+            .all(|char| begins(char) || char.is_alphanumeric())
 }
 
 fn imports_ziet(file: &Path) -> bool {

@@ -329,7 +329,6 @@ fn default(
     environment: &Environment,
 ) -> Value {
     match (setting.name, &setting.default) {
-        (_, Default::Is("{}")) => serde_json::Map::new().into(),
         (_, Default::Is(text)) => setting.kind.read(text).unwrap_or_default(),
         ("project", Default::Depends(_)) => shown(root),
         ("name", Default::Depends(_)) => root
