@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 
 import pytest
 
-from program import Ziet
+from program import PROGRAM, Ziet
 
 TAKEN = {
     "number": 1,
@@ -44,6 +45,15 @@ def test_without_local_there_is_no_server(ziet: Ziet) -> None:
     assert done.err == (
         "error: there is no server to run it on\nhint: run it on this machine with `ziet run --local action echo`\n"
     )
+
+
+@pytest.mark.parametrize("word", [b"\xff", b"--\xff", b"run\xff"])
+def test_a_word_that_is_no_text_is_wrong_usage(ziet: Ziet, word: bytes) -> None:
+    """A shell completes names of files that have bytes of another encoding."""
+    for arguments in ([word], [b"run", b"--local", b"action", b"echo", word], [b"--project", word, b"actions"]):
+        done = subprocess.run([PROGRAM, *arguments], env=ziet.environment, capture_output=True, check=False)
+        assert (done.returncode, done.stdout) == (2, b"")
+        assert done.stderr.startswith(b"error: ")
 
 
 def test_a_memory_is_for_a_server(ziet: Ziet) -> None:

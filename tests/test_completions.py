@@ -103,6 +103,23 @@ def test_parameters_are_those_of_the_action(shop: Project, name: str) -> None:
     }
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["run", "--local", "action", "place_order", "-p", ""],
+        ["--python", "python3", "run", "--local", "action", "place_order", "-p", ""],
+        ["run", "--project", ".", "action", "--input", "refund", "place_order", "-p", ""],
+        ["run", "action", "-p", "items=[]", "place_order", "--json", "-p", ""],
+    ],
+)
+def test_a_word_before_the_name_may_be_an_action_too(shop: Project, words: list[str]) -> None:
+    names = "run", "action", "python3", "ziet"
+    functions = [f"@Action(description='d')\ndef {name}(wrong: int): ...\n" for name in names]
+    (shop.folder / "words.py").write_text("from ziet import Action\n" + "".join(functions))
+
+    assert candidates(shop, *words).keys() == {"items=", "customer="}
+
+
 def test_commands_and_shells_are_offered(shop: Project) -> None:
     assert {"run", "actions", "init", "completions"} <= candidates(shop, "").keys()
     assert set(candidates(shop, "completions", "")) == {"bash", "zsh", "fish", "elvish", "powershell"}
@@ -120,6 +137,19 @@ def test_a_python_that_hangs_is_not_waited_for(shop: Project, tmp_path: Path) ->
     python.chmod(0o755)
 
     assert candidates(shop, "actions", "", ZIET_PYTHON=str(python)) == {}
+
+
+@pytest.mark.parametrize("python", ["./evil", "evil", "./missing"])
+def test_a_python_that_the_project_names_is_not_executed(shop: Project, python: str) -> None:
+    evil = shop.folder / "evil"
+    evil.write_text(f"#!/bin/sh\ntouch {shop.folder}/imported\nexec {sys.executable} \"$@\"\n")
+    evil.chmod(0o755)
+    (shop.folder / "ziet.toml").write_text(f'python = "{python}"\n')
+
+    assert "place_order" in candidates(shop, "actions", "", PATH=f"{shop.folder}{os.pathsep}{os.environ['PATH']}")
+    # A person who names it wants it.
+    shop("--", "ziet", "actions", "", ZIET_COMPLETE="fish", ZIET_PYTHON=str(evil))
+    assert (shop.folder / "imported").exists()
 
 
 def environment(shop: Project, ziet: Ziet) -> dict[str, str]:

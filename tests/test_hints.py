@@ -98,6 +98,7 @@ def test_empty_input_is_told(shop: Project) -> None:
         ("items=[1, pen", "give a list: -p 'items=[1, \"pen\"]'"),
         ("paid=True", "JSON has other words than Python: -p paid=true"),
         ("data={a:1}", 'give an object: -p \'data={"key": "value"}\''),
+        ("any=e\u0301\u200b", "a text needs its quotes: -p 'any=\"e\u0301\u200b\"'"),
         ("any=it's", "a text needs its quotes: -p 'any=\"it'\\''s\"'"),
     ],
 )

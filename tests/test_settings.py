@@ -110,6 +110,54 @@ def test_pyproject_holds_settings_too(ziet: Ziet) -> None:
     assert shown(project, "concurrency") == (2, "pyproject.toml line 4")
 
 
+def test_packaging_names_a_project_without_settings(ziet: Ziet) -> None:
+    project = ziet.write({"pyproject.toml": '[project]\nname = "shop"\n', "actions.py": ACTIONS})
+
+    assert shown(project, "name") == ("shop", "pyproject.toml line 2")
+    assert shown(project, "name", ZIET_NAME="x") == ("x", "ZIET_NAME")
+    (project.folder / "ziet.toml").touch()
+    assert shown(project, "name") == ("shop", "pyproject.toml line 2")
+    (project.folder / "pyproject.toml").write_text("[project]\nname = 3\n")
+    assert shown(project, "name") == ("project", "default")
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("pyproject.toml", "no toml, but ziet"),
+        ("pyproject.toml", b"\xff"),
+        ("pyproject.toml", None),
+        ("ziet.toml", None),
+    ],
+)
+def test_what_is_wrong_above_is_passed_over_unless_it_is_for_ziet(
+    ziet: Ziet, name: str, text: str | bytes | None
+) -> None:
+    project = ziet.write({"actions.py": ACTIONS}, "above/project")
+    above = project.folder.parent / name
+    if text is None:
+        above.mkdir()
+    else:
+        above.write_bytes(text if isinstance(text, bytes) else text.encode())
+
+    assert shown(project, "project") == (str(project.folder), "default")
+    below = Project(ziet, project.folder.parent)
+    assert below("settings").status == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [("ziet.toml", "="), ("pyproject.toml", "[tool.ziet]\n="), ("pyproject.toml", "[tool]\nziet = 1")]
+)
+def test_a_wrong_file_of_the_project_above_is_told(ziet: Ziet, name: str, text: str) -> None:
+    project = ziet.write({"actions.py": ACTIONS}, "above/project")
+    (project.folder.parent / name).write_text(text)
+
+    done = project("settings")
+
+    assert (done.status, done.out) == (2, "")
+    assert done.err.startswith(f"error: {project.folder.parent}/{name}, line ")
+
+
 @pytest.mark.parametrize(
     ("file", "told"),
     [
@@ -123,6 +171,10 @@ def test_pyproject_holds_settings_too(ziet: Ziet) -> None:
         (
             "modules = ['a.py']",
             "ziet.toml, line 1: modules = ['a.py']: expected names of modules, such as `shop.actions`",
+        ),
+        (
+            "\nmodules = ['2024']",
+            "ziet.toml, line 2: modules = ['2024']: expected names of modules, such as `shop.actions`",
         ),
         ("inputs = 3", "ziet.toml, line 1: inputs = 3: expected a table of parameters for each action id"),
         ("[inputs]\npay = 3", "ziet.toml, line 2: pay = 3: expected a table of parameters"),
@@ -143,6 +195,7 @@ def test_what_is_wrong_in_the_file_is_told_with_its_place(ziet: Ziet, file: str,
     [
         (["--concurrency=x"], {}, "--concurrency=x: expected a whole number from 1 to 1000"),
         ([], {"ZIET_CONCURRENCY": "abc"}, "ZIET_CONCURRENCY=abc: expected a whole number from 1 to 1000"),
+        ([], {"ZIET_MODULES": "a,.b"}, "ZIET_MODULES=a,.b: expected names of modules, such as `shop.actions`"),
         ([], {"ZIET_ASCII": "yes"}, "ZIET_ASCII=yes: expected true or false"),
         (["--project", "nowhere"], {}, "--project=nowhere: there is no such folder"),
         ([], {"ZIET_PROJECT": "ziet.toml"}, "ZIET_PROJECT=ziet.toml: there is no such folder"),
@@ -254,6 +307,18 @@ def test_the_file_decides_on_emoji_and_colour(ziet: Ziet) -> None:
     assert ESCAPE not in in_terminal(plain, "run", "--local", "action", "pay", ZIET_COLOR="never")
     assert ESCAPE not in in_terminal(shop(ziet), "settings", NO_COLOR="1")
     assert ESCAPE in shop(ziet)("settings", CLICOLOR_FORCE="1").out
+
+
+def test_flags_and_variables_decide_on_the_look_of_errors_too(ziet: Ziet) -> None:
+    project = shop(ziet, "modules = '" + "é" * 100 + "'")
+
+    assert ESCAPE in project("settings", "--color", "always").err
+    assert ESCAPE in project("settings", "--color", "always", ZIET_ASCII="wrong").err
+    assert ESCAPE in project("settings", ZIET_COLOR="always").err
+    assert ESCAPE not in project("settings", "--color", "never", ZIET_COLOR="always").err
+    assert "…" in project("settings").err
+    assert "…" not in project("settings", "--ascii").err
+    assert "…" not in project("settings", ZIET_ASCII="1").err
 
 
 def test_test_data_comes_from_the_file(ziet: Ziet) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+from pathlib import Path
 
 import pytest
 
@@ -84,6 +85,37 @@ def test_every_file_that_the_code_imports_counts_and_so_does_a_new_one(ziet: Zie
     save(project, "ziet.toml", "modules = ['nowhere']")
     assert "Changed: ziet.toml" in running.until("Changed: ")
     running.until("No module named 'nowhere'")
+    running.until(WATCHING)
+
+    assert end(running, keyboard) == 0
+
+
+def watches(running: Running) -> int:
+    """How many files and folders the system watches for the program."""
+    about = Path(f"/proc/{running.pid}/fdinfo").iterdir()
+    return sum(file.read_text().count("inotify wd:") for file in about)
+
+
+def test_only_folders_of_the_project_are_watched(ziet: Ziet) -> None:
+    theirs = [f"{tools}/x/y/z.py" for tools in (".venv", ".git", "node_modules", "env", "shop/__pycache__")]
+    project = ziet.write({"hello.py": HELLO, "env/pyvenv.cfg": "", "shop/data/x.txt": "", **dict.fromkeys(theirs, "")})
+
+    running, keyboard = watch(project)
+    running.until(WATCHING)
+    assert watches(running) == 3  # Its own, shop and shop/data.
+    # A folder that comes as a whole, and what is saved in it later.
+    (ziet.scratch / "new" / "deep").mkdir(parents=True)
+    (ziet.scratch / "new" / "deep" / "words.py").touch()
+    (ziet.scratch / "new").rename(project.folder / "new")
+    assert "new/deep/words.py" in running.until("Changed: ")
+    running.until(WATCHING)
+    assert watches(running) == 5
+    (project.folder / "new").rename(project.folder / "newer")
+    running.until("newer/deep/words.py")
+    running.until(WATCHING)
+    assert watches(running) == 5
+    save(project, "newer/deep/words.py", "x = 1")
+    assert running.until("Changed: ").startswith("\x1b[2mChanged: newer/deep/words.py")
     running.until(WATCHING)
 
     assert end(running, keyboard) == 0

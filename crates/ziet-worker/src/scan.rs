@@ -90,6 +90,15 @@ fn is_skipped(entry: &DirEntry) -> bool {
         || name == "conftest.py"
 }
 
+/// `folder` and everything below it but what tools keep there.
+pub fn below(folder: &Path) -> impl Iterator<Item = DirEntry> {
+    let is_wanted = |entry: &DirEntry| {
+        entry.depth() == 0 || !entry.file_type().is_dir() || !is_of_tools(entry.path())
+    };
+    let entries = WalkDir::new(folder).into_iter();
+    entries.filter_entry(is_wanted).flatten()
+}
+
 /// Whether a folder is one in which tools keep something: hidden, caches, packages, environments.
 pub fn is_of_tools(folder: &Path) -> bool {
     let name = folder.file_name().unwrap_or_default().to_string_lossy();
@@ -117,12 +126,17 @@ fn module_name(base: &Path, file: &Path) -> Option<String> {
     named.then(|| parts.join("."))
 }
 
+/// Whether Python can import something by this dotted name.
+pub fn is_module(name: &str) -> bool {
+    name.split('.').all(is_identifier)
+}
+
 fn is_identifier(part: &str) -> bool {
-    let mut chars = part.chars();
-    chars
-        .next()
-        .is_some_and(|first| first.is_alphabetic() || first == '_')
-        && chars.all(|char| char.is_alphanumeric() || char == '_')
+    let begins = |first: char| first.is_alphabetic() || first == '_';
+    part.starts_with(begins)
+        && part
+            .chars()
+            .all(|char| begins(char) || char.is_alphanumeric())
 }
 
 fn imports_ziet(file: &Path) -> bool {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::Path;
 
+use serde_json::Value;
 use serde_json::value::RawValue;
 use ziet_core::action::{ActionSpec, Text};
 use ziet_core::{Json, limits};
@@ -200,6 +201,6 @@ fn advice(hint: &str, value: &str) -> Option<(&'static str, String)> {
 fn as_json(text: &str) -> String {
     match serde_json::from_str::<&RawValue>(text) {
         Ok(_) => text.to_owned(),
-        Err(_) => format!("{:?}", text.trim_matches(['"', '\''])),
+        Err(_) => Value::from(text.trim_matches(['"', '\''])).to_string(),
     }
 }

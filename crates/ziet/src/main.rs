@@ -21,7 +21,7 @@ use crate::cli::{Cli, Command, RunCommand};
 use crate::commands::Resolve;
 use crate::error::CliError;
 use crate::output::Printer;
-use crate::settings::{Environment, Settings};
+use crate::settings::{Environment, Look, Settings};
 
 fn main() -> ExitCode {
     // A shell that asks for candidates gets them here, and the program ends.
@@ -31,7 +31,8 @@ fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
-            let typed: Vec<String> = std::env::args().collect();
+            let typed = std::env::args_os().map(|word| word.to_string_lossy().into_owned());
+            let typed: Vec<String> = typed.collect();
             let error = usage::explained(error, &typed);
             // Nobody is left to tell when it cannot be printed.
             let _ = error.print();
@@ -41,11 +42,12 @@ fn main() -> ExitCode {
     let environment = Environment::read();
     let resolve = || Settings::resolve(&cli.settings, &environment);
     let settings = resolve();
-    let mut printer = Printer::new(environment.dumb_terminal);
-    if let Ok(settings) = &settings {
-        settings.color().write_global();
-        printer = Printer::new(settings.ascii());
-    }
+    let look = settings.as_ref().map_or_else(
+        |_| Look::without_file(&cli.settings, &environment),
+        Settings::look,
+    );
+    look.color.write_global();
+    let mut printer = Printer::new(look.ascii);
     let done = run(&cli, settings, &resolve, &mut printer);
     match done.and_then(|status| printer.finish().map(|()| status)) {
         Ok(status) => status,

@@ -2,6 +2,9 @@
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::channel;
+use std::sync::{Arc, Mutex};
+use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use notify::event::{AccessKind, AccessMode, ModifyKind};
@@ -22,31 +25,80 @@ pub(crate) struct Saved {
 pub(crate) fn watch(
     root: &Path,
     tell: impl Fn(Saved) + Send + 'static,
-) -> Result<RecommendedWatcher, CliError> {
-    let below = root.to_owned();
+) -> Result<Arc<Mutex<RecommendedWatcher>>, CliError> {
+    let (send, saves) = channel();
     let on_event = move |event: notify::Result<Event>| {
-        let saves = event.into_iter().filter(is_save);
-        for file in saves.flat_map(|event| event.paths) {
-            if is_of_project(&below, &file) {
-                let is_source = is_source(&file);
-                tell(Saved { file, is_source });
-            }
+        for save in event.into_iter().filter(is_save) {
+            let _ = send.send(save);
         }
     };
     let watching = || {
-        let settings = Config::default().with_follow_symlinks(false);
-        let mut watcher = RecommendedWatcher::new(on_event, settings)?;
-        watcher.watch(root, RecursiveMode::Recursive)?;
+        let mut watcher = RecommendedWatcher::new(on_event, Config::default())?;
+        add(&mut watcher, root, drop)?;
         Ok(watcher)
     };
-    watching().map_err(|error: notify::Error| {
+    let watcher = watching().map_err(|error: notify::Error| {
         let failed = CliError::failed("the project's files cannot be watched", &error);
         if matches!(error.kind, notify::ErrorKind::MaxFilesWatch) {
             failed.hint("raise the limit: `sudo sysctl fs.inotify.max_user_watches=1048576`")
         } else {
             failed
         }
-    })
+    })?;
+    let watcher = Arc::new(Mutex::new(watcher));
+    let (kept, root) = (Arc::downgrade(&watcher), root.to_owned());
+    // A watcher that is told something within its own call would wait for itself.
+    thread::spawn(move || {
+        let tell = |file: PathBuf| {
+            if is_of_project(&root, &file) {
+                let is_source = is_source(&file);
+                tell(Saved { file, is_source });
+            }
+        };
+        for path in saves.into_iter().flat_map(|save: Event| save.paths) {
+            if let Some(watcher) = kept.upgrade()
+                && is_new_folder(&root, &path)
+                && let Ok(mut watcher) = watcher.lock()
+            {
+                // What is in it may be older than the watch. Beyond the limit of watches, its saves go unseen.
+                let _ = add(&mut watcher, &path, tell);
+            }
+            tell(path);
+        }
+    });
+    Ok(watcher)
+}
+
+/// Watches `folder` and those below it, and calls `seen` for each file there. Folder by folder: the many of an
+/// environment would use up what the system allows.
+fn add(
+    watcher: &mut RecommendedWatcher,
+    folder: &Path,
+    seen: impl Fn(PathBuf),
+) -> notify::Result<()> {
+    let mut watched = watcher.paths_mut();
+    for entry in scan::below(folder) {
+        if !entry.file_type().is_dir() {
+            seen(entry.into_path());
+            continue;
+        }
+        match watched.add(entry.path(), RecursiveMode::NonRecursive) {
+            Err(error)
+                if entry.depth() == 0 || matches!(error.kind, notify::ErrorKind::MaxFilesWatch) =>
+            {
+                return Err(error);
+            }
+            // One that is gone, or that cannot be read, has nothing to import.
+            Ok(()) | Err(_) => {}
+        }
+    }
+    watched.commit()
+}
+
+fn is_new_folder(root: &Path, path: &Path) -> bool {
+    is_of_project(root, path)
+        && !scan::is_of_tools(path)
+        && fs_err::symlink_metadata(path).is_ok_and(|about| about.is_dir())
 }
 
 /// The time to compare the times of files with.

@@ -65,6 +65,12 @@ enum Color {
     Never,
 }
 
+/// How the program's own lines are to look.
+pub(crate) struct Look {
+    pub(crate) ascii: bool,
+    pub(crate) color: ColorChoice,
+}
+
 /// A value and where it came from.
 #[derive(Clone, Debug)]
 pub(crate) struct Given {
@@ -130,16 +136,14 @@ impl Settings {
         let folder = environment.folder.clone()?;
         let mut given = BTreeMap::new();
         for setting in SETTINGS {
-            let first = flags.given(setting)?;
-            let value =
-                first.map_or_else(|| environment.given(setting), |given| Ok(Some(given)))?;
+            let value = given_outside(setting, flags, environment)?;
             given.extend(value.map(|value| (setting.name, value)));
         }
         let start = match given.get("project") {
             Some(project) => existing_folder(project, &folder)?,
             None => folder.clone(),
         };
-        let file = File::find(&start, &folder)?.unwrap_or_else(|| File::none(start));
+        let file = File::find(&start, &folder)?;
         for (name, value) in file.values {
             given.entry(name).or_insert(value);
         }
@@ -193,20 +197,15 @@ impl Settings {
         }
     }
 
-    pub(crate) fn ascii(&self) -> bool {
-        self.values.ascii
-    }
-
     /// Whether failures show the local variables of the project's code.
     pub(crate) fn locals(&self) -> bool {
         self.values.locals
     }
 
-    pub(crate) fn color(&self) -> ColorChoice {
-        match self.values.color {
-            Color::Auto => ColorChoice::Auto,
-            Color::Always => ColorChoice::Always,
-            Color::Never => ColorChoice::Never,
+    pub(crate) fn look(&self) -> Look {
+        Look {
+            ascii: self.values.ascii,
+            color: self.values.color.into(),
         }
     }
 
@@ -256,22 +255,71 @@ impl Settings {
         self.python.clone()
     }
 
-    /// What it takes to run the project. Its modules are looked for if no setting names them.
+    /// The interpreter to use where nothing of the project may be executed: as if its file named none.
+    pub(crate) fn python_of_the_user(&self, environment: &Environment) -> Result<Python, CliError> {
+        match self.given["python"].origin {
+            Origin::File(_) => default_python(environment),
+            Origin::Flag(_) | Origin::Variable(_) | Origin::Default => self.python(),
+        }
+    }
+
+    /// Its modules are looked for if no setting names them.
+    pub(crate) fn project(&self) -> Result<Project, CliError> {
+        Project::new(&self.values.name, &self.root, self.values.modules.clone())
+            .map_err(|error| CliError::usage(error.to_string()))
+    }
+
+    /// What it takes to run the project.
     pub(crate) fn worker(&self) -> Result<WorkerSettings, CliError> {
-        let project = Project::new(&self.values.name, &self.root, self.values.modules.clone())
-            .map_err(|error| CliError::usage(error.to_string()))?;
         Ok(WorkerSettings {
             python: self.python()?,
             sdk: self.sdk(),
-            project,
+            project: self.project()?,
             describe: false,
         })
     }
 }
 
+impl Look {
+    /// As far as flags and variables say it: what is wrong with the settings has to be shown, too.
+    pub(crate) fn without_file(flags: &Flags, environment: &Environment) -> Self {
+        let given = |name| {
+            let setting = SETTINGS.iter().find(|setting| setting.name == name)?;
+            let given = given_outside(setting, flags, environment).ok()??;
+            Some(given.value)
+        };
+        let color = given("color").and_then(|color| serde_json::from_value(color).ok());
+        Self {
+            ascii: given("ascii").map_or(environment.dumb_terminal, |ascii| ascii == true),
+            color: color.unwrap_or(Color::Auto).into(),
+        }
+    }
+}
+
+impl From<Color> for ColorChoice {
+    fn from(color: Color) -> Self {
+        match color {
+            Color::Auto => Self::Auto,
+            Color::Always => Self::Always,
+            Color::Never => Self::Never,
+        }
+    }
+}
+
+/// By a flag, else by a variable.
+fn given_outside(
+    setting: &Setting,
+    flags: &Flags,
+    environment: &Environment,
+) -> Result<Option<Given>, CliError> {
+    let flag = flags.given(setting)?;
+    flag.map_or_else(|| environment.given(setting), |given| Ok(Some(given)))
+}
+
 /// The nearest folder, from `folder` upwards, that is a project because of its file.
 pub(crate) fn configured_root(folder: &Path) -> Result<Option<PathBuf>, CliError> {
-    Ok(File::find(folder, folder)?.map(|file| file.root))
+    let file = File::find(folder, folder)?;
+    Ok(file.name.map(|_| file.root))
 }
 
 fn default(
@@ -281,7 +329,6 @@ fn default(
     environment: &Environment,
 ) -> Value {
     match (setting.name, &setting.default) {
-        (_, Default::Is("{}")) => serde_json::Map::new().into(),
         (_, Default::Is(text)) => setting.kind.read(text).unwrap_or_default(),
         ("project", Default::Depends(_)) => shown(root),
         ("name", Default::Depends(_)) => root
@@ -315,23 +362,14 @@ fn find_python(
     root: &Path,
     environment: &Environment,
 ) -> Result<Python, CliError> {
-    let path = environment.path.as_deref();
     let Some(given) = given else {
-        let program = std::env::current_exe().unwrap_or_default();
-        return python::find(&program, environment.virtual_env.as_deref(), path).ok_or_else(|| {
-            CliError::usage(
-                "no Python: none beside this program, in VIRTUAL_ENV, or named python3 on the path",
-            )
-            .hint(
-                "install Python 3.10 or later, and the package with `python3 -m pip install ziet`",
-            )
-        });
+        return default_python(environment);
     };
     let text = given.value.as_str().unwrap_or_default();
     let found = if text.contains('/') {
         Some(given.path(folder, root)).filter(|path| path.is_file())
     } else {
-        python::on_path(text, path)
+        python::on_path(text, environment.path.as_deref())
     };
     let found = found.map(|path| Python {
         path,
@@ -345,6 +383,17 @@ fn find_python(
         };
         CliError::usage(format!("{}: {missing}", given.stands))
             .hint("name an interpreter, such as `.venv/bin/python` or `python3.12`")
+    })
+}
+
+fn default_python(environment: &Environment) -> Result<Python, CliError> {
+    let program = std::env::current_exe().unwrap_or_default();
+    let (active, path) = (&environment.virtual_env, &environment.path);
+    python::find(&program, active.as_deref(), path.as_deref()).ok_or_else(|| {
+        CliError::usage(
+            "no Python: none beside this program, in VIRTUAL_ENV, or named python3 on the path",
+        )
+        .hint("install Python 3.10 or later, and the package with `python3 -m pip install ziet`")
     })
 }
 

@@ -8,7 +8,7 @@ use std::sync::mpsc::channel;
 use std::thread;
 use std::time::Duration;
 
-use clap::{CommandFactory, FromArgMatches};
+use clap::{ArgMatches, CommandFactory, FromArgMatches};
 use clap_complete::CompletionCandidate;
 use serde::Deserialize;
 
@@ -46,7 +46,7 @@ pub(crate) fn actions(typed: &OsStr) -> Vec<CompletionCandidate> {
     let Some(typed) = typed.to_str() else {
         return Vec::new();
     };
-    let actions = outline().unwrap_or_default();
+    let actions = line().and_then(|line| outline(&line)).unwrap_or_default();
     let fitting = |name: fn(&Outline) -> String| -> Vec<CompletionCandidate> {
         let named = actions.iter().map(|action| (name(action), action));
         named
@@ -68,9 +68,11 @@ pub(crate) fn actions(typed: &OsStr) -> Vec<CompletionCandidate> {
 
 /// `amount=`, for the action that was typed before.
 pub(crate) fn parameters(typed: &OsStr) -> Vec<CompletionCandidate> {
-    let actions = outline().unwrap_or_default();
-    let called =
-        std::env::args().find_map(|word| actions.iter().find(|each| each.is_called(&word)));
+    let Some(line) = line() else {
+        return Vec::new();
+    };
+    let actions = outline(&line).unwrap_or_default();
+    let called = action_of(&line).and_then(|name| actions.iter().find(|each| each.is_called(name)));
     let parameters = called.into_iter().flat_map(|action| &action.parameters);
     parameters
         .map(|(name, hint)| (format!("{name}="), hint))
@@ -84,30 +86,30 @@ fn candidate(name: String, help: &str) -> CompletionCandidate {
     CompletionCandidate::new(name).help((!help.is_empty()).then(|| help.into()))
 }
 
-/// None when there is no project or no Python, or it takes too long.
-fn outline() -> Option<Vec<Outline>> {
+/// The command line as far as it is typed.
+fn line() -> Option<ArgMatches> {
     let typed = std::env::args_os().skip_while(|word| word != "--").skip(1);
-    let typed = Cli::command()
-        .ignore_errors(true)
-        .try_get_matches_from(typed)
-        .ok()?;
-    let flags = Flags::from_arg_matches(&typed).ok()?;
-    let worker = Settings::resolve(&flags, &Environment::read())
-        .ok()?
-        .worker()
-        .ok()?;
-    let folders: Option<Vec<&str>> = worker
-        .project
-        .paths
-        .iter()
-        .map(|path| path.to_str())
-        .collect();
-    let asked = format!(
-        "{}\0\0{}",
-        folders?.join("\0"),
-        worker.project.modules.join("\0")
-    );
-    let mut python = Command::new(&worker.python.path)
+    let command = Cli::command().ignore_errors(true);
+    command.try_get_matches_from(typed).ok()
+}
+
+fn action_of(line: &ArgMatches) -> Option<&str> {
+    let run = line.subcommand_matches("run")?;
+    let action = run.subcommand_matches("action")?;
+    Some(action.get_one::<String>("name")?)
+}
+
+/// None when there is no project or no Python, or it takes too long.
+fn outline(line: &ArgMatches) -> Option<Vec<Outline>> {
+    let flags = Flags::from_arg_matches(line).ok()?;
+    let environment = Environment::read();
+    let settings = Settings::resolve(&flags, &environment).ok()?;
+    // Who presses TAB in a folder that came from elsewhere has not agreed to execute what it names.
+    let python = settings.python_of_the_user(&environment).ok()?;
+    let project = settings.project().ok()?;
+    let folders: Option<Vec<&str>> = project.paths.iter().map(|path| path.to_str()).collect();
+    let asked = format!("{}\0\0{}", folders?.join("\0"), project.modules.join("\0"));
+    let mut python = Command::new(&python.path)
         // Isolated, and without the packages of the environment: only the standard library is needed.
         .args(["-I", "-S", "-X", "utf8", "-c", OUTLINE])
         .stdin(Stdio::piped())

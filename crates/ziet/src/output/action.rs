@@ -32,7 +32,7 @@ fn listed(action: &ActionSpec, root: &Path, width: Option<u16>) -> String {
     let parameters: Vec<String> = action.parameters.iter().map(signature).collect();
     let parameters = one_line(&format!("({})", parameters.join(", ")));
     sheet.wrapped(TITLE, "   ", &parameters);
-    let place = place(action, root);
+    let place = one_line(&place(action, root));
     sheet.line(&format!("{TITLE}{DIM}{place}{DIM:#}"));
     sheet.text
 }
@@ -269,5 +269,18 @@ mod tests {
         let (action, root) = (calculate_tax(), Path::new("/srv/other"));
         insta::assert_snapshot!(plain(&listed(&action, root, None)));
         insta::assert_snapshot!(plain(&in_full(&action, root, None)));
+    }
+
+    #[test]
+    fn the_name_of_a_file_does_not_steer_the_terminal() {
+        let file = "/srv/shop/a\x1b[31m\nb/tax.py".to_owned();
+        let action = ActionSpec {
+            file,
+            ..calculate_tax()
+        };
+        for show in [listed, in_full] {
+            let shown = show(&action, Path::new("/srv/shop"), None);
+            assert!(shown.contains(r"a\x1b[31m\nb/tax.py:8"), "{shown}");
+        }
     }
 }

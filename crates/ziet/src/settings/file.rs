@@ -18,7 +18,7 @@ use crate::error::CliError;
 /// A folder that has a configuration, and what that says.
 pub(crate) struct File {
     pub(crate) root: PathBuf,
-    /// What it is called; None where there is none.
+    /// What the file with the settings is called; None where there is none.
     pub(crate) name: Option<&'static str>,
     /// By the settings' names.
     pub(crate) values: BTreeMap<&'static str, Given>,
@@ -27,28 +27,44 @@ pub(crate) struct File {
 }
 
 impl File {
-    /// A folder without a configuration.
-    pub(crate) fn none(root: PathBuf) -> Self {
-        Self {
-            root,
-            name: None,
-            values: BTreeMap::new(),
-            input_places: BTreeMap::new(),
-        }
+    /// That of the nearest folder, from `start` upwards, that has a `ziet.toml` or a table `[tool.ziet]`; else `start`
+    /// without settings. `current` is the folder from which the file's name is told.
+    pub(crate) fn find(start: &Path, current: &Path) -> Result<Self, CliError> {
+        let mut found = start.ancestors().map(|root| {
+            let is_above = root != start;
+            Self::of(root, current, is_above)
+        });
+        let found = found.find_map(Result::transpose).transpose()?;
+        found.map_or_else(|| Self::without_settings(start, current), Ok)
     }
 
-    /// That of the nearest folder, from `start` upwards, that has a `ziet.toml` or a table `[tool.ziet]`. `current` is
-    /// the folder from which its name is told.
-    pub(crate) fn find(start: &Path, current: &Path) -> Result<Option<Self>, CliError> {
-        let mut found = start.ancestors().map(|root| Self::of(root, current));
-        found.find_map(Result::transpose).transpose()
-    }
-
-    fn of(root: &Path, current: &Path) -> Result<Option<Self>, CliError> {
-        let own = Source::read(root, current, "ziet.toml")?;
+    fn without_settings(root: &Path, current: &Path) -> Result<Self, CliError> {
         let python = Source::read(root, current, "pyproject.toml")?;
+        let table = python.as_ref().map(Source::parse).transpose()?;
+        let name = python.as_ref().zip(table.as_ref());
+        let name = name.and_then(|(python, table)| python.project_name(table));
+        Ok(Self {
+            root: root.to_owned(),
+            name: None,
+            values: name.map(|name| ("name", name)).into_iter().collect(),
+            input_places: BTreeMap::new(),
+        })
+    }
+
+    /// What `is_above` may be anybody's, so whatever is wrong there is passed over unless it speaks of ziet.
+    fn of(root: &Path, current: &Path, is_above: bool) -> Result<Option<Self>, CliError> {
+        let read = |name| match Source::read(root, current, name) {
+            Err(_) if is_above => Ok(None),
+            read => read,
+        };
+        let (own, python) = (read("ziet.toml")?, read("pyproject.toml")?);
         let own_table = own.as_ref().map(Source::parse).transpose()?;
-        let python_table = python.as_ref().map(Source::parse).transpose()?;
+        let may_be_wrong =
+            |python: &Source| is_above && own.is_none() && !python.text.contains("[tool.ziet");
+        let python_table = match python.as_ref().map(|python| (python, python.parse())) {
+            Some((python, Err(_))) if may_be_wrong(python) => None,
+            parsed => parsed.map(|(_, table)| table).transpose()?,
+        };
         let tool = python_table.as_ref().and_then(|table| {
             let tools = table.get("tool")?.get_ref().as_table()?;
             tools.get_key_value("ziet")
@@ -70,13 +86,9 @@ impl File {
         };
         let mut values = source.settings(table)?;
         if let (Some(python), Some(table)) = (&python, &python_table)
-            && let Some((key, name)) = project_name(table)
+            && let Some(name) = python.project_name(table)
         {
-            values.entry("name").or_insert_with(|| Given {
-                value: name.into(),
-                origin: Origin::File(python.place(&key.span())),
-                stands: String::new(),
-            });
+            values.entry("name").or_insert(name);
         }
         Ok(Some(Self {
             root: root.to_owned(),
@@ -88,13 +100,6 @@ impl File {
 }
 
 type Key<'text> = Spanned<Cow<'text, str>>;
-
-fn project_name<'a, 'text>(table: &'a DeTable<'text>) -> Option<(&'a Key<'text>, &'a str)> {
-    let project = table.get("project")?.get_ref().as_table()?;
-    let (key, name) = project.get_key_value("name")?;
-    let name = name.get_ref().as_str().filter(|name| !name.is_empty())?;
-    Some((key, name))
-}
 
 /// Where something stands, as people find it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -159,6 +164,17 @@ impl Source {
             file: self.shown.clone(),
             line: before.matches('\n').count() + 1,
         }
+    }
+
+    /// What packaging calls the project.
+    fn project_name(&self, table: &DeTable<'_>) -> Option<Given> {
+        let project = table.get("project")?.get_ref().as_table()?;
+        let (key, name) = project.get_key_value("name")?;
+        Some(Given {
+            value: scalar(&Kind::Text, name.get_ref())?,
+            origin: Origin::File(self.place(&key.span())),
+            stands: String::new(),
+        })
     }
 
     fn settings(&self, table: &DeTable<'_>) -> Result<BTreeMap<&'static str, Given>, CliError> {

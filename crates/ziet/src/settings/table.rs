@@ -5,6 +5,7 @@ use std::fmt::{self, Display};
 use std::ops::RangeInclusive;
 
 use serde_json::Value;
+use ziet_worker::scan;
 
 pub(crate) struct Setting {
     /// Its key in the file, and in lower case what follows `ZIET_` in its variable.
@@ -111,21 +112,15 @@ impl Kind {
                 _ => None,
             },
             Self::Choice(choices) => choices.contains(&text).then(|| text.into()),
-            Self::Inputs => None,
+            Self::Inputs => serde_json::from_str(text).ok().filter(Value::is_object),
         }
     }
 }
 
 /// A dotted name that Python could import; a file's name is none.
 pub(crate) fn module(name: &str) -> Option<Value> {
-    let is_part = |part: &str| {
-        !part.is_empty()
-            && part
-                .chars()
-                .all(|char| char.is_alphanumeric() || char == '_')
-    };
     let is_file = name.rsplit_once('.').is_some_and(|(_, last)| last == "py");
-    (!is_file && name.split('.').all(is_part)).then(|| name.into())
+    (!is_file && scan::is_module(name)).then(|| name.into())
 }
 
 impl Display for Kind {
