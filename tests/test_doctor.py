@@ -111,10 +111,24 @@ def test_an_interpreter_that_is_missing_is_a_problem(ziet: Ziet) -> None:
     )
 
 
+OLD = """
+import sys, types
+import docstring_parser, msgspec
+
+ziet = sys.modules["ziet"] = types.ModuleType("ziet")
+ziet.__version__, ziet.__file__ = "0.0.1", "/x/ziet/__init__.py"
+sys.version_info = (3, 9, 2, "final", 0)
+asked = sys.argv.index("-c") + 1
+sys.argv, code = ["-c", *sys.argv[asked + 1 :]], sys.argv[asked]
+exec(code)
+"""
+"""Makes of this interpreter an old one that has an old package."""
+
+
 def test_an_old_interpreter_and_an_old_package_are_told(ziet: Ziet) -> None:
-    package = {"version": "0.0.1", "file": "/x/ziet/__init__.py"}
-    answer = {"version": "3.9.2", "supported": False, "msgspec": package, "docstring_parser": package, "ziet": package}
-    python = interpreter(ziet, f"echo '{json.dumps(answer)}'")
+    old = ziet.scratch / "old.py"
+    old.write_text(OLD)
+    python = interpreter(ziet, f'exec {sys.executable} {old} "$@"')
 
     checks = doctor(ziet.write({"actions.py": ACTIONS}), "--python", python, status=1)
 

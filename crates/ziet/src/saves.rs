@@ -76,13 +76,13 @@ fn add(
     folder: &Path,
     seen: impl Fn(PathBuf),
 ) -> notify::Result<()> {
-    let mut watched = watcher.paths_mut();
+    let mut folders = watcher.paths_mut();
     for entry in scan::below(folder) {
         if !entry.file_type().is_dir() {
             seen(entry.into_path());
             continue;
         }
-        match watched.add(entry.path(), RecursiveMode::NonRecursive) {
+        match folders.add(entry.path(), RecursiveMode::NonRecursive) {
             Err(error)
                 if entry.depth() == 0 || matches!(error.kind, notify::ErrorKind::MaxFilesWatch) =>
             {
@@ -92,7 +92,7 @@ fn add(
             Ok(()) | Err(_) => {}
         }
     }
-    watched.commit()
+    folders.commit()
 }
 
 fn is_new_folder(root: &Path, path: &Path) -> bool {

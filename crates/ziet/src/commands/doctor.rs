@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::{Inbox, Local};
 use crate::error::CliError;
-use crate::output::{GREEN, Printer, RED, Table, YELLOW};
+use crate::output::{GREEN, Printer, RED, Table, YELLOW, counted};
 use crate::settings::Settings;
 
 /// Check what it takes to run actions here, and say what to do where something is wrong
@@ -160,8 +160,4 @@ fn actions(settings: &Settings, printer: &Printer) -> Check {
         Ok(()) => Check::ok(NAME, found),
         Err(error) => Check::warning(NAME, found, error.hint.unwrap_or_default()),
     }
-}
-
-fn counted(number: usize, thing: &str) -> String {
-    format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
 }

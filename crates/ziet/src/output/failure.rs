@@ -9,6 +9,7 @@ use ziet_core::error::{Failure, Local, RelatedError, Relation, StackFrame};
 
 use super::printer::{DIM, RED};
 use super::spelled;
+use super::wording::{counted, marks};
 
 /// The outermost and the innermost calls of a long stack that are shown.
 const FRAMES_AT_END: usize = 10;
@@ -19,18 +20,16 @@ const MOST_MEMBERS: usize = 5;
 /// Characters of an error's message.
 const LONGEST_MESSAGE: usize = 2000;
 
+/// What the package writes for the value of a secret.
+const HIDDEN: &str = "…hidden…";
+
 /// Names of variables are aligned as long as none is longer.
 const LONGEST_NAME: usize = 20;
-
-/// What the program itself writes in one character, or in ASCII.
-pub(super) fn ellipsis(ascii: bool) -> &'static str {
-    if ascii { "..." } else { "…" }
-}
 
 /// `ValueError: Invalid data`, cut where it is long; its further lines are indented.
 pub(super) fn headline(headline: &str, indent: usize, ascii: bool) -> String {
     let shown = match headline.char_indices().nth(LONGEST_MESSAGE) {
-        Some((end, _)) => &format!("{}{}", &headline[..end], ellipsis(ascii)),
+        Some((end, _)) => &format!("{}{}", &headline[..end], marks("…", ascii)),
         None => headline,
     };
     indented(shown, indent)
@@ -195,10 +194,8 @@ impl Lines {
         let width = locals.iter().map(|local| local.name.chars().count()).max();
         let width = width.unwrap_or_default().min(LONGEST_NAME);
         for Local { name, value } in locals {
-            let (name, mut value) = (spelled::one_line(name), spelled::one_line(value));
-            if self.ascii {
-                value = value.replace("…hidden…", "...hidden...");
-            }
+            let (name, value) = (spelled::one_line(name), spelled::one_line(value));
+            let value = value.replace(HIDDEN, &marks(HIDDEN, self.ascii));
             self.line(
                 indent + 4,
                 format_args!("{DIM}{name:width$} = {value}{DIM:#}"),
@@ -207,7 +204,7 @@ impl Lines {
     }
 
     fn left_out(&mut self, indent: usize, what: &str) {
-        let ellipsis = ellipsis(self.ascii);
+        let ellipsis = marks("…", self.ascii);
         self.line(indent, format_args!("{DIM}{ellipsis} {what}{DIM:#}"));
     }
 
@@ -244,11 +241,6 @@ fn of_the_user(frames: &[StackFrame]) -> Vec<Call<'_>> {
         }
     }
     calls
-}
-
-/// `1 more call`, `7 more calls`
-fn counted(count: usize, what: &str) -> String {
-    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 /// Text that somebody else chose, with its further lines indented by at least so much.

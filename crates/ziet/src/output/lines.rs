@@ -13,6 +13,7 @@ use super::failure;
 use super::json::{as_python, as_python_cut};
 use super::printer::{DIM, GREEN, Printer, RED, YELLOW};
 use super::spelled::one_line;
+use super::wording::marks;
 
 /// Characters of a value in a line; the whole of it is in the last line and in `--json`.
 const LONGEST_VALUE: usize = 200;
@@ -225,6 +226,6 @@ fn memory_text(memory: &MemoryUse, ascii: bool) -> String {
 }
 
 fn shown(value: &Json, ascii: bool) -> String {
-    let ellipsis = failure::ellipsis(ascii);
-    as_python_cut(value.as_str().unwrap_or_default(), LONGEST_VALUE, ellipsis)
+    let ellipsis = marks("…", ascii);
+    as_python_cut(value.as_str().unwrap_or_default(), LONGEST_VALUE, &ellipsis)
 }

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::Table;
 use super::spelled;
+use super::wording::marks;
 use crate::error::CliError;
 
 pub(crate) const RED: Style = AnsiColor::Red.on_default().bold();
@@ -131,10 +132,7 @@ impl Printer {
 
     /// It may quote what somebody else wrote, in which nothing may steer the terminal.
     fn say(&self, style: Style, word: &str, text: impl Display) {
-        let mut text = spelled::lines(&text.to_string());
-        if self.ascii {
-            text = text.replace('…', "...");
-        }
+        let text = marks(&spelled::lines(&text.to_string()), self.ascii);
         let _ = writeln!(anstream::stderr(), "{style}{word}{style:#}: {text}");
     }
 }

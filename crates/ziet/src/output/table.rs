@@ -5,6 +5,7 @@ use comfy_table::{ColumnConstraint, ContentArrangement, Table as Layout, presets
 
 use super::printer::{CYAN, DIM};
 use super::spelled;
+use super::wording::marks;
 
 /// Narrower, and there would be more line ends than words.
 const NARROWEST: u16 = 40;
@@ -44,14 +45,8 @@ impl Table {
         let mut styles = Vec::new();
         for (style, cells) in self.rows {
             styles.push(style);
-            layout.add_row(cells.iter().map(|cell| {
-                let cell = spelled::lines(cell);
-                if ascii {
-                    cell.replace('…', "...").replace('→', "->")
-                } else {
-                    cell
-                }
-            }));
+            let cells = cells.iter().map(|cell| spelled::lines(cell));
+            layout.add_row(cells.map(|cell| marks(&cell, ascii)));
         }
         let last = layout.column_count() - 1;
         for column in layout.column_iter_mut() {
