@@ -78,7 +78,8 @@ def test_a_module_that_does_not_import_is_a_problem(ziet: Ziet) -> None:
 
     assert checks["actions"] == (
         "problem",
-        "2 actions in 2 modules; broken does not import: ModuleNotFoundError: No module named 'nowhere'",
+        "2 actions in 2 modules; module broken does not import, so its actions are missing: "
+        "ModuleNotFoundError: No module named 'nowhere'",
         "`ziet actions` shows the traceback",
     )
 

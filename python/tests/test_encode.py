@@ -7,8 +7,10 @@ import decimal
 import enum
 import math
 import uuid
+from unittest.mock import MagicMock
 
 import msgspec
+import pydantic
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -42,6 +44,9 @@ class Ratio(float): ...
 
 
 class Foo: ...
+
+
+class Model(pydantic.BaseModel): ...
 
 
 class Hostile:
@@ -90,6 +95,8 @@ NOT_JSON = [
     ({"rows": [0, 1, 2, Row(Foo())]}, ".rows[3].when is a Foo: use a dict or a dataclass instead"),
     ({"a key": {"b": Item((1, {2}, Foo()))}}, '["a key"].b.price[2] is a Foo: use a dict or a dataclass instead'),
     ({1: Foo()}, "[1] is a Foo: use a dict or a dataclass instead"),
+    ({"a": MagicMock()}, ".a is an unittest.MagicMock: use the value that it stands for"),
+    (Model, "it is a pydantic.ModelMetaclass: use its name, or make an instance of it"),
     (object(), "it is an object: use a dict or a dataclass instead"),
     ([iter([])], "[0] is a list_iterator: use list(...) of it"),
     (ValueError("x"), "it is a ValueError: raise it, or use str(...) of it"),

@@ -7,6 +7,9 @@ import datetime  # noqa: F401 - in the hints of executed source
 import decimal  # noqa: F401
 import enum
 import pathlib  # noqa: F401
+import subprocess
+import sys
+import time
 import uuid  # noqa: F401
 from typing import Annotated, Any, Literal, NamedTuple, Optional, TypedDict, Union  # noqa: F401
 
@@ -16,7 +19,7 @@ import pytest
 from every_hint import HINTS, PYDANTIC_HINTS, action_of
 from inline_snapshot import snapshot
 
-from ziet import Action, InputError
+from ziet import Action, InputError, _project
 from ziet._examples import make_input
 from ziet._inputs import Inputs
 
@@ -97,10 +100,13 @@ def calculate_tax(amount: float, region: str, *, rounded: bool = True) -> None:
     """
 
 
+def names_here():
+    return {name: value for name, value in globals().items() if name != "__name__"}
+
+
 def made(define, parameters, docstring="", given=b"{}", **names):
     """The input that is made for a function of these parameters."""
-    names = {**globals(), **names}
-    names.pop("__name__")
+    names = names_here() | names
     source = f"@Action(description='d')\ndef f({parameters}):\n  {docstring!r}"
     action = define(source, **names)["f"]
     inputs = Inputs(action)
@@ -253,6 +259,76 @@ no input for shop.f:
     assert [parameter for parameter, _ in caught.value.problems] == ["code", "x"]
 
 
+CANNOT = "no test data can be made up, give it with"
+
+
+@pytest.mark.parametrize(
+    ("hint", "why"),
+    [
+        (r"Annotated[str, pydantic.Field(pattern=r'^\p{L}+$')]", "a pattern that only pydantic reads"),
+        (r"Annotated[str, msgspec.Meta(pattern=r'^(a+)+b$')]", "a pattern that takes for ever"),
+        (r"Annotated[str, msgspec.Meta(pattern=r'^(a|a)+b', min_length=500)]", "and only on long text"),
+        ("Annotated[int, pydantic.WithJsonSchema({'type': 'strange'})]", "a schema with a type that there is not"),
+    ],
+)
+def test_what_cannot_be_made_costs_neither_the_others_nor_much_time(define, hint, why):
+    began = time.process_time()
+    with pytest.raises(InputError) as caught:
+        made(define, f"a: int, x: {hint}, y: Endless")
+    assert [(name, text[: len(CANNOT)]) for name, text in caught.value.problems] == [("x", CANNOT), ("y", CANNOT)], why
+    assert time.process_time() - began < 3
+
+
+def test_another_member_is_made_where_a_pattern_cannot_be_read(define):
+    assert made(define, r"x: Annotated[str, pydantic.Field(pattern=r'^\p{L}+$')] | list[int]")[0] == {"x": [10]}
+
+
+def test_a_value_in_ziet_toml_that_takes_for_ever_to_check_is_told(define):
+    with pytest.raises(InputError) as caught:
+        made(define, "x: Annotated[str, msgspec.Meta(pattern='^(a+)+b$')]", given=b'{"x":"%s"}' % (b"a" * 60))
+    assert caught.value.problems == (("x", "checking it takes longer than 1 s"),)
+
+
+class Raising:
+    @property
+    def examples(self):
+        raise RuntimeError("no examples today")
+
+
+class Odd:
+    examples = 5
+
+
+def test_an_odd_annotation_costs_only_itself(define):
+    assert made(define, "x: Annotated[int, Odd()]", "Args:\n  x: e.g. 5")[0] == {"x": 5}
+
+
+def test_whatever_is_raised_is_told_and_the_zygote_lives(define):
+    action = define("@Action(description='d')\ndef f(x: Annotated[int, Raising()]): ...", **names_here())["f"]
+    told = _project.make_input(action.id, b"{}")
+    assert (told.input, told.made) == (b"{}", [])
+    assert told.error == "no input for shop.f can be made: RuntimeError: no examples today. Give it with `--input`"
+
+
+def test_test_data_is_made_without_reading_docstrings_of_classes():
+    code = """
+import sys, dataclasses
+from ziet import Action
+@dataclasses.dataclass
+class User:
+    \"\"\"Somebody.\"\"\"
+    name: str
+@Action(description="d")
+def f(user: User): ...
+from ziet._examples import make_input
+from ziet._inputs import Inputs
+print(make_input(f, Inputs(f), b"{}")[0].decode(), "docstring_parser" in sys.modules)
+"""
+    paths = f"import sys; sys.path[:0] = {[path for path in sys.path if path]!r}\n"
+    done = subprocess.run([sys.executable, "-I", "-c", paths + code], capture_output=True, text=True, check=True)
+    assert done.stdout == '{"user":{"name":"Ada Lovelace"}} False\n'
+
+
 def test_it_is_the_same_every_time(define):
     first = made(define, "a: User, b: str, c: dict")
     assert first == made(define, "a: User, b: str, c: dict")
@@ -271,6 +347,8 @@ def test_something_is_made_for_every_kind_of_hint(define, hint):
     [
         ("Annotated[str, msgspec.Meta(pattern='^[0-9]{4}$')]", "1111"),
         ("Annotated[str, msgspec.Meta(pattern='^[A-Z]+$', min_length=3)]", "AAA"),
+        ("Annotated[str, msgspec.Meta(pattern='^[0-9a-f]{32}$')]", "1" * 32),
+        ("Annotated[str, msgspec.Meta(pattern='^[0-9]+$', min_length=64)]", "1" * 64),
         ("Annotated[set[int], msgspec.Meta(min_length=3)]", [10, 11, 12]),
         ("Annotated[set[str], msgspec.Meta(min_length=2)]", ["example", "example2"]),
         ("Annotated[set[Colour], msgspec.Meta(min_length=2)]", ["red", "blue"]),

@@ -4,6 +4,7 @@ import collections
 import dataclasses
 import enum
 import os
+import threading
 import time
 import types
 from pathlib import Path
@@ -62,6 +63,12 @@ class Colour(enum.Enum):
 
 class Plain:
     pass
+
+
+class Lies:
+    @property
+    def __class__(self):  # pyright: ignore[reportIncompatibleVariableOverride, reportIncompatibleMethodOverride]
+        raise SystemExit
 
 
 class Masked(dict[str, str]):
@@ -136,8 +143,6 @@ def test_a_repr_that_raises_or_hangs_costs_only_itself(monkeypatch):
             released.wait()
             return ""
 
-    import threading
-
     released = threading.Event()
     try:
         assert locals_of({"first": 1, "raises": Raises(), "hangs": Hangs()}) == {
@@ -147,6 +152,21 @@ def test_a_repr_that_raises_or_hangs_costs_only_itself(monkeypatch):
         }
     finally:
         released.set()
+
+
+def test_a_class_that_lies_about_itself_costs_only_itself():
+    assert locals_of({"lies": Lies(), "x": [Lies(), (Lies(), 1)]}) == {
+        "lies": "<Lies object>",
+        "x": "[<Lies object>, (<Lies object>, 1)]",
+    }
+
+
+def test_the_failure_is_told_without_them_where_there_is_no_thread_to_be_had(monkeypatch):
+    def start(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    assert locals_of({"x": 1}) == {}
 
 
 SECRETS = [
@@ -164,18 +184,94 @@ SECRETS = [
     "stripeKey",
     "credentials",
     "passphrase",
+    "pwd",
+    "auth",
+    "oauth",
+    "authorized_by",
+    "db_creds",
+    "cookie",
+    "set_cookie",
+    "bearer",
+    "session",
+    "session_id",
+    "dsn",
+    "jwt",
+    "signature",
+    "private",
 ]
 
 
 @pytest.mark.parametrize("name", SECRETS)
 def test_secrets_are_hidden(name):
     assert locals_of({name: "hunter2"}) == {name: "…hidden…"}
-    assert "hunter2" not in shown({name: "hunter2", "X-" + name: "hunter2"})
+    assert "hunter2" not in shown({name: "hunter2", "X-" + name: "hunter2", name.encode(): b"hunter2"})
+    assert shown((name, "hunter2")) == f"({name!r}, …hidden…)"
 
 
-@pytest.mark.parametrize("name", ["key", "keyboard", "monkey", "max_tokens", "author", "keys", "value"])
+@pytest.mark.parametrize(
+    "name", ["key", "keyboard", "monkey", "max_tokens", "author", "authors", "keys", "value", "credit", "credits"]
+)
 def test_what_only_sounds_like_a_secret_is_shown(name):
     assert locals_of({name: 7}) == {name: "7"}
+    assert shown((name, 7)) == f"({name!r}, 7)"
+    assert shown(f"{name}=7") == f"'{name}=7'"
+
+
+class Client:
+    def __init__(self, text: str):
+        self.text = text
+
+    def __repr__(self):
+        return self.text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("postgres://u:hunter2@h/db", "'postgres://u:…hidden…@h/db'"),
+        ("postgres://u:hun/t@er2@h/db", "'postgres://u:…hidden…@h/db'"),
+        ("redis://:hunter2@h", "'redis://:…hidden…@h'"),
+        (b"amqp://u:hunter2@h", "b'amqp://u:…hidden…@h'"),
+        ("amqp://u:" + "hunter2" * 50 + "@h", "'amqp://u:…hidden…@h'"),
+        (Client("Client('amqp://u:hunter2@h')"), "Client('amqp://u:…hidden…@h')"),
+        (["http://h:80/a", "b@c"], "['http://h:80/a', 'b@c']"),
+        ("Bearer hunter2", "'Bearer …hidden…'"),
+        ("Authorization: Basic hunter2", "'Authorization: …hidden…'"),
+        ({"headers": {"X": "bearer hunter2"}}, "{'headers': {'X': 'bearer …hidden…'}}"),
+        ([("Authorization", "Basic hunter2"), ("Accept", "*/*")], "[('Authorization', …hidden…), ('Accept', '*/*')]"),
+        ([(b"cookie", b"id=hunter2")], "[(b'cookie', …hidden…)]"),
+        ([["password", "hunter2"]], "[['password', …hidden…]]"),
+        (("--password", "hunter2"), "('--password', …hidden…)"),
+        (["curl", "--token", "hunter2", "-v"], "['curl', '--token', …hidden…, '-v']"),
+        (["curl", "--token=hunter2", "-v"], "['curl', '--token=…hidden…', '-v']"),
+        (["password", "name", "email"], "['password', 'name', 'email']"),
+        (("the password is wrong", 7), "('the password is wrong', 7)"),
+        ("https://h/?a=1&api_key=hunter2&b=2", "'https://h/?a=1&api_key=…hidden…&b=2'"),
+        ("host=h password=hunter2 port=1", "'host=h password=…hidden… port=1'"),
+        ('{"user": "u", "password": "hunter2 two", "n": 1}', """'{"user": "u", "password": …hidden…, "n": 1}'"""),
+        (Client("<Client url=u api_key='hunter2'>"), "<Client url=u api_key=…hidden…>"),
+        (Client("<Client api_key=None>"), "<Client api_key=None>"),
+        (types.SimpleNamespace(token=None), "SimpleNamespace(token=None)"),
+        ("password=" + "x" * 200, "'password=…hidden…'"),
+    ],
+)
+def test_secrets_are_known_by_their_form_too(value, text):
+    assert shown(value) == text
+
+
+def test_in_a_set_nothing_is_the_name_of_another():
+    value = {"password", "token"}
+    assert shown(value) == str(value)
+
+
+def test_looking_for_secrets_takes_no_time():
+    began = time.process_time()
+    for text in ("x" * 10**6, "x=" * 10**6, "token" * 10**6, "://" * 10**6, "://:" * 10**6, "password='" * 10**6):
+        shown(text)
+        shown((text, 1))
+        shown({text: 1})
+        shown(Client(text))
+    assert time.process_time() - began < 1
 
 
 def test_a_secret_that_is_missing_is_told():

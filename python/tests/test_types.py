@@ -8,10 +8,12 @@ import collections
 import dataclasses
 import datetime as dt
 import enum
+import gc
 import math
 import pathlib
 import subprocess
 import sys
+import types
 import typing
 from collections.abc import Awaitable, Coroutine  # noqa: F401 - in executed source
 from typing import Annotated, Any, Generic, TypeVar
@@ -26,7 +28,7 @@ from hypothesis import strategies as st
 from inline_snapshot import snapshot
 from typing_extensions import TypeAliasType
 
-from ziet import InputError, OutputError
+from ziet import InputError, OutputError, _problems
 from ziet._adapted import adapted
 from ziet._encode import Unencodable, encode
 from ziet._inputs import Inputs
@@ -90,6 +92,38 @@ class Long:
 
 
 @dataclasses.dataclass
+class OuterShort:
+    inner: Short
+
+
+@dataclasses.dataclass
+class OuterLong:
+    inner: Long
+
+
+@dataclasses.dataclass
+class And:
+    children: list[And | Or] = dataclasses.field(default_factory=list)
+
+
+@dataclasses.dataclass
+class Or:
+    children: list[And | Or] = dataclasses.field(default_factory=list)
+
+
+@dataclasses.dataclass
+class Said:
+    children: list[Said | Heard] = dataclasses.field(default_factory=list)
+    kind: typing.Literal["said"] = "said"
+
+
+@dataclasses.dataclass
+class Heard:
+    children: list[Said | Heard] = dataclasses.field(default_factory=list)
+    kind: typing.Literal["heard"] = "heard"
+
+
+@dataclasses.dataclass
 class Generic1(Generic[T]):
     one: T
 
@@ -120,6 +154,24 @@ class Strict(pydantic.BaseModel):
         return self.count * 2
 
 
+class Account(pydantic.BaseModel):
+    name: str
+    password: pydantic.SecretStr = pydantic.SecretStr("")
+    token: pydantic.SecretBytes | None = None
+    pin: pydantic.Secret[int] | None = None
+
+
+class Accounts(pydantic.RootModel[list[Account]]): ...
+
+
+class Spelled(pydantic.BaseModel):
+    password: pydantic.SecretStr
+
+    @pydantic.field_serializer("password")
+    def spell(self, password: pydantic.SecretStr) -> str:
+        return password.get_secret_value()
+
+
 def convert(hint, value):
     return decoder(adapted(hint))(encode(value))
 
@@ -130,7 +182,7 @@ class TestAdapted:
         [int, list[int], Plain, list[Plain], int | None, dict[str, Plain], Any, typing.Literal["a"], None, Colour],
     )
     def test_what_msgspec_takes_stays_as_it_is(self, hint):
-        assert adapted(hint) is hint
+        assert adapted(hint) == hint
 
     def test_stand_ins_know_what_they_stand_for(self):
         assert issubclass(adapted(pathlib.Path), PathStandIn)
@@ -192,6 +244,61 @@ class TestAdapted:
         assert type(convert(pathlib.PureWindowsPath, "a")) is pathlib.PureWindowsPath
 
 
+class TestManyActions:
+    SOURCE = """
+from __future__ import annotations
+import dataclasses, pathlib, typing
+from ziet import Action
+@dataclasses.dataclass
+class Order:
+    state: typing.Literal["new", 1.5]
+    path: pathlib.Path
+    parent: Order | None = None
+
+@dataclasses.dataclass
+class Item:
+    state: typing.Literal["new", "paid"]
+    parent: Item | None = None
+""" + "".join(
+        f"@Action(description='d')\ndef f{i}(a: Order, b: list[Order], c: Item, d: Item | None) -> Order | None: ...\n"
+        for i in range(30)
+    )
+
+    def test_a_class_that_they_share_is_looked_at_once(self, monkeypatch):
+        shop = types.ModuleType("shop")
+        monkeypatch.setitem(sys.modules, "shop", shop)
+        exec(compile(self.SOURCE, "/shop.py", "exec", dont_inherit=True), vars(shop))
+        looked_at = []
+        plain = typing.get_type_hints
+        monkeypatch.setattr(
+            typing, "get_type_hints", lambda of, *args, **kwargs: looked_at.append(of) or plain(of, *args, **kwargs)
+        )
+        inputs = [Inputs(vars(shop)[f"f{i}"]) for i in range(30)]
+        assert len({each.fields[0].adapted for each in inputs}) == 1
+        # Once by ziet, and once by msgspec.
+        assert looked_at.count(shop.Order) == 1
+        assert looked_at.count(shop.Item) <= 2
+
+    def test_wrong_input_leaves_nothing_behind(self, define):
+        made = define("@Action(description='d')\ndef f(a: list[dict[dt.date, Folder]]): ...", dt=dt, Folder=Folder)
+        inputs = Inputs(made["f"])
+
+        def left() -> int:
+            for _ in range(20):
+                with pytest.raises(InputError):
+                    inputs.decode(b'{"a":[{"b":{"path":1},"2024-05-01":{"path":"a","parts":[{"path":2}]}}]}')
+            gc.collect()
+            return sum(isinstance(each, type) for each in gc.get_objects())
+
+        assert left() == left()
+
+    def test_the_order_of_a_union_counts_wherever_it_stands(self):
+        assert convert(list[str | pathlib.Path], ["a"]) == ["a"]
+        assert convert(list[pathlib.Path | str], ["a"]) == [pathlib.Path("a")]
+        both = tuple[Named[pathlib.Path | str], Named[str | pathlib.Path]]
+        assert convert(both, [{"a": "b"}, {"a": "b"}]) == ({"a": pathlib.Path("b")}, {"a": "b"})
+
+
 class TestUnions:
     @pytest.mark.parametrize(
         ("hint", "value", "made"),
@@ -217,6 +324,45 @@ class TestUnions:
         assert got == made
         assert type(got) is type(made)
 
+    @pytest.mark.parametrize(
+        ("hint", "value"),
+        [
+            (OuterShort | OuterLong, OuterLong(Long(1, 2))),
+            (OuterLong | OuterShort, OuterShort(Short(1))),
+            (dict[str, Short] | dict[str, Long], {"a": Long(1, 2)}),
+            (Said | Heard, Heard([Said([Heard()])])),
+            (list[Said | Heard], [Said([Heard()]), Said([Heard()])]),
+        ],
+    )
+    def test_what_only_the_depth_tells_apart(self, hint, value):
+        assert convert(hint, value) == value
+
+    @pytest.mark.parametrize("kinds", [(And, Or), (Said, Heard)])
+    @pytest.mark.parametrize("leaf", ["fits", "does not"])
+    def test_a_union_that_contains_itself_takes_no_time_in_the_depth(self, kinds, leaf):
+        first, second = kinds
+        value = second()
+        for _ in range(100):
+            value = first([value])
+        data = msgspec.json.decode(encode(value))
+        if leaf == "fits":
+            back = convert(first | second, data)
+            assert encode(back) == encode(value)
+        else:
+            deepest = data
+            while deepest["children"]:
+                deepest = deepest["children"][0]
+            deepest["children"] = 1
+            with pytest.raises(msgspec.ValidationError):
+                convert(first | second, data)
+            (problem,) = wrong_parts(first | second, data, "x")
+            assert len(problem[1]) < 1000
+
+    def test_equal_parts_are_objects_of_their_own(self):
+        first, second = convert(list[Said | Heard], [{"children": [], "kind": "heard"}] * 2)
+        assert first == second
+        assert first is not second
+
     @given(st.from_type(dt.datetime | dt.date | dt.timedelta | int | str))
     def test_what_went_out_comes_back(self, value):
         hint = dt.datetime | dt.date | dt.timedelta | int | str
@@ -241,9 +387,33 @@ class TestProblems:
         action = define("@Action(description='d')\ndef f(x: list[int]): ...")["f"]
         with pytest.raises(InputError) as caught:
             Inputs(action).decode(b'{"x":' + msgspec.json.encode(["a"] * 30) + b"}")
-        assert len(caught.value.problems) == 30
+        assert len(caught.value.problems) == 21
         lines = str(caught.value).split("\n")
-        assert lines[20:] == ['  x[19]: expected int, got "a" (str)', "  and 10 more"]
+        assert lines[20:] == ['  x[19]: expected int, got "a" (str)', "  and more"]
+
+    @pytest.mark.parametrize(
+        ("hint", "wrong"),
+        [
+            ("list[int]", ["a"] * 300_000),
+            ("dict[int, int]", dict.fromkeys(map("a{}".format, range(300_000)), "x")),
+            ("list[Short | Long]", [{"x": "a"}] * 300_000),
+        ],
+    )
+    def test_the_search_ends_when_enough_is_told(self, define, monkeypatch, hint, wrong):
+        inputs = Inputs(define(f"@Action(description='d')\ndef f(x: {hint}): ...", Short=Short, Long=Long)["f"])
+        data = msgspec.json.encode({"x": wrong})
+        tried = []
+        plain = _problems._failure
+        monkeypatch.setattr(_problems, "_failure", lambda *each: tried.append(each) or plain(*each))
+        with pytest.raises(InputError, match="and more$"):
+            inputs.decode(data)
+        assert len(tried) < 200
+
+    def test_unknown_parameters_are_told_as_long_as_there_is_room(self, define):
+        inputs = Inputs(define("@Action(description='d')\ndef f(x: int = 0): ...")["f"])
+        with pytest.raises(InputError, match="and more$") as caught:
+            inputs.decode(msgspec.json.encode(dict.fromkeys(map("a{}".format, range(100_000)), 1)))
+        assert len(caught.value.problems) == 21
 
     def test_a_value_nested_too_deeply(self):
         value: Any = {"value": 1}
@@ -356,6 +526,25 @@ class TestPydantic:
     def test_a_nan_in_a_model_is_found(self, value):
         with pytest.raises(Unencodable, match=r"\.extra.* is (NaN|infinite)"):
             encode(value)
+
+    @pytest.mark.parametrize(
+        ("value", "text"),
+        [
+            (Account(name="a", password="pw"), r"it.password is a pydantic.SecretStr: use .get_secret_value()"),
+            ([{"a": Account(name="a", token=b"pw")}], r"it[0].a.token is a pydantic.SecretBytes: use"),
+            (Accounts([Account(name="b"), Account(name="a", pin=1)]), r"it.root[1].pin is a pydantic.Secret: use"),
+            (pydantic.SecretStr("pw"), "it is a pydantic.SecretStr: use .get_secret_value()"),
+        ],
+    )
+    def test_a_secret_does_not_become_stars(self, value, text):
+        with pytest.raises(Unencodable) as caught:
+            encode(value)
+        assert caught.value.text("it").startswith(text)
+
+    def test_a_secret_that_its_model_spells_out_is_json(self):
+        value = Spelled(password="pw")
+        assert convert(Spelled, value) == value
+        assert encode(Account(name="a")) == b'{"name":"a","password":"","token":null,"pin":null}'
 
     def test_nobody_who_does_not_use_it_imports_it(self):
         source = (

@@ -25,7 +25,7 @@ import msgspec
 
 from ziet import _fields
 from ziet._constraints import constraints, has_foreign, is_pydantics
-from ziet._fields import class_of, is_alias, is_path, stands_for
+from ziet._fields import class_of, hint_key, is_alias, is_path, stands_for
 from ziet._stand_ins import (
     ChoiceStandIn,
     CollectionStandIn,
@@ -34,10 +34,8 @@ from ziet._stand_ins import (
     ObjectStandIn,
     PathStandIn,
     PydanticStandIn,
-    StandIn,
     UnionStandIn,
     decoder,
-    hint_key,
     stand_in,
     type_adapter,
 )
@@ -64,6 +62,15 @@ _RANKS: dict[type, int] = {int: 1, float: 2, decimal.Decimal: 3, object: 5} | di
 )
 
 
+_LEAVES = frozenset([str, int, float, bool, bytes, type(None)])
+
+_kept: dict[Any, tuple[Any, Any]] = {}
+"""By the key of the hint, which is kept with what it became."""
+
+_odd: dict[Any, tuple[Any, bool]] = {}
+"""By the key of the hint, which is kept with whether something in it has to be replaced."""
+
+
 def adapted(hint: Any) -> Any:
     """The hint as msgspec takes it: itself if nothing in it has to be replaced.
 
@@ -72,7 +79,11 @@ def adapted(hint: Any) -> Any:
     Raises:
         TypeError: No JSON can become a value of it. Anything else comes from the classes of the user.
     """
-    return _adapted(hint, {})
+    made: dict[Any, tuple[Any, Any]] = {}
+    found = _adapted(hint, made)
+    # Only now: one that failed half-way must not be found again.
+    _kept.update(made)
+    return found
 
 
 def is_pydantic(hint: Any) -> bool:
@@ -89,15 +100,22 @@ def is_pydantic(hint: Any) -> bool:
     return True
 
 
-def _adapted(hint: Any, made: dict[Any, type[StandIn]]) -> Any:
-    """`made` has the stand-ins of the classes and aliases above, since these may refer to themselves."""
-    if not _is_odd(hint, {}):
+def _adapted(hint: Any, made: dict[Any, tuple[Any, Any]]) -> Any:
+    """`made` has what was made so far, also the stand-ins of classes and aliases above, which may refer to themselves."""
+    if hint is Any or (type(hint) is type and hint in _LEAVES):
         return hint
     key = hint_key(hint)
-    if key in made:
-        return made[key]
+    known = _kept.get(key) or made.get(key)
+    if known is None:
+        found = _replaced(hint, key, made) if _is_odd(hint, key) else hint
+        known = made[key] = (hint, found)
+    return known[1]
+
+
+def _replaced(hint: Any, key: Any, made: dict[Any, tuple[Any, Any]]) -> Any:
     if is_alias(hint):
-        alias = made[key] = stand_in(InnerStandIn, hint)
+        alias = stand_in(InnerStandIn, hint)
+        made[key] = (hint, alias)
         alias.inner = _adapted(stands_for(hint), made)
         return alias.inner
     hint = stands_for(hint)
@@ -118,14 +136,15 @@ def _adapted(hint: Any, made: dict[Any, type[StandIn]]) -> Any:
     return origin[tuple(_adapted(argument, made) for argument in arguments)]
 
 
-def _adapted_class(hint: Any, origin: type, made: dict[Any, type[StandIn]]) -> Any:
+def _adapted_class(hint: Any, origin: type, made: dict[Any, tuple[Any, Any]]) -> Any:
     if is_path(origin):
         return stand_in(PathStandIn, hint)
     if issubclass(origin, enum.Enum):
         return stand_in(ChoiceStandIn, hint, choices=list(origin))
     kind = _fields.of(hint)
     if kind is not None:
-        holder = made[hint_key(hint)] = stand_in(ObjectStandIn, hint, kind=kind)
+        holder = stand_in(ObjectStandIn, hint, kind=kind)
+        made[hint_key(hint)] = (hint, holder)
         holder.fields = [field._replace(hint=_adapted(field.hint, made)) for field in kind.fields]
         return holder
     arguments = tuple(_adapted(argument, made) for argument in typing.get_args(hint))
@@ -168,18 +187,54 @@ def _rank(member: Any) -> int:
     return 0 if _fields.of(kind) is not None else _RANKS.get(kind, 0)
 
 
-def _is_odd(hint: Any, seen: dict[Any, Any]) -> bool:
+def _is_odd(hint: Any, key: Any) -> bool:
     """Whether something has to be replaced in a hint, also deep inside the classes that it names."""
-    key = hint_key(hint)
-    if key in seen:
-        return is_alias(hint)  # An alias within itself, which msgspec would follow for ever.
-    seen[key] = hint  # Kept, so that no other hint gets its key.
-    # All parts, also after an odd one: a type that no JSON becomes is told at once.
-    parts = [_is_odd(part, seen) for part in _parts(hint)]
-    odd = any(parts) or _is_odd_itself(hint)
-    if is_alias(hint):
-        del seen[key]
-    return odd
+    if key not in _odd:
+        search = _OddSearch()
+        search.visit(hint, key)
+        _odd.update(search.answers())
+    return _odd[key][1]
+
+
+class _OddSearch:
+    """Goes once through all that a hint is made of, of which classes and aliases may contain themselves."""
+
+    def __init__(self) -> None:
+        self._hints: dict[Any, Any] = {}
+        self._odd: set[Any] = set()
+        self._containing: dict[Any, list[Any]] = {}
+        """The keys of the hints that are made of one."""
+        self._above: list[Any] = []
+
+    def visit(self, hint: Any, key: Any) -> None:
+        """Notes a hint and its parts, also those after an odd one: a type that no JSON becomes is told at once."""
+        self._hints[key] = hint
+        self._above.append(key)
+        for part in _parts(hint):
+            of_part = hint_key(part)
+            self._containing.setdefault(of_part, []).append(key)
+            if of_part in _odd:
+                self._hints[of_part] = part
+                self._odd.update([of_part] if _odd[of_part][1] else ())
+            elif of_part not in self._hints:
+                self.visit(part, of_part)
+            elif of_part in self._above:
+                # An alias within itself, which msgspec would follow for ever.
+                inside = self._above[self._above.index(of_part) :]
+                self._odd.update(each for each in inside if is_alias(self._hints[each]))
+        self._above.pop()
+        if _is_odd_itself(hint):
+            self._odd.add(key)
+
+    def answers(self) -> dict[Any, tuple[Any, bool]]:
+        """For each hint that was visited whether it is odd: itself, or something inside it."""
+        spreading = list(self._odd)
+        while spreading:
+            for key in self._containing.get(spreading.pop(), ()):
+                if key not in self._odd:
+                    self._odd.add(key)
+                    spreading.append(key)
+        return {key: (hint, key in self._odd) for key, hint in self._hints.items()}
 
 
 def _parts(hint: Any) -> Iterator[Any]:

@@ -13,6 +13,8 @@ from typing import Any
 _OTHERWISE = "use a dict or a dataclass instead"
 """The advice for types that nothing is known of."""
 
+_SECRETS = ("SecretStr", "SecretBytes", "Secret")
+
 _OF_LIBRARIES: dict[str, dict[str, str]] = {
     "numpy": {
         "ndarray": "use .tolist()",
@@ -36,6 +38,10 @@ _OF_LIBRARIES: dict[str, dict[str, str]] = {
     },
     "polars": {"DataFrame": "use .to_dicts()", "Series": "use .to_list()"},
     "torch": {"Tensor": "use .tolist()"},
+    "pydantic": dict.fromkeys(
+        _SECRETS, "use .get_secret_value(), in a model by a @field_serializer, since of itself it shows only stars"
+    ),
+    "unittest": {"NonCallableMock": "use the value that it stands for"},
 }
 """By the package and the name of the class or of a base."""
 
@@ -68,6 +74,11 @@ def advice(value: object) -> str:
     """What to do with a value that is not JSON."""
     found = library_advice(value)
     return found or next((advice for kind, advice in _OF_KINDS if isinstance(value, kind)), _OTHERWISE)
+
+
+def is_secret(value: object) -> bool:
+    """Whether it is one of pydantic's that show stars instead of what they hold."""
+    return any(kind.__name__ in _SECRETS and kind.__module__ == "pydantic.types" for kind in type(value).__mro__)
 
 
 def type_name(value: object) -> str:

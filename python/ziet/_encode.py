@@ -10,6 +10,7 @@ import collections
 import datetime
 import decimal
 import enum
+import sys
 import uuid
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from ziet import _limits
-from ziet._advice import a_type, advice, library_advice, type_name
+from ziet._advice import a_type, advice, is_secret, library_advice, type_name
 from ziet._errors import MemoryValueError
 from ziet._fields import is_path
 
@@ -177,17 +178,31 @@ def _encode_part(key: str, root: str, value: object, limit: int = _limits.MAX_JS
 
 def _hook(value: Any) -> Any:
     """Subclasses of what is JSON are what they are subclasses of, and some more types have a form of their own."""
-    serializer = getattr(value, "__pydantic_serializer__", None)
+    # Of the class, since a mock has any attribute, and a model that is itself returned has those of its instances.
+    serializer = getattr(type(value), "__pydantic_serializer__", None)
     if serializer is not None:
         # Without fields that are computed, since nothing is made from these.
-        return serializer.to_python(value, mode="json", by_alias=True, round_trip=True)
-    if is_path(value.__class__):
+        plain = serializer.to_python(value, mode="json", by_alias=True, round_trip=True)
+        if _is_masked(value, plain):
+            raise NotImplementedError
+        return plain
+    if is_path(type(value)):
         return str(value)
     if library_advice(value) is None:
         for kind, plain in _PLAIN_FORMS:
             if isinstance(value, kind):
                 return plain(value)
     raise NotImplementedError
+
+
+def _is_masked(model: Any, plain: Any) -> bool:
+    """Whether the JSON of a model has stars where a secret stands, so that what it holds would be lost on the way."""
+    if "pydantic.types" not in sys.modules:
+        return False
+    secrets = [item for item in _all_inside(model) if is_secret(item) and item.get_secret_value() not in ("", b"")]
+    data = _plain_encoder.encode(plain) if secrets else b""
+    # One of bytes shows its stars as b'...', and becomes only the stars.
+    return any(str(secret).removeprefix("b'").removesuffix("'").encode() in data for secret in secrets)
 
 
 _plain_encoder = msgspec.json.Encoder(enc_hook=_hook)
@@ -230,7 +245,7 @@ def _reason(value: Any, error: Exception) -> str:
                 _plain_encoder.encode({key: None})
             except _ENCODING_ERRORS:
                 return f"has a key that is {a_type(key)}: use a text"
-    if hasattr(value, "__pydantic_serializer__"):
+    if hasattr(type(value), "__pydantic_serializer__") and not is_secret(value):
         return f"is {a_type(value)} that pydantic cannot serialize: {error}"
     return f"is {a_type(value)}: {advice(value)}"
 
@@ -278,17 +293,19 @@ def _inside(value: Any) -> Iterable[Any]:
     return [getattr(value, name, None) for name in _fields(value)]
 
 
-def _has_nan(value: Any) -> bool:
+def _all_inside(value: Any) -> Iterator[Any]:
+    """A value and all that it contains, except for `_LEAVES`."""
     stack: list[Any] = [value]
     while stack:
         item = stack.pop()
-        if isinstance(item, float):
-            # Only NaN and the infinities differ from themselves like this.
-            if item - item != 0:
-                return True
-        elif type(item) not in _LEAVES:
+        if type(item) not in _LEAVES:
+            yield item
             stack.extend(_inside(item))
-    return False
+
+
+def _has_nan(value: Any) -> bool:
+    # Only NaN and the infinities differ from themselves like this.
+    return any(isinstance(item, float) and item - item != 0 for item in _all_inside(value))
 
 
 def _nan(value: Any) -> Unencodable:

@@ -7,6 +7,9 @@ the docstring, or else what fits its JSON Schema. Those with a default get only 
 from __future__ import annotations
 
 import re
+import signal
+from contextlib import contextmanager
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -18,7 +21,7 @@ from ziet._problems import listed, unknown_parameter, wrong_parts
 from ziet._type_text import choices, union_members
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
 
     from ziet._action import ActionFunction
     from ziet._inputs import Field, Inputs
@@ -64,11 +67,39 @@ _BY_FORMAT = {
 }
 
 _LONGEST_SIMPLE = 40
-"""How long a text is at most that is tried for a pattern."""
+"""How long a text is at most that is tried for a pattern, unless it must be longer."""
+
+
+_SECONDS = 1
+"""Of computing for each parameter: a pattern may take for ever on a text that hardly differs from what it matches."""
 
 
 class _CannotMake(Exception):
     """No value of a type can be made up."""
+
+
+class _TookTooLong(BaseException):
+    """A parameter has had its time. No Exception, since what the user's classes raise may be anything of that kind."""
+
+
+@contextmanager
+def _in_time() -> Generator[None]:
+    """Ends what takes longer, also within a regular expression.
+
+    Raises:
+        _TookTooLong: It did.
+    """
+
+    def stop(*_: object) -> None:
+        raise _TookTooLong
+
+    before = signal.signal(signal.SIGVTALRM, stop)
+    try:
+        signal.setitimer(signal.ITIMER_VIRTUAL, _SECONDS)
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, before or signal.SIG_DFL)
 
 
 def make_input(action: ActionFunction[..., Any], inputs: Inputs, given: bytes) -> tuple[bytes, list[str]]:
@@ -116,8 +147,13 @@ def _checked(action: ActionFunction[..., Any], inputs: Inputs, given: dict[str, 
         field = fields.get(name) or inputs.rest
         if field is None:
             problems.append((name, unknown_parameter(name, list(fields))))
-        elif not _fits(field, bytes(raw)):
-            problems.extend(wrong_parts(field.hint, msgspec.json.decode(raw), name))
+            continue
+        try:
+            with _in_time():
+                if not _fits(field, bytes(raw)):
+                    problems.extend(wrong_parts(field.hint, msgspec.json.decode(raw), name))
+        except _TookTooLong:
+            problems.append((name, f"checking it takes longer than {_SECONDS} s"))
     if problems:
         raise InputError(
             f"wrong input for {action.id} under {_table(action)} in ziet.toml:{listed(problems)}", problems
@@ -134,14 +170,19 @@ def _fits(field: Field, data: bytes) -> bool:
 
 
 def _made_for(field: Field, docstring: str) -> bytes | None:
-    candidates = (*_from_annotation(field), *_from_docstring(docstring, field.name), *_from_type(field))
-    return next((data for data in candidates if _fits(field, data)), None)
+    candidates = chain(_from_annotation(field), _from_docstring(docstring, field.name), _from_type(field))
+    try:
+        with _in_time():
+            return next((data for data in candidates if _fits(field, data)), None)
+    except _TookTooLong:
+        return None
 
 
 def _from_annotation(field: Field) -> Iterator[bytes]:
     for member in (field.hint, *union_members(field.hint)):
         for metadata in getattr(member, "__metadata__", ()):
-            yield from _encoded(getattr(metadata, "examples", None) or ())
+            examples = getattr(metadata, "examples", None)
+            yield from _encoded(examples if isinstance(examples, (list, tuple)) else ())
 
 
 def _encoded(values: Any) -> Iterator[bytes]:
@@ -156,11 +197,12 @@ def _from_type(field: Field) -> Iterator[bytes]:
     # msgspec sorts the values of a Literal; those of the parameter itself are in their own order in the hint.
     for member in union_members(field.hint):
         yield from _encoded(choices(member))
-    schemas = _schema.Schemas("validation")
+    schemas = _schema.Schemas("validation", documented=False)
     try:
-        yield encode(_Maker(schemas.definitions).make(schemas.of(field.adapted), field.name))
-    except (_CannotMake, Unencodable):
-        pass
+        made = encode(_Maker(schemas.definitions).make(schemas.of(field.adapted), field.name))
+    except Exception:  # noqa: BLE001 - nothing can be made, or a schema that the user's class gives pydantic is odd
+        return
+    yield made
 
 
 _EXAMPLE = re.compile(r"\be\.g\.,?\s*")
@@ -319,8 +361,13 @@ def _text(schema: Any, name: str, number: int) -> str:
     candidates = [text.ljust(shortest, "x")[: max(shortest, longest)]]
     if pattern is None:
         return candidates[0]
-    simple = [char * length for char in "1aA" for length in range(max(1, shortest), _LONGEST_SIMPLE)]
-    fitting = [text for text in (*candidates, *simple) if re.search(pattern, text)]
-    if len(fitting) <= number:
+    lengths = range(max(1, shortest), max(shortest, _LONGEST_SIMPLE) + 1)
+    candidates += (char * length for char in "1aA" for length in lengths)
+    try:
+        matches = re.compile(pattern).search
+    except re.error:  # Such as one in the syntax of pydantic.
+        raise _CannotMake from None
+    fitting = next(islice(filter(matches, candidates), number, None), None)
+    if fitting is None:
         raise _CannotMake
-    return fitting[number]
+    return fitting

@@ -72,8 +72,32 @@ class ObjectType:
         return arguments if self.mapping else self.origin(**arguments)
 
 
+_found: dict[Any, tuple[Any, ObjectType | None]] = {}
+"""By the key of the hint, which is kept with its fields."""
+
+
 def of(hint: Any) -> ObjectType | None:
-    """The fields of a class or of a parametrized generic class, None if it is no class with fields."""
+    """The fields of a class or of a parametrized generic class, None if it is no class with fields. Found once."""
+    key = hint_key(hint)
+    if key not in _found:
+        _found[key] = (hint, _of(hint))
+    return _found[key][1]
+
+
+def hint_key(hint: Any) -> Any:
+    """What a hint can be looked up by as long as it is kept.
+
+    Equal keys mean the same hint made twice. Hints themselves do not tell: `int | str == str | int`, where the order
+    counts, and metadata may have no hash.
+    """
+    arguments = () if type(hint) is type or typing.get_origin(hint) is typing.Literal else typing.get_args(hint)
+    if not arguments:
+        return id(hint)
+    parts = (tuple(map(hint_key, part)) if isinstance(part, list) else hint_key(part) for part in arguments)
+    return (typing.get_origin(hint), *parts)
+
+
+def _of(hint: Any) -> ObjectType | None:
     origin: Any = class_of(hint)
     bases = origin.__mro__
     if msgspec.Struct in bases:
@@ -116,15 +140,20 @@ def is_alias(hint: Any) -> bool:
     return hasattr(hint, "__value__") and not isinstance(hint, type)
 
 
+_aliases: dict[Any, tuple[Any, Any]] = {}
+"""By the key of the alias, which is kept with what it stands for."""
+
+
 def stands_for(hint: Any) -> Any:
     """What a NewType, an alias or a type variable stands for in the end; the hint itself if it is none of these."""
     while True:
         if hasattr(hint, "__supertype__"):
             hint = hint.__supertype__
         elif is_alias(hint):
-            alias = typing.get_origin(hint) or hint
-            arguments = dict(zip(alias.__type_params__, typing.get_args(hint), strict=False))
-            hint = bound(_evaluated(alias), arguments)
+            key = hint_key(hint)
+            if key not in _aliases:
+                _aliases[key] = (hint, _value(hint))
+            hint = _aliases[key][1]
         elif isinstance(hint, typing.TypeVar):
             constraints = hint.__constraints__
             hint = hint.__bound__ or (typing.Union[constraints] if constraints else Any)  # noqa: UP007
@@ -134,13 +163,25 @@ def stands_for(hint: Any) -> Any:
             return _FORMS.get(cast("str", name), hint)
 
 
-def _evaluated(alias: Any) -> Any:
+def _value(hint: Any) -> Any:
     """The value of an alias, in which `typing_extensions.TypeAliasType` leaves names as text."""
+    alias = typing.get_origin(hint) or hint
+    value = evaluated(alias.__value__, getattr(sys.modules.get(alias.__module__), "__dict__", {}))
+    return bound(value, dict(zip(alias.__type_params__, typing.get_args(hint), strict=False)))
+
+
+def evaluated(annotation: Any, names: dict[str, Any]) -> Any:
+    """What was written as an annotation, also as text, where `names` are those of its module.
+
+    Raises:
+        Exception: Whatever evaluating it raises.
+    """
+    if type(annotation) is type:
+        return annotation
 
     def holder() -> None: ...
 
-    holder.__annotations__ = {"value": alias.__value__}
-    names = getattr(sys.modules.get(alias.__module__), "__dict__", {})
+    holder.__annotations__ = {"value": annotation}
     return typing.get_type_hints(holder, globalns=names, include_extras=True)["value"]
 
 

@@ -12,6 +12,7 @@ import typing
 from typing import TYPE_CHECKING, Any
 
 from ziet._adapted import adapted
+from ziet._fields import evaluated
 from ziet._function import definition_error, signature_owner
 from ziet._type_text import type_text
 
@@ -22,7 +23,7 @@ _AWAITABLES = (collections.abc.Awaitable, collections.abc.Coroutine)
 
 
 class Hints:
-    """The type hints of a function, resolved one by one where they cannot be resolved together."""
+    """The type hints of a function, each resolved by itself, so that a mistake is told of the one that has it."""
 
     def __init__(self, action: ActionFunction[..., Any]) -> None:
         owner = signature_owner(action.local)
@@ -61,7 +62,7 @@ class Hints:
         if name not in self._annotations:
             return Any
         try:
-            return self._resolve(name)
+            return evaluated(self._annotations[name], self.owner.__globals__)
         except Exception as error:  # noqa: BLE001 - evaluating a hint executes what the user wrote
             written = self._annotations[name]
             shown = written if isinstance(written, str) else type_text(written)
@@ -70,13 +71,6 @@ class Hints:
                 f"{subject}, {shown}, cannot be resolved ({error})",
                 "import or define what it names at the top of the module, not only for type checkers",
             ) from None
-
-    def _resolve(self, name: str) -> Any:
-        def holder() -> None: ...
-
-        holder.__annotations__ = {name: self._annotations[name]}
-        hints = typing.get_type_hints(holder, globalns=self.owner.__globals__, include_extras=True)
-        return hints[name]
 
 
 def _annotations(owner: types.FunctionType) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from ziet._errors import InputError
 from ziet._fields import class_of, is_path
 from ziet._function import NO_DEFAULT, parameters, varkeywords
 from ziet._hints import Hints
-from ziet._problems import listed, malformed, unknown_parameter, value_text, wrong_parts
+from ziet._problems import MOST_FOUND, listed, malformed, unknown_parameter, value_text, wrong_parts
 from ziet._stand_ins import decoder
 from ziet._type_text import bare, expected_text, type_text, union_members
 
@@ -84,7 +84,7 @@ class Inputs:
 
         Raises:
             InputError: The JSON is none, no object, over 6 MB, or has wrong, missing or unknown parameters; all of
-                these are told together.
+                these are told together, up to a number.
         """
         excess = _limits.too_large(len(data))
         if excess:
@@ -166,6 +166,8 @@ class Inputs:
         for name in raw:
             if name in self._names:
                 continue
+            if len(problems) >= MOST_FOUND:
+                break
             if self.rest is not None:
                 self._convert(self.rest, name, raw[name], values[name], arguments, problems)
             else:

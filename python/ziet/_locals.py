@@ -2,7 +2,7 @@
 
 A value may be huge, its `repr` may raise, never return, or tell a secret. So containers are shown piece by piece until
 there is enough, what a class generates as its `repr` is made here from the fields, and the rest has two seconds in
-a thread of its own.
+a thread of its own. Secrets are known by the name that they have, or that stands before them, and by their form.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ import os
 import re
 import threading
 import types
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, cast
 
 from ziet import _wire
 from ziet._action import ActionFunction
+from ziet._stack import clean
 
 _SECONDS = 2.0
 """For all values of a failure together."""
@@ -24,12 +25,23 @@ _MOST = 20
 """Variables of one frame."""
 _LONGEST = 100
 """Characters of a name and of a value each."""
+_READ = 10 * _LONGEST
+"""Characters that are looked through for secrets, so that one is known although its end is not shown."""
 _DEEPEST = 4
 
 _HIDDEN = "…hidden…"
 _SECRET = re.compile(
-    r"(?i:passw(or)?d|passphrase|secret|token(?!s|i)|authorization|credential|api_?key|[_-]key($|_))|[a-z]Key"
+    r"(?i:passw(or)?d|passphrase|pwd|secret|token(?!s|i)|auth(?!or(?!i[sz]))|cred(s|ential|$|[_-])|api_?key|[_-]key($|_)"
+    r"|cookie|bearer|session|dsn|jwt|signature|private)|[a-z]Key"
 )
+_WORD = re.compile(r"[\w.-]+")
+# A name is looked for from its start only: from each of its characters it would take long.
+_NAME_BEFORE = re.compile(r"""(?<![\w.-])([\w.-]+)[\\"']*\s*[=:]\s*""")
+_VALUE_AFTER = re.compile(
+    r"""(?!(?:None|True|False|null|true|false)\b)"""
+    r"""(?:\\*(["']).*?(?:\1|$)|(?:(?i:basic|bearer|digest|token)\s+)?[^\s&;,'")\]}>]+)"""
+)
+_BY_FORM = re.compile(r"""(://[^\s:@/]*:)\S+(?=@)|(\b(?i:bearer)\s+)[^\s,;'")\]}>]+""")
 _DULL = (
     *(types.ModuleType, types.FunctionType, types.BuiltinFunctionType, types.MethodType, type, ActionFunction),
     *(types.GenericAlias, types.UnionType),
@@ -53,19 +65,44 @@ def fill(frames: list[tuple[_wire.Frame, types.FrameType]]) -> None:
 
 def _show(running: types.FrameType, into: list[_wire.Local]) -> None:
     for name, value in list(running.f_locals.items()):
-        if name.startswith(("__", ".")) or isinstance(value, _DULL):
+        # Of its type, since a class may put something that raises in the place of `__class__`.
+        if name.startswith(("__", ".")) or issubclass(type(value), _DULL):
             continue
         if len(into) == _MOST:
             break
-        into.append(local := _wire.Local(_clean(name)[:_LONGEST], "<its repr takes too long>"))
-        local.value = _clean(_named(name, value, 0))
+        into.append(local := _wire.Local(clean(name)[:_LONGEST], "<its repr takes too long>"))
+        local.value = clean(_named(name, value, 0))
 
 
 def _named(name: object, value: Any, depth: int) -> str:
     """The value of a variable, a field or a key, unless its name looks like that of a secret."""
-    if value is not None and not isinstance(value, bool) and isinstance(name, str) and _SECRET.search(name):
-        return _HIDDEN
-    return _text(value, depth)
+    if value is None or value is True or value is False or not _is_secret(name):
+        return _text(value, depth)
+    return _HIDDEN
+
+
+def _is_secret(name: object) -> bool:
+    return _SECRET.search(_as_name(name)) is not None
+
+
+def _as_name(value: Any) -> str:
+    """The beginning of what is text or bytes; of anything else nothing."""
+    kind = cast(Any, type(value))
+    if issubclass(kind, bytes):
+        return bytes.decode(value[:_READ], "latin-1")
+    return value[:_READ] if issubclass(kind, str) else ""
+
+
+def _masked(text: str) -> str:
+    """Without what follows the name of a secret, as in `password=…`, and what looks like one."""
+    pieces: list[str] = []
+    shown = 0
+    for name in _NAME_BEFORE.finditer(text):
+        value = _VALUE_AFTER.match(text, name.end()) if name.start() >= shown and _is_secret(name[1]) else None
+        if value:
+            pieces += text[shown : name.end()], _HIDDEN
+            shown = value.end()
+    return _BY_FORM.sub(rf"\1\2{_HIDDEN}", "".join((*pieces, text[shown:])))
 
 
 def _text(value: Any, depth: int) -> str:
@@ -87,22 +124,27 @@ def _shown(value: Any, depth: int) -> str:
     shape = getattr(value, "shape", None)
     if isinstance(shape, tuple) and shape:
         return f"<{kind.__qualname__} of shape {tuple(cast('tuple[object, ...]', shape))}>"
-    return " ".join(repr(value).split())
+    return _masked(" ".join(repr(value)[:_READ].split()))
 
 
 def _integer(value: int, _: int) -> str:
     return repr(value) if value.bit_length() <= 300 else f"<{type(value).__name__} of {value.bit_length()} bits>"
 
 
-def _beginning(value: Any, _: int) -> str:
-    text = repr(value[:_LONGEST])
-    return text + "..." if len(value) > _LONGEST else text
+def _string(value: str, _: int) -> str:
+    return repr(_masked(value[:_READ]))
+
+
+def _bytes(value: bytes | bytearray, _: int) -> str:
+    return _masked(repr(value[:_READ]))
 
 
 def _sequence(opened: str, closed: str, base: Any) -> Callable[[Any, int], str]:
+    ordered = base not in (set, frozenset)
+
     def show(value: Any, depth: int) -> str:
         # As the base does it: a class that counts on its own way of going through it has its own `repr` too.
-        shown = _joined(_text(one, depth) for one in base.__iter__(value))
+        shown = _joined(_elements(base.__iter__(value), len(value) if ordered else 0, depth))
         if not len(value):
             return repr(value)
         if type(value) is not base or base in (frozenset, collections.deque):
@@ -110,6 +152,15 @@ def _sequence(opened: str, closed: str, base: Any) -> Callable[[Any, int], str]:
         return f"{opened}{shown}{',' if base is tuple and len(value) == 1 else ''}{closed}"
 
     return show
+
+
+def _elements(values: Iterable[Any], number: int, depth: int) -> Iterator[str]:
+    """The values, of which an option names what follows it; if their `number` is two, any text may."""
+    before = ""
+    for one in values:
+        is_name = (number == 2 or before.startswith("-")) and _WORD.fullmatch(before)
+        yield _named(before if is_name else "", one, depth)
+        before = _as_name(one)
 
 
 def _mapping(value: Mapping[Any, Any], depth: int) -> str:
@@ -146,9 +197,9 @@ def _plain(value: object, _: int) -> str:
 
 _BY_TYPE: list[tuple[type[Any], Callable[[Any, int], str]]] = [
     (int, _integer),
-    (str, _beginning),
-    (bytes, _beginning),
-    (bytearray, _beginning),
+    (str, _string),
+    (bytes, _bytes),
+    (bytearray, _bytes),
     (list, _sequence("[", "]", list)),
     (tuple, _sequence("(", ")", tuple)),
     (set, _sequence("{", "}", set)),
@@ -198,7 +249,3 @@ def _file_of(function: Any) -> str:
 
 def _shortened(text: str) -> str:
     return text if len(text) <= _LONGEST else text[: _LONGEST - 3] + "..."
-
-
-def _clean(text: str) -> str:
-    return text.encode("utf-8", "backslashreplace").decode()

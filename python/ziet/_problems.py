@@ -1,6 +1,6 @@
 """Turns a failed conversion into words: which parts of a value are wrong, what was expected, what came.
 
-msgspec stops at the first mistake and does not tell the keys of dicts. So a value that does not fit is gone through
+No more is searched for than is told, since there may be a million mistakes. msgspec stops at the first mistake and does not tell the keys of dicts. So a value that does not fit is gone through
 along its hint, and each part is converted by itself.
 """
 
@@ -9,7 +9,8 @@ from __future__ import annotations
 import collections
 import re
 import typing
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import chain, islice
 from typing import Any, cast
 
 import msgspec
@@ -25,6 +26,9 @@ Problem = tuple[str, str]
 
 _MOST_TOLD = 20
 
+MOST_FOUND = _MOST_TOLD + 1
+"""So many problems are enough: one more than is told says that there are more."""
+
 # As text: most runs meet no mistake, and need not wait for expressions to be compiled.
 _PLACE = r" - at (`key` in )?`\$([^`]*)`$"
 _EXPECTED_GOT = r"Expected `(.+?)`(, got `.+`)?$"
@@ -34,7 +38,7 @@ _PYTHON_NAMES = {"array": "list", "object": "dict", "null": "None"}
 
 
 def wrong_parts(hint: Any, value: Any, where: str) -> list[Problem]:
-    """All that can be found wrong with a JSON value that could not be converted.
+    """What can be found wrong with a JSON value that could not be converted, `MOST_FOUND` problems at most.
 
     Args:
         hint: What it should have become.
@@ -42,7 +46,7 @@ def wrong_parts(hint: Any, value: Any, where: str) -> list[Problem]:
         where: What the value is called.
     """
     try:
-        return _Search().find(hint, value, where)
+        return list(islice(_Search().find(hint, value, where), MOST_FOUND))
     except RecursionError:
         return [(where, f"expected {expected_text(hint)}, got a value nested too deeply")]
 
@@ -51,7 +55,7 @@ def listed(problems: Sequence[Problem]) -> str:
     """Problems as they follow a colon: in its line if there is one, else each in a line of its own."""
     texts = [f"{where}: {text}" if where else text for where, text in problems[:_MOST_TOLD]]
     if len(problems) > _MOST_TOLD:
-        texts.append(f"and {len(problems) - _MOST_TOLD} more")
+        texts.append("and more")
     separator = " " if len(texts) == 1 else "\n  "
     return separator + separator.join(texts)
 
@@ -91,47 +95,55 @@ class _Search:
 
     def __init__(self) -> None:
         self._decoders: dict[int, tuple[Any, Any]] = {}
+        self._in_several = False
+        """Whether it searches in one of several members of a union that may have been meant."""
 
-    def find(self, hint: Any, value: Any, where: str) -> list[Problem]:
-        error = self._failure(hint, value)
+    def find(self, hint: Any, value: Any, where: str) -> Iterator[Problem]:
+        error = _failure(self._decoder(hint), value)
         if error is None:
-            return []
+            return
         told = getattr(error.__cause__, "errors", None) if is_pydantic(hint) else None
         if told is not None:  # All that pydantic tells is kept.
-            return [_of_pydantic(one, where) for one in told(include_url=False, include_context=False)]
+            yield from (_of_pydantic(one, where) for one in told(include_url=False, include_context=False))
+            return
         inner = bare(hint)
         members = union_members(inner)
         if len(members) > 1:
-            return self._in_union(inner, members, value, where, error)
-        deeper = [
-            problem for part, each, place in _parts(inner, value) for problem in self.find(part, each, where + place)
-        ]
-        return [*deeper, *self._of_keys(inner, value, where)] or [(where, _text(hint, value, error))]
+            yield from self._in_union(inner, members, value, where, error)
+            return
+        deeper = (self.find(part, each, where + place) for part, each, place in _parts(inner, value))
+        found = chain(chain.from_iterable(deeper), self._of_keys(inner, value, where))
+        yield next(found, None) or (where, _text(hint, value, error))
+        yield from found
 
-    def _failure(self, hint: Any, value: Any) -> Exception | None:
+    def _decoder(self, hint: Any) -> Callable[[bytes], Any]:
         if id(hint) not in self._decoders:
             self._decoders[id(hint)] = (hint, decoder(adapted(hint)))
-        try:
-            self._decoders[id(hint)][1](msgspec.json.encode(value))
-        except MemoryError:
-            raise
-        except Exception as error:  # noqa: BLE001 - a class of the user may raise anything while it is made
-            return error
-        return None
+        return self._decoders[id(hint)][1]
 
-    def _in_union(self, hint: Any, members: Sequence[Any], value: Any, where: str, error: Exception) -> list[Problem]:
+    def _in_union(
+        self, hint: Any, members: Sequence[Any], value: Any, where: str, error: Exception
+    ) -> Iterator[Problem]:
         """Of one member that may have been meant all that is wrong, of several the first thing each."""
         meant = [member for member in members if _may_be_meant(bare(member), value)]
-        found = [(member, self.find(member, value, where)) for member in meant]
-        # A member without problems would take it: what is wrong is a tag, or what is asked of the union as a whole.
-        found = [(member, problems) for member, problems in found if problems]
-        if len(meant) == len(found) == 1:
-            return found[0][1]
         text = _text(hint, value, error)
-        for member, problems in found:
-            place, reason = problems[0]
+        if len(meant) > 1 and self._in_several:
+            # What each of them lacks is told of the outermost union only: each further one would double the text.
+            yield where, text
+            return
+        several, self._in_several = self._in_several, self._in_several or len(meant) > 1
+        searches = [(member, self.find(member, value, where)) for member in meant]
+        # A member without problems would take it: what is wrong is a tag, or what is asked of the union as a whole.
+        found = [(member, problem, more) for member, more in searches if (problem := next(more, None))]
+        self._in_several = several
+        if len(meant) == len(found) == 1:
+            _, problem, more = found[0]
+            yield problem
+            yield from more
+            return
+        for member, (place, reason), _ in found:
             text += f"; as {expected_text(member)}: {listed([(place.removeprefix(where).lstrip('.'), reason)]).strip()}"
-        return [(where, text)]
+        yield where, text
 
     def _of_keys(self, hint: Any, value: Any, where: str) -> Iterator[Problem]:
         """Keys that are missing, unknown or of the wrong type."""
@@ -147,11 +159,21 @@ class _Search:
                 if kind.forbids_unknown and key not in known:
                     yield where + step_text(key), "unknown field"
         for of_key in typing.get_args(hint)[:1] if issubclass(_fields.class_of(hint), Mapping) else ():
-            only_keys = dict[of_key, Any]
+            decode = decoder(dict[adapted(of_key), Any])
             for key in cast("dict[str, Any]", value):
-                error = self._failure(only_keys, {key: None})
+                error = _failure(decode, {key: None})
                 if error is not None:
                     yield f"{where} (a key)", _text(of_key, key, error)
+
+
+def _failure(decode: Callable[[bytes], Any], value: Any) -> Exception | None:
+    try:
+        decode(msgspec.json.encode(value))
+    except MemoryError:
+        raise
+    except Exception as error:  # noqa: BLE001 - a class of the user may raise anything while it is made
+        return error
+    return None
 
 
 def _parts(hint: Any, value: Any) -> Iterator[tuple[Any, Any, str]]:

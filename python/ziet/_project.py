@@ -33,7 +33,7 @@ def load(project: _wire.Load) -> Iterator[_wire.Message]:
             yield _wire.Action(spec(action, describe=project.describe))
         except Exception as error:  # noqa: BLE001 - a hint may raise anything when it is resolved
             del _registry.actions[action.id]
-            yield _wire.Problem(_problem(action.__module__, error))
+            yield _wire.Problem(_problem(action.__module__, error, action.id))
     if any(action.is_async for action in _registry.actions.values()):
         importlib.import_module("asyncio")
 
@@ -62,6 +62,10 @@ def make_input(action_id: str, given: bytes) -> _wire.InputMade:
         made, told = _examples.make_input(action, inputs(action), given)
     except ZietError as error:
         return _wire.InputMade(b"{}", [], str(error))
+    except Exception as error:  # noqa: BLE001 - hints and what stands in them are the user's
+        failure = _stack.describe(error, "exception")
+        text = f"no input for {action_id} can be made: {failure.type}: {failure.message}. Give it with `--input`"
+        return _wire.InputMade(b"{}", [], text)
     return _wire.InputMade(made, told, None)
 
 
@@ -90,6 +94,7 @@ def spec(action: ActionFunction[..., Any], *, describe: bool) -> _wire.ActionSpe
 def _describe(told: _wire.ActionSpec, action: ActionFunction[..., Any]) -> None:
     """Adds what only those need who show or call the action from outside: it takes time to make."""
     from ziet import _docstring, _schema
+    from ziet._type_text import type_text
 
     documentation = _docstring.parse(action.local.__doc__)
     takes, gives = inputs(action), result(action)
@@ -100,9 +105,10 @@ def _describe(told: _wire.ActionSpec, action: ActionFunction[..., Any]) -> None:
         parameter.description = _schema.description_of(field.hint) or documentation.parameters.get(field.name)
     told.input_schema = _schema.input_schema(takes, told.parameters)
     told.output_schema = _schema.output_schema(gives, documentation.returns)
+    told.returns = _wire.Returned(type_text(gives.hint), documentation.returns)
 
 
-def _problem(module: str, error: BaseException) -> _wire.ModuleProblem:
+def _problem(module: str, error: BaseException, action: str | None = None) -> _wire.ModuleProblem:
     failure = _stack.describe(error, "exception")
     file = next((frame.file for frame in reversed(failure.frames) if frame.user), "")
-    return _wire.ModuleProblem(module, file, f"{failure.type}: {failure.message}", failure.traceback or "")
+    return _wire.ModuleProblem(module, file, f"{failure.type}: {failure.message}", failure.traceback or "", action)

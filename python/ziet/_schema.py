@@ -173,9 +173,11 @@ class Schemas:
     definitions: dict[str, _Schema]
     """What the `$ref` of the schemas point to: the document has it as its `$defs`."""
 
-    def __init__(self, mode: Mode) -> None:
+    def __init__(self, mode: Mode, *, documented: bool = True) -> None:
+        """Without `documented` what docstrings say is left out, and with it the time that reading them takes."""
         self.definitions = {}
         self._mode = mode
+        self._documented = documented
         self._references: dict[Any, _Schema] = {}
 
     def of(self, hint: Any) -> _Schema:
@@ -219,7 +221,7 @@ class Schemas:
         return self._defined(cls, lambda: self._object(cls, kind, fields))
 
     def _object(self, cls: Any, kind: _fields.ObjectType, fields: list[_fields.ObjectField]) -> _Schema:
-        documentation = _documentation(kind.origin)
+        documentation = self._documentation(kind.origin)
         schema: _Schema = {"title": _title(cls)}
         if documentation and documentation.text:
             schema["description"] = documentation.text
@@ -241,6 +243,15 @@ class Schemas:
             return schema | ({"additionalProperties": False} if kind.forbids_unknown else {})
         needed = max((place for place, name in enumerate(members, 1) if name in required), default=kind.tag is not None)
         return schema | _places(list(members.values()), int(needed), closed=kind.forbids_unknown)
+
+    def _documentation(self, cls: Any) -> Documentation | None:
+        """What somebody wrote for a class, not what a decorator or a base class made for it."""
+        text = cls.__dict__.get("__doc__") if self._documented else None
+        if not text or text.startswith(f"{cls.__name__}(") or text == "An enumeration.":
+            return None
+        from ziet import _docstring
+
+        return _docstring.parse(text)
 
     def _metadata(self, kind: Any) -> _Schema:
         written: _Schema = kind.extra_json_schema or {}
@@ -303,7 +314,7 @@ class Schemas:
 
     def _choice_of(self, cls: Any, values: list[Any]) -> _Schema:
         def make() -> _Schema:
-            documentation = _documentation(cls)
+            documentation = self._documentation(cls)
             described = {"description": documentation.text} if documentation and documentation.text else {}
             return {"title": _title(cls), **described, "enum": values}
 
@@ -445,17 +456,6 @@ def _title(named: Any) -> str:
     arguments = ", ".join(type_text(argument) for argument in typing.get_args(named))
     name = getattr(typing.get_origin(named) or named, "__name__", "")
     return f"{name}[{arguments}]" if arguments else name
-
-
-def _documentation(cls: Any) -> Documentation | None:
-    """What somebody wrote for a class, not what a decorator or a base class made for it."""
-    text = cls.__dict__.get("__doc__")
-    if not text or text.startswith(f"{cls.__name__}(") or text == "An enumeration.":
-        return None
-    # Test data is made from schemas too, and then without the time that this import takes.
-    from ziet import _docstring
-
-    return _docstring.parse(text)
 
 
 def description_of(hint: Any) -> str | None:

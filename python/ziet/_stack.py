@@ -52,12 +52,12 @@ def describe(error: BaseException, code: str, *, with_locals: bool = False) -> _
     try:
         failure.frames = described.frames(error, _MOST_FRAMES)
         failure.related, failure.left_out = described.related(error, 1)
-    except Exception:  # noqa: BLE001 - a class that puts what raises in the place of what Python reads
-        return failure
-    if with_locals:
-        from ziet import _locals  # Only when asked for.
+        if with_locals:
+            from ziet import _locals  # Only when asked for.
 
-        _locals.fill(described.running[:_MOST_FRAMES_WITH_LOCALS])
+            _locals.fill(described.running[:_MOST_FRAMES_WITH_LOCALS])
+    except Exception:  # noqa: BLE001 - a class that puts what raises in the place of what Python reads, or no thread
+        pass
     return failure
 
 
@@ -198,7 +198,7 @@ def _frame(frame: FrameType, line: int) -> _wire.Frame:
 
     file = frame.f_code.co_filename
     source = linecache.getline(file, line, frame.f_globals).strip()[:_LONGEST_SOURCE]
-    return _wire.Frame(_clean(file), line, _clean(frame.f_code.co_name), _clean(source) or None, is_users(file))
+    return _wire.Frame(clean(file), line, clean(frame.f_code.co_name), clean(source) or None, is_users(file))
 
 
 def _not_compiled(error: SyntaxError) -> list[_wire.Frame]:
@@ -206,8 +206,8 @@ def _not_compiled(error: SyntaxError) -> list[_wire.Frame]:
     file, line, text, offset = error.filename, error.lineno, error.text, error.offset
     if not isinstance(line, int):
         return []
-    file = _clean(file) if isinstance(file, str) else "<string>"
-    source = _clean(text.splitlines()[0]) if isinstance(text, str) and text else ""
+    file = clean(file) if isinstance(file, str) else "<string>"
+    source = clean(text.splitlines()[0]) if isinstance(text, str) and text else ""
     stripped = source.strip()[:_LONGEST_SOURCE]
     before = offset - 1 - (len(source) - len(source.lstrip())) if isinstance(offset, int) else -1
     if stripped and 0 <= before <= len(stripped):
@@ -274,7 +274,7 @@ def _traceback(error: BaseException, headline: str) -> str:
         text = "".join(summary.format()).rstrip("\n")
     except Exception:  # noqa: BLE001 - a chain too deep for the traceback module, or a class that breaks it
         text = headline
-    text = _clean(text)
+    text = clean(text)
     # The end of a traceback says most.
     return text if len(text) <= _LONGEST_TEXT else "... " + text[-_LONGEST_TEXT:]
 
@@ -309,7 +309,7 @@ def _show_as_recorded(shown: traceback.TracebackException, text: str) -> None:
 
 def _message(error: BaseException, longest: int) -> str:
     try:
-        text = _clean(str(error))
+        text = clean(str(error))
     except BaseException as broken:  # noqa: BLE001 - the user's __str__ may raise anything
         return f"<{type(error).__name__}.__str__ raised {type(broken).__name__}>"
     return _shortened(text, longest)
@@ -321,7 +321,7 @@ def _notes(error: BaseException) -> list[str]:
         notes = getattr(error, "__notes__", None)
         # Python shows one that is none of the two as it is; there it is told by its `repr`.
         given: list[Any] = list(notes) if isinstance(notes, (list, tuple)) else [] if notes is None else [repr(notes)]  # pyright: ignore[reportUnknownArgumentType]
-        told = [_shortened(_clean(str(note)), _LONGEST_RELATED) for note in given[:_MOST_NOTES]]
+        told = [_shortened(clean(str(note)), _LONGEST_RELATED) for note in given[:_MOST_NOTES]]
     except BaseException as broken:  # noqa: BLE001 - a property, or a note that cannot be shown
         return [f"<__notes__ raised {type(broken).__name__}>"]
     return [*told, f"... {len(given) - len(told)} more notes"] if len(given) > len(told) else told
@@ -338,6 +338,6 @@ def _shortened(text: str, longest: int) -> str:
     return text if len(text) <= longest else text[:longest] + " ..."
 
 
-def _clean(text: str) -> str:
+def clean(text: str) -> str:
     """Without the lone surrogates that a message could not carry, as in the names of some files."""
     return text.encode("utf-8", "backslashreplace").decode()

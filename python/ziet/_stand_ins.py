@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 import msgspec
 
 from ziet._encode import Unencodable, encode
-from ziet._fields import class_of
+from ziet._fields import class_of, hint_key
 from ziet._fields import of as fields_of
 from ziet._type_text import type_text
 
@@ -257,12 +257,3 @@ def type_adapter(hint: Any) -> Any:
             adapter = pydantic.TypeAdapter(hint)
         _adapters[key] = (hint, adapter)
     return _adapters[key][1]
-
-
-def hint_key(hint: Any) -> Any:
-    """What a hint can be looked up by as long as it is kept: itself, or its identity where metadata has no hash."""
-    try:
-        hash(hint)
-    except TypeError:
-        return id(hint)
-    return hint

@@ -83,6 +83,11 @@ class Stored(msgspec.Struct):
     description: str
 
 
+class Returned(msgspec.Struct):
+    type: str
+    description: str | None
+
+
 class Raised(msgspec.Struct):
     type: str
     description: str
@@ -105,6 +110,7 @@ class ActionSpec(msgspec.Struct):
     documentation: str | None = None
     stores: list[Stored] = []
     raises: list[Raised] = []
+    returns: Returned | None = None
 
 
 class ModuleProblem(msgspec.Struct):
@@ -112,6 +118,7 @@ class ModuleProblem(msgspec.Struct):
     file: str
     message: str
     traceback: str
+    action: str | None = None
 
 
 class Entry(msgspec.Struct):

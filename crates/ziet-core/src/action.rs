@@ -40,12 +40,22 @@ pub struct ActionSpec {
     /// What the docstring says that it raises.
     #[serde(default)]
     pub raises: Vec<Raised>,
+    #[serde(default)]
+    pub returns: Option<Returned>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stored {
     pub key: String,
     pub description: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Returned {
+    /// The return annotation as people write it.
+    #[serde(rename = "type")]
+    pub hint: String,
+    pub description: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -83,7 +93,8 @@ pub enum Text {
     Never,
 }
 
-/// A module of the project that could not be imported; its actions are unknown.
+/// A module of the project that could not be imported, whose actions are unknown; or one action in it that is defined
+/// wrongly.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ModuleProblem {
     pub module: String,
@@ -92,6 +103,22 @@ pub struct ModuleProblem {
     pub message: String,
     /// As Python prints it, from the project's first frame on.
     pub traceback: String,
+    /// The action, if it is only this one that is unknown.
+    #[serde(default)]
+    pub action: Option<ActionId>,
+}
+
+impl ModuleProblem {
+    /// What is missing, and why.
+    pub fn headline(&self) -> String {
+        match &self.action {
+            Some(action) => format!("action {action} is defined wrongly, so it is missing"),
+            None => format!(
+                "module {} does not import, so its actions are missing",
+                self.module
+            ),
+        }
+    }
 }
 
 /// What importing a project found.
@@ -186,6 +213,7 @@ mod tests {
                 documentation: None,
                 stores: Vec::new(),
                 raises: Vec::new(),
+                returns: None,
             });
         }
         catalogue

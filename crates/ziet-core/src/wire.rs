@@ -53,7 +53,7 @@ pub enum FromZygote {
         folder: String,
     },
     Action {
-        spec: ActionSpec,
+        spec: Box<ActionSpec>,
     },
     Problem {
         problem: ModuleProblem,

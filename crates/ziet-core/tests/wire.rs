@@ -8,7 +8,7 @@ use std::path::Path;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use ziet_core::action::{ActionSpec, ModuleProblem, Parameter, Raised, Stored, Text};
+use ziet_core::action::{ActionSpec, ModuleProblem, Parameter, Raised, Returned, Stored, Text};
 use ziet_core::error::{ErrorCode, Failure, Local, RelatedError, Relation, StackFrame};
 use ziet_core::frame::{FrameReader, encode};
 use ziet_core::memory::Search;
@@ -158,6 +158,10 @@ fn action() -> ActionSpec {
             kind: "ValueError".to_owned(),
             description: "If the amount is negative".to_owned(),
         }],
+        returns: Some(Returned {
+            hint: "None".to_owned(),
+            description: None,
+        }),
     }
 }
 
@@ -202,6 +206,7 @@ fn from_zygote() {
         file: text("/p/broken.py"),
         message: text("ImportError: no"),
         traceback: text("Traceback"),
+        action: Some(ActionId::new("broken.pay")),
     };
     let hello = FromZygote::Hello {
         protocol: 1,
@@ -213,7 +218,12 @@ fn from_zygote() {
         "from_zygote",
         &[
             ("hello", hello),
-            ("action", FromZygote::Action { spec: action() }),
+            (
+                "action",
+                FromZygote::Action {
+                    spec: Box::new(action()),
+                },
+            ),
             ("problem", FromZygote::Problem { problem }),
             ("loaded", FromZygote::Loaded {}),
             (

@@ -56,7 +56,7 @@ impl Worker {
                     zygote.sdk_folder = folder;
                 }
             }
-            FromZygote::Action { spec } => self.with_catalogue(|catalogue| catalogue.add(spec)),
+            FromZygote::Action { spec } => self.with_catalogue(|catalogue| catalogue.add(*spec)),
             FromZygote::Problem { problem } => {
                 self.with_catalogue(|catalogue| catalogue.problems.push(problem));
             }

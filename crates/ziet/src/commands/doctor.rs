@@ -9,7 +9,6 @@ use std::process::ExitCode;
 
 use clap::Args;
 use serde::Serialize;
-use ziet_core::action::ModuleProblem;
 
 use super::{Inbox, Local};
 use crate::error::CliError;
@@ -149,11 +148,9 @@ fn actions(settings: &Settings, printer: &Printer) -> Check {
     let actions = counted(local.catalogue.actions().len(), "action");
     let modules = counted(local.project.modules.len(), "module");
     let found = format!("{actions} in {modules}");
-    if let Some(ModuleProblem {
-        module, message, ..
-    }) = local.catalogue.problems.first()
-    {
-        let error = CliError::usage(format!("{found}; {module} does not import: {message}"));
+    if let Some(problem) = local.catalogue.problems.first() {
+        let (headline, message) = (problem.headline(), &problem.message);
+        let error = CliError::usage(format!("{found}; {headline}: {message}"));
         return Check::problem(NAME, error.hint("`ziet actions` shows the traceback"));
     }
     if let Err(error) = settings.check_inputs(&local.catalogue) {

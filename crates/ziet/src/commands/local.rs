@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use ziet_core::Catalogue;
-use ziet_core::action::ModuleProblem;
 use ziet_core::wire::Level;
 use ziet_engine::{Engine, EngineSettings, Notice};
 use ziet_store::Location;
@@ -60,14 +59,13 @@ impl<'a> Local<'a> {
         })
     }
 
-    /// A module that does not import blocks only its own actions; whoever misses one of them must know.
+    /// What is wrong blocks only the actions that it is about; whoever misses one of them must know.
     pub(super) fn tell_problems(&self, printer: &Printer) {
-        for ModuleProblem {
-            module, traceback, ..
-        } in &self.catalogue.problems
-        {
+        for problem in &self.catalogue.problems {
             printer.warning(format_args!(
-                "module {module} does not import, so its actions are missing\n{traceback}"
+                "{}\n{}",
+                problem.headline(),
+                problem.traceback
             ));
         }
     }

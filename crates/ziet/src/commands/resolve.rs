@@ -23,8 +23,16 @@ pub(super) fn resolve<'a>(local: &'a Local<'_>, name: &str) -> Result<&'a Action
         if !nearest.is_empty() {
             hints.push(format!("the nearest names: {}", list(&nearest)));
         }
-        if !local.catalogue.problems.is_empty() {
-            hints.push("it may be in a module that does not import, see above".to_owned());
+        let mut problems = local.catalogue.problems.iter();
+        if let Some(problem) = problems.next() {
+            let whole_modules =
+                problem.action.is_none() || problems.any(|each| each.action.is_none());
+            let why = if whole_modules {
+                "in a module that does not import"
+            } else {
+                "one that is defined wrongly"
+            };
+            hints.push(format!("it may be {why}, see above"));
         }
         hints.extend(local.unimportable());
         if hints.is_empty() {

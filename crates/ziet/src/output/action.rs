@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use serde_json::Value;
 use textwrap::Options;
 use ziet_core::action::{ActionSpec, Parameter};
 
@@ -48,14 +47,10 @@ fn in_full(action: &ActionSpec, root: &Path, width: Option<u16>) -> String {
         "Parameters",
         parameters.map(|each| (signature(each), each.description.as_deref())),
     );
-    let output = action.output_schema.as_ref();
-    let output: Option<Value> =
-        output.and_then(|schema| serde_json::from_slice(schema.as_bytes()).ok());
+    let returns = action.returns.iter();
     sheet.section(
         "Returns",
-        output
-            .iter()
-            .map(|schema| (type_text(schema), schema["description"].as_str())),
+        returns.map(|each| (each.hint.clone(), each.description.as_deref())),
     );
     let stores = action.stores.iter();
     sheet.section(
@@ -195,57 +190,9 @@ fn commands(action: &ActionSpec) -> Vec<String> {
     }
 }
 
-/// A JSON Schema in the words of Python's hints.
-fn type_text(schema: &Value) -> String {
-    let joined = |choices: &[Value], text: fn(&Value) -> String, between: &str| {
-        let choices: Vec<String> = choices.iter().map(text).collect();
-        choices.join(between)
-    };
-    if let Some(choices) = schema["anyOf"].as_array().or(schema["oneOf"].as_array()) {
-        return joined(choices, type_text, " | ");
-    }
-    if let Some(values) = schema["enum"].as_array() {
-        return joined(values, Value::to_string, " | ");
-    }
-    if let Some(items) = schema["prefixItems"].as_array() {
-        return format!("tuple[{}]", joined(items, type_text, ", "));
-    }
-    if let Some(class) = schema["$ref"].as_str() {
-        return class.rsplit('/').next().unwrap_or(class).to_owned();
-    }
-    match &schema["type"] {
-        Value::String(name) => named_type(name, schema),
-        Value::Array(names) => {
-            let names = names.iter().filter_map(Value::as_str);
-            let names: Vec<String> = names.map(|name| named_type(name, schema)).collect();
-            names.join(" | ")
-        }
-        _ => schema
-            .get("const")
-            .map_or("Any".to_owned(), Value::to_string),
-    }
-}
-
-fn named_type(name: &str, schema: &Value) -> String {
-    match name {
-        "null" => "None".to_owned(),
-        "boolean" => "bool".to_owned(),
-        "integer" => "int".to_owned(),
-        "number" => "float".to_owned(),
-        "string" => schema["format"]
-            .as_str()
-            .map_or("str".to_owned(), |format| format!("str ({format})")),
-        "array" => format!("list[{}]", type_text(&schema["items"])),
-        _ => schema["title"].as_str().map_or_else(
-            || format!("dict[str, {}]", type_text(&schema["additionalProperties"])),
-            str::to_owned,
-        ),
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use ziet_core::action::{Raised, Stored, Text};
+    use ziet_core::action::{Raised, Returned, Stored, Text};
     use ziet_core::{ActionId, Json};
 
     use super::*;
@@ -265,7 +212,8 @@ mod tests {
         ActionSpec {
             id: ActionId::new("calculate_tax"),
             name: "Calculate Tax".to_owned(),
-            description: "Calculate the tax\nof an amount \x1b[31mwith a long description".to_owned(),
+            description: "Calculate the tax\nof an amount \x1b[31mwith a long description"
+                .to_owned(),
             module: "billing.tax".to_owned(),
             function: "calculate_tax".to_owned(),
             file: "/srv/shop/billing/tax.py".to_owned(),
@@ -285,12 +233,10 @@ mod tests {
             ],
             accepts_unknown: false,
             input_schema: None,
-            output_schema: Json::parse(
-                r##"{"anyOf": [{"type": "array", "items": {"$ref": "#/$defs/Tax"}}, {"type": "null"}]}"##,
-            )
-            .ok(),
+            output_schema: None,
             documentation: Some(
-                "Calculate the tax.\n\nThe rates are those of a year:\n    they change.\x07".to_owned(),
+                "Calculate the tax.\n\nThe rates are those of a year:\n    they change.\x07"
+                    .to_owned(),
             ),
             stores: vec![Stored {
                 key: "tax_amount".to_owned(),
@@ -300,6 +246,10 @@ mod tests {
                 kind: "ValueError".to_owned(),
                 description: "If the region is not known".to_owned(),
             }],
+            returns: Some(Returned {
+                hint: "list[Tax] | None".to_owned(),
+                description: None,
+            }),
         }
     }
 
@@ -331,36 +281,6 @@ mod tests {
         for show in [listed, in_full] {
             let shown = show(&action, Path::new("/srv/shop"), None);
             assert!(shown.contains(r"a\x1b[31m\nb/tax.py:8"), "{shown}");
-        }
-    }
-
-    #[test]
-    fn a_schema_is_told_in_words_of_python() {
-        for (schema, text) in [
-            (
-                r#"{"type": "string", "format": "date-time"}"#,
-                "str (date-time)",
-            ),
-            (
-                r#"{"type": "object", "additionalProperties": {"type": "integer"}}"#,
-                "dict[str, int]",
-            ),
-            (
-                r#"{"type": "object", "title": "Tax", "properties": {}}"#,
-                "Tax",
-            ),
-            (r#"{"type": "array", "items": {}}"#, "list[Any]"),
-            (r#"{"type": ["number", "null"]}"#, "float | None"),
-            (r#"{"enum": ["a", 1]}"#, "\"a\" | 1"),
-            (r#"{"const": "a"}"#, "\"a\""),
-            (
-                r#"{"type": "array", "prefixItems": [{"type": "boolean"}, {"type": "number"}]}"#,
-                "tuple[bool, float]",
-            ),
-            ("{}", "Any"),
-        ] {
-            let schema = serde_json::from_str(schema).unwrap();
-            assert_eq!(type_text(&schema), text);
         }
     }
 }
