@@ -142,7 +142,7 @@ def test_a_python_that_hangs_is_not_waited_for(shop: Project, tmp_path: Path) ->
 @pytest.mark.parametrize("python", ["./evil", "evil", "./missing"])
 def test_a_python_that_the_project_names_is_not_executed(shop: Project, python: str) -> None:
     evil = shop.folder / "evil"
-    evil.write_text(f"#!/bin/sh\ntouch {shop.folder}/imported\nexec {sys.executable} \"$@\"\n")
+    evil.write_text(f'#!/bin/sh\ntouch {shop.folder}/imported\nexec {sys.executable} "$@"\n')
     evil.chmod(0o755)
     (shop.folder / "ziet.toml").write_text(f'python = "{python}"\n')
 

@@ -162,3 +162,17 @@ def test_a_long_import_is_told_to_people_only(ziet: Ziet) -> None:
 
     assert "importing the project takes long\r\n" in shown.splitlines(keepends=True)[0]
     assert "takes long" not in project.run("order").err
+
+
+def test_a_parameter_without_a_name_is_told(shop: Project) -> None:
+    done = shop("run", "--local", "action", "order", "-p", "=5")
+
+    assert done.status == 2
+    assert done.err == "error: -p =5: there is no name before the =\nhint: give a parameter as `-p key=value`\n"
+
+
+def test_files_of_other_people_are_not_named(shop: Project) -> None:
+    shop.folder /= "a/b/c/d"
+    shop.folder.mkdir(parents=True)
+
+    assert "shop.py" not in shop("actions").err

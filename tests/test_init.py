@@ -164,3 +164,9 @@ def test_a_project_within_another_is_told(ziet: Ziet) -> None:
         f"note: {outer.folder} is a project, too: each of the two leaves the actions of the other alone\n"
     )
     assert [action["id"] for action in outer.actions()] == ["outer.f"]
+
+
+def test_another_project_is_not_where_it_is_made(ziet: Ziet) -> None:
+    done = ziet.write({"pj/ziet.toml": ""})("init", "--project", "pj", "inner")
+
+    assert (done.status, done.err) == (2, "error: --project is not for `ziet init`: name the folder after it\n")

@@ -92,7 +92,7 @@ def test_tests_environments_and_hidden_folders_are_skipped(ziet: Ziet) -> None:
         ({"ziet.toml": 'name = "shop"\nmodule = ["a"]'}, ["ziet.toml", "line 2", "`module`", "`modules`"]),
         ({"pyproject.toml": "[tool.ziet]\nretries = 3"}, ["pyproject.toml", "line 2", "`retries`"]),
         ({"ziet.toml": "name = 3"}, ["ziet.toml, line 1: name = 3: expected a text"]),
-        ({"ziet.toml": "name ="}, ["ziet.toml, line 1, column 7: no TOML"]),
+        ({"ziet.toml": "name ="}, ["ziet.toml, line 1, column 7: not TOML"]),
     ],
 )
 def test_a_wrong_configuration_is_told_with_file_and_line(ziet: Ziet, files: dict[str, str], told: list[str]) -> None:

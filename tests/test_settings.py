@@ -179,8 +179,8 @@ def test_a_wrong_file_of_the_project_above_is_told(ziet: Ziet, name: str, text: 
         ("inputs = 3", "ziet.toml, line 1: inputs = 3: expected a table of parameters for each action id"),
         ("[inputs]\npay = 3", "ziet.toml, line 2: pay = 3: expected a table of parameters"),
         ("[inputs.pay]\nx = [\n nan]", "ziet.toml, line 2: x = nan: expected a number that JSON has"),
-        ("name = 'a'\nname = 'b'", "ziet.toml, line 2, column 1: no TOML: duplicate key"),
-        ("name = 'a", "ziet.toml, line 1, column 10: no TOML: "),
+        ("name = 'a'\nname = 'b'", "ziet.toml, line 2, column 1: not TOML: duplicate key"),
+        ("name = 'a", "ziet.toml, line 1, column 10: not TOML: "),
     ],
 )
 def test_what_is_wrong_in_the_file_is_told_with_its_place(ziet: Ziet, file: str, told: str) -> None:
@@ -465,6 +465,7 @@ def test_limits_are_those_that_python_checks(ziet: Ziet) -> None:
     assert most["input"] == most["output"] == most["memory value"] == (0, _limits.MAX_JSON_BYTES)
     assert most["memory metadata"] == (0, _limits.MAX_METADATA_BYTES)
     assert most["memory key"] == (0, _limits.MAX_KEY_LENGTH)
+    assert most["memory"] == (0, _limits.MAX_MEMORY_BYTES)
     assert most["action id"] == (0, _limits.MAX_ID_LENGTH)
 
 

@@ -220,3 +220,15 @@ def test_threads_may_share_it():
         thread.join()
     entries = memory.search(limit=1000)
     assert len({entry.entry_id for entry in entries}) == 400
+
+
+def test_it_holds_as_much_as_the_memory_of_a_run():
+    text = "x" * (5 * 1024 * 1024 - 100)
+    for number in range(19):
+        memory.add(f"k{number}", text)
+    last = memory.add("last", text)
+    with pytest.raises(MemoryValueError, match=r"the memory would hold 105\.0 MB, limit 100 MB") as caught:
+        memory.add("more", text)
+    assert caught.value.code == "memory_full"
+    memory.remove(entry_id=last)
+    memory.add("more", text)

@@ -11,6 +11,9 @@ MAX_JSON_BYTES = 6 * 1024 * 1024
 MAX_METADATA_BYTES = 1024 * 1024
 """The most that the metadata of a memory entry, or a search's query or filter, may take as JSON, in bytes."""
 
+MAX_MEMORY_BYTES = 100 * 1024 * 1024
+"""The most that all entries of one memory may take: keys, values and metadata, in bytes."""
+
 MIN_TIMEOUT_SECONDS = 1
 MAX_TIMEOUT_SECONDS = 900
 """An attempt may take 1 to 900 seconds of its own time."""

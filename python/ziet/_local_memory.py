@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from ziet import _limits
+from ziet._errors import MemoryValueError
 from ziet._wire import Entry
 
 if TYPE_CHECKING:
@@ -25,15 +27,27 @@ class LocalMemory:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._entries: list[Entry] = []
+        self._bytes = 0
         self._numbers = itertools.count(1)
 
     def memory_add(self, key: str, value: bytes, metadata: bytes | None) -> str:
-        """Adds an entry and gives its id."""
+        """Adds an entry and gives its id.
+
+        Raises:
+            MemoryValueError: There is no room for it.
+        """
         created_at = time.time_ns() // 1_000_000
         with self._lock:
-            entry_id = f"local-{next(self._numbers)}"
-            self._entries.append(Entry(entry_id, key, value, metadata, created_at, None, None))
-        return entry_id
+            entry = Entry(f"local-{next(self._numbers)}", key, value, metadata, created_at, None, None)
+            held = self._bytes + _size(entry)
+            excess = _limits.too_large(held, _limits.MAX_MEMORY_BYTES)
+            if excess:
+                error = MemoryValueError(f"the memory would hold {excess}")
+                error.code = "memory_full"
+                raise error
+            self._entries.append(entry)
+            self._bytes = held
+        return entry.entry_id
 
     def memory_get(self, key: str) -> bytes | None:
         """The JSON of the key's newest value, None if there is none."""
@@ -54,12 +68,13 @@ class LocalMemory:
                 self._entries = [entry for entry in self._entries if entry.entry_id != entry_id]
             else:
                 self._entries = [entry for entry in self._entries if entry.key != key]
+            self._bytes = sum(map(_size, self._entries))
             return before - len(self._entries)
 
     def clear(self) -> None:
         """Removes everything."""
         with self._lock:
-            self._entries = []
+            self._entries, self._bytes = [], 0
 
     def _newest_first(self) -> list[Entry]:
         with self._lock:
@@ -68,6 +83,11 @@ class LocalMemory:
 
 local_memory = LocalMemory()
 """The one memory of this process."""
+
+
+def _size(entry: Entry) -> int:
+    """What an entry takes of its memory's limit."""
+    return len(entry.key.encode()) + len(entry.value) + len(entry.metadata or b"")
 
 
 def _has_words(entry: Entry, words: list[str]) -> bool:

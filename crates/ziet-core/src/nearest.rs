@@ -10,7 +10,7 @@ pub fn nearest<'a, T: PartialEq>(
 ) -> Vec<T> {
     let mut near: Vec<_> = named
         .into_iter()
-        .map(|(name, thing)| (strsim::jaro_winkler(typed, name), thing))
+        .map(|(name, thing)| (likeness(typed, name), thing))
         .filter(|(likeness, _)| *likeness > LIKENESS)
         .collect();
     near.sort_by(|(a, _), (b, _)| b.total_cmp(a));
@@ -21,6 +21,11 @@ pub fn nearest<'a, T: PartialEq>(
         }
     }
     found
+}
+
+/// Letters count alike in upper and lower case.
+fn likeness(typed: &str, name: &str) -> f64 {
+    strsim::jaro_winkler(&typed.to_lowercase(), &name.to_lowercase())
 }
 
 /// Whether `typed` is `name` but for a typing mistake: one character in four may differ.
@@ -37,6 +42,7 @@ mod tests {
         let near = |typed| nearest(typed, ["modules", "concurrency", "color"].map(|n| (n, n)));
         assert_eq!(near("module"), ["modules"]);
         assert_eq!(near("colour"), ["color"]);
+        assert_eq!(near("COLOR"), ["color"]);
         assert_eq!(near("timeout"), [""; 0]);
     }
 

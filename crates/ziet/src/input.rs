@@ -40,13 +40,16 @@ pub(crate) fn combine(
         Some(given) => serde_json::from_slice(given.as_bytes()).map_err(|_| not_an_object())?,
     };
     for param in params {
+        let wrong = |what| {
+            CliError::usage(format!("-p {param}: {what}"))
+                .hint("give a parameter as `-p key=value`")
+        };
         let (key, value) = param
             .split_once('=')
-            .filter(|(key, _)| !key.is_empty())
-            .ok_or_else(|| {
-                CliError::usage(format!("-p {param}: there is no ="))
-                    .hint("give a parameter as `-p key=value`")
-            })?;
+            .ok_or_else(|| wrong("there is no ="))?;
+        if key.is_empty() {
+            return Err(wrong("there is no name before the ="));
+        }
         object.insert(key.to_owned(), param_value(spec, key, value)?);
     }
     let text = serde_json::to_vec(&object).map_err(|error| CliError::failed("the input", error))?;

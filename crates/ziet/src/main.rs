@@ -81,6 +81,9 @@ fn run(
         Command::Settings(args) => commands::settings(args, &settings?, printer),
         Command::Limits(args) => commands::limits(args, printer),
         Command::Doctor(args) => commands::doctor(args, settings, printer),
+        Command::Init(_) if cli.settings.is_given("project") => Err(CliError::usage(
+            "--project is not for `ziet init`: name the folder after it",
+        )),
         Command::Init(args) => commands::init(args, printer),
         Command::Completions(args) => commands::completions(args, printer),
     }

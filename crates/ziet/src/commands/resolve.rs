@@ -88,11 +88,16 @@ fn importable(file: &str) -> String {
     format!("{}.py", parts.join("/"))
 }
 
+/// Folders above in which a project is looked for; further up are those of other people.
+const FOLDERS_ABOVE: usize = 3;
+
 /// A project without a configuration is found only from its own folder.
 fn used_above(root: &Path) -> Option<String> {
     let (folder, files): (&Path, Vec<PathBuf>) = root
         .ancestors()
         .skip(1)
+        .take(FOLDERS_ABOVE)
+        .take_while(|folder| folder.components().count() > 2)
         .map(|folder| (folder, scan::uses_in(folder)))
         .find(|(_, files)| !files.is_empty())?;
     let file = files.first()?.file_name()?.to_string_lossy();

@@ -154,7 +154,7 @@ impl Source {
                 let place = self.place(&(start..start));
                 let column = line.chars().count() + 1;
                 let message = error.message().replace('\n', ", ");
-                CliError::usage(format!("{place}, column {column}: no TOML: {message}"))
+                CliError::usage(format!("{place}, column {column}: not TOML: {message}"))
             })
     }
 
@@ -255,6 +255,9 @@ impl Source {
         let place = self.place(&key.span());
         let near = nearest(key.get_ref(), names().map(|name| (name, name)));
         let hint = match near.first() {
+            None if key.get_ref() == "tool" => {
+                "in ziet.toml the settings stand without [tool.ziet]".to_owned()
+            }
             Some(near) => format!("did you mean `{near}`?"),
             None => format!("there are {}", names().collect::<Vec<_>>().join(", ")),
         };

@@ -13,6 +13,10 @@ use crate::error::CliError;
 pub(crate) struct Flags(Vec<(&'static str, &'static str, String)>);
 
 impl Flags {
+    pub(crate) fn is_given(&self, name: &str) -> bool {
+        self.0.iter().any(|(given, ..)| *given == name)
+    }
+
     pub(crate) fn given(&self, setting: &Setting) -> Result<Option<Given>, CliError> {
         let given = self.0.iter().find(|(name, ..)| *name == setting.name);
         let read = given.map(|(_, flag, value)| {
