@@ -7,13 +7,10 @@ from __future__ import annotations
 import collections
 import dataclasses
 import datetime as dt
-import enum
-import gc
 import math
 import pathlib
 import subprocess
 import sys
-import types
 import typing
 from collections.abc import Awaitable, Coroutine  # noqa: F401 - in executed source
 from typing import Annotated, Any, Generic, TypeVar
@@ -23,9 +20,8 @@ import msgspec
 import numpy as np
 import pydantic
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from inline_snapshot import snapshot
+from some_types import Colour, Folder, Long, Model, Named, Short, convert
 from typing_extensions import TypeAliasType
 
 from ziet import InputError, OutputError, _problems
@@ -45,30 +41,12 @@ from ziet._stand_ins import (
 
 T = TypeVar("T")
 Json = TypeAliasType("Json", "dict[str, Json] | list[Json] | str | float | bool | None")
-Named = TypeAliasType("Named", dict[str, T], type_params=(T,))
-UTC = dt.timezone.utc
-
-
-class Colour(enum.Enum):
-    RED = "red"
-
-
-class Size(enum.IntEnum):
-    SMALL = 1
 
 
 @dataclasses.dataclass
 class Plain:
     value: int
     next: Plain | None = dataclasses.field(default_factory=lambda: None)
-
-
-@dataclasses.dataclass
-class Folder:
-    path: pathlib.Path
-    parts: list[Folder] = dataclasses.field(default_factory=list)
-    label: str = "x"
-    size: int = dataclasses.field(default_factory=lambda: 3)
 
 
 class Left(msgspec.Struct):
@@ -81,49 +59,6 @@ class Right(msgspec.Struct):
 
 
 @dataclasses.dataclass
-class Short:
-    x: int
-
-
-@dataclasses.dataclass
-class Long:
-    x: int
-    y: int = 0
-
-
-@dataclasses.dataclass
-class OuterShort:
-    inner: Short
-
-
-@dataclasses.dataclass
-class OuterLong:
-    inner: Long
-
-
-@dataclasses.dataclass
-class And:
-    children: list[And | Or] = dataclasses.field(default_factory=list)
-
-
-@dataclasses.dataclass
-class Or:
-    children: list[And | Or] = dataclasses.field(default_factory=list)
-
-
-@dataclasses.dataclass
-class Said:
-    children: list[Said | Heard] = dataclasses.field(default_factory=list)
-    kind: typing.Literal["said"] = "said"
-
-
-@dataclasses.dataclass
-class Heard:
-    children: list[Said | Heard] = dataclasses.field(default_factory=list)
-    kind: typing.Literal["heard"] = "heard"
-
-
-@dataclasses.dataclass
 class Generic1(Generic[T]):
     one: T
 
@@ -131,17 +66,6 @@ class Generic1(Generic[T]):
 @dataclasses.dataclass
 class Generic2(Generic1[list[T]], Generic[T]):
     two: T
-
-
-class Model(pydantic.BaseModel):
-    model_config = pydantic.ConfigDict(extra="allow")
-    name: str = pydantic.Field(alias="Name")
-    count: int = pydantic.Field(default=1, gt=0)
-
-    @pydantic.computed_field
-    @property
-    def twice(self) -> int:
-        return self.count * 2
 
 
 class Strict(pydantic.BaseModel):
@@ -170,10 +94,6 @@ class Spelled(pydantic.BaseModel):
     @pydantic.field_serializer("password")
     def spell(self, password: pydantic.SecretStr) -> str:
         return password.get_secret_value()
-
-
-def convert(hint, value):
-    return decoder(adapted(hint))(encode(value))
 
 
 class TestAdapted:
@@ -244,132 +164,6 @@ class TestAdapted:
         assert type(convert(pathlib.PureWindowsPath, "a")) is pathlib.PureWindowsPath
 
 
-class TestManyActions:
-    SOURCE = """
-from __future__ import annotations
-import dataclasses, pathlib, typing
-from ziet import Action
-@dataclasses.dataclass
-class Order:
-    state: typing.Literal["new", 1.5]
-    path: pathlib.Path
-    parent: Order | None = None
-
-@dataclasses.dataclass
-class Item:
-    state: typing.Literal["new", "paid"]
-    parent: Item | None = None
-""" + "".join(
-        f"@Action(description='d')\ndef f{i}(a: Order, b: list[Order], c: Item, d: Item | None) -> Order | None: ...\n"
-        for i in range(30)
-    )
-
-    def test_a_class_that_they_share_is_looked_at_once(self, monkeypatch):
-        shop = types.ModuleType("shop")
-        monkeypatch.setitem(sys.modules, "shop", shop)
-        exec(compile(self.SOURCE, "/shop.py", "exec", dont_inherit=True), vars(shop))
-        looked_at = []
-        plain = typing.get_type_hints
-        monkeypatch.setattr(
-            typing, "get_type_hints", lambda of, *args, **kwargs: looked_at.append(of) or plain(of, *args, **kwargs)
-        )
-        inputs = [Inputs(vars(shop)[f"f{i}"]) for i in range(30)]
-        assert len({each.fields[0].adapted for each in inputs}) == 1
-        # Once by ziet, and once by msgspec.
-        assert looked_at.count(shop.Order) == 1
-        assert looked_at.count(shop.Item) <= 2
-
-    def test_wrong_input_leaves_nothing_behind(self, define):
-        made = define("@Action(description='d')\ndef f(a: list[dict[dt.date, Folder]]): ...", dt=dt, Folder=Folder)
-        inputs = Inputs(made["f"])
-
-        def left() -> int:
-            for _ in range(20):
-                with pytest.raises(InputError):
-                    inputs.decode(b'{"a":[{"b":{"path":1},"2024-05-01":{"path":"a","parts":[{"path":2}]}}]}')
-            gc.collect()
-            return sum(isinstance(each, type) for each in gc.get_objects())
-
-        assert left() == left()
-
-    def test_the_order_of_a_union_counts_wherever_it_stands(self):
-        assert convert(list[str | pathlib.Path], ["a"]) == ["a"]
-        assert convert(list[pathlib.Path | str], ["a"]) == [pathlib.Path("a")]
-        both = tuple[Named[pathlib.Path | str], Named[str | pathlib.Path]]
-        assert convert(both, [{"a": "b"}, {"a": "b"}]) == ({"a": pathlib.Path("b")}, {"a": "b"})
-
-
-class TestUnions:
-    @pytest.mark.parametrize(
-        ("hint", "value", "made"),
-        [
-            (str | dt.datetime, "2024-05-01T12:00:00Z", dt.datetime(2024, 5, 1, 12, tzinfo=UTC)),
-            (str | dt.datetime, "soon", "soon"),
-            (str | Colour, "red", Colour.RED),
-            (int | Size | str, 1, Size.SMALL),
-            (float | int | dt.date | str, 3, 3),
-            (str | pathlib.Path, "a", "a"),
-            (pathlib.Path | str, "a", pathlib.Path("a")),
-            (dict[str, int] | Short, {"x": 1}, Short(1)),
-            (Short | Long, {"x": 1, "y": 2}, Long(1, 2)),
-            (Long | Short, {"x": 1}, Short(1)),
-            (list[Short] | list[Long], [{"x": 1, "y": 2}], [Long(1, 2)]),
-            (Short | Long, {"x": 1, "z": 2}, Short(1)),
-            (bool | int | dt.date | str, True, True),
-            (Short | Model, {"Name": "a", "x": 1}, Model(Name="a", x=1)),
-        ],
-    )
-    def test_the_member_that_fits_best_is_taken(self, hint, value, made):
-        got = convert(hint, value)
-        assert got == made
-        assert type(got) is type(made)
-
-    @pytest.mark.parametrize(
-        ("hint", "value"),
-        [
-            (OuterShort | OuterLong, OuterLong(Long(1, 2))),
-            (OuterLong | OuterShort, OuterShort(Short(1))),
-            (dict[str, Short] | dict[str, Long], {"a": Long(1, 2)}),
-            (Said | Heard, Heard([Said([Heard()])])),
-            (list[Said | Heard], [Said([Heard()]), Said([Heard()])]),
-        ],
-    )
-    def test_what_only_the_depth_tells_apart(self, hint, value):
-        assert convert(hint, value) == value
-
-    @pytest.mark.parametrize("kinds", [(And, Or), (Said, Heard)])
-    @pytest.mark.parametrize("leaf", ["fits", "does not"])
-    def test_a_union_that_contains_itself_takes_no_time_in_the_depth(self, kinds, leaf):
-        first, second = kinds
-        value = second()
-        for _ in range(100):
-            value = first([value])
-        data = msgspec.json.decode(encode(value))
-        if leaf == "fits":
-            back = convert(first | second, data)
-            assert encode(back) == encode(value)
-        else:
-            deepest = data
-            while deepest["children"]:
-                deepest = deepest["children"][0]
-            deepest["children"] = 1
-            with pytest.raises(msgspec.ValidationError):
-                convert(first | second, data)
-            (problem,) = wrong_parts(first | second, data, "x")
-            assert len(problem[1]) < 1000
-
-    def test_equal_parts_are_objects_of_their_own(self):
-        first, second = convert(list[Said | Heard], [{"children": [], "kind": "heard"}] * 2)
-        assert first == second
-        assert first is not second
-
-    @given(st.from_type(dt.datetime | dt.date | dt.timedelta | int | str))
-    def test_what_went_out_comes_back(self, value):
-        hint = dt.datetime | dt.date | dt.timedelta | int | str
-        back = decoder(adapted(hint))(encode(value))
-        assert back == value or (isinstance(value, str) and encode(back) != b'""')
-
-
 @dataclasses.dataclass
 class Defaulted:
     x: int
@@ -405,13 +199,13 @@ class TestProblems:
         tried = []
         plain = _problems._failure
         monkeypatch.setattr(_problems, "_failure", lambda *each: tried.append(each) or plain(*each))
-        with pytest.raises(InputError, match="and more$"):
+        with pytest.raises(InputError, match=r"and more$"):
             inputs.decode(data)
         assert len(tried) < 200
 
     def test_unknown_parameters_are_told_as_long_as_there_is_room(self, define):
         inputs = Inputs(define("@Action(description='d')\ndef f(x: int = 0): ...")["f"])
-        with pytest.raises(InputError, match="and more$") as caught:
+        with pytest.raises(InputError, match=r"and more$") as caught:
             inputs.decode(msgspec.json.encode(dict.fromkeys(map("a{}".format, range(100_000)), 1)))
         assert len(caught.value.problems) == 21
 

@@ -7,8 +7,8 @@ a list and a set. How values become JSON is not its matter.
 
 In a union the member that fits is taken. Where several could, these go first: what is not any text, number or dict
 (a `datetime` before a `str`, an enum before an `int`), then `int`, `float`, `Decimal`, then texts and dicts, otherwise
-the order as written. Of several that take a JSON object or a list, the one counts that passes over the fewest keys, and
-then the one with the fewest fields that are not given.
+the order as written. Of several classes for a JSON object, the one counts that passes over the fewest of its keys, and
+then the one with the fewest fields that are not given; where that does not tell, and for lists, the keys further below.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ from ziet._stand_ins import (
     PydanticStandIn,
     UnionStandIn,
     decoder,
+    keys_of,
     stand_in,
     type_adapter,
 )
@@ -101,7 +102,7 @@ def is_pydantic(hint: Any) -> bool:
 
 
 def _adapted(hint: Any, made: dict[Any, tuple[Any, Any]]) -> Any:
-    """`made` has what was made so far, also the stand-ins of classes and aliases above, which may refer to themselves."""
+    """`made` has what was made so far, also the stand-ins of classes and aliases above: these may name themselves."""
     if hint is Any or (type(hint) is type and hint in _LEAVES):
         return hint
     key = hint_key(hint)
@@ -146,6 +147,8 @@ def _adapted_class(hint: Any, origin: type, made: dict[Any, tuple[Any, Any]]) ->
         holder = stand_in(ObjectStandIn, hint, kind=kind)
         made[hint_key(hint)] = (hint, holder)
         holder.fields = [field._replace(hint=_adapted(field.hint, made)) for field in kind.fields]
+        native = {id(field.hint) for field in kind.fields}
+        holder.cheapest_first = sorted(holder.fields, key=lambda field: id(field.hint) not in native)
         return holder
     arguments = tuple(_adapted(argument, made) for argument in typing.get_args(hint))
     if origin is collections.Counter and arguments:
@@ -172,7 +175,8 @@ def _union(hint: Any, members: list[Any]) -> Any:
     union = typing.Union[tuple(members)]  # noqa: UP007 - the members are not known here
     if not _is_refused(union):
         return union
-    return stand_in(UnionStandIn, hint, members=sorted(members, key=_rank))
+    members = sorted(members, key=_rank)
+    return stand_in(UnionStandIn, hint, members=members, keys=[keys_of(member) for member in members])
 
 
 def _rank(member: Any) -> int:

@@ -13,7 +13,7 @@ import enum
 import sys
 import uuid
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
@@ -179,18 +179,19 @@ def _encode_part(key: str, root: str, value: object, limit: int = _limits.MAX_JS
 def _hook(value: Any) -> Any:
     """Subclasses of what is JSON are what they are subclasses of, and some more types have a form of their own."""
     # Of the class, since a mock has any attribute, and a model that is itself returned has those of its instances.
-    serializer = getattr(type(value), "__pydantic_serializer__", None)
+    kind = cast("Any", type(value))
+    serializer = getattr(kind, "__pydantic_serializer__", None)
     if serializer is not None:
         # Without fields that are computed, since nothing is made from these.
         plain = serializer.to_python(value, mode="json", by_alias=True, round_trip=True)
         if _is_masked(value, plain):
             raise NotImplementedError
         return plain
-    if is_path(type(value)):
+    if is_path(kind):
         return str(value)
     if library_advice(value) is None:
-        for kind, plain in _PLAIN_FORMS:
-            if isinstance(value, kind):
+        for base, plain in _PLAIN_FORMS:
+            if isinstance(value, base):
                 return plain(value)
     raise NotImplementedError
 
@@ -245,7 +246,7 @@ def _reason(value: Any, error: Exception) -> str:
                 _plain_encoder.encode({key: None})
             except _ENCODING_ERRORS:
                 return f"has a key that is {a_type(key)}: use a text"
-    if hasattr(type(value), "__pydantic_serializer__") and not is_secret(value):
+    if hasattr(cast("Any", type(value)), "__pydantic_serializer__") and not is_secret(value):
         return f"is {a_type(value)} that pydantic cannot serialize: {error}"
     return f"is {a_type(value)}: {advice(value)}"
 

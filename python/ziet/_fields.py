@@ -93,7 +93,10 @@ def hint_key(hint: Any) -> Any:
     arguments = () if type(hint) is type or typing.get_origin(hint) is typing.Literal else typing.get_args(hint)
     if not arguments:
         return id(hint)
-    parts = (tuple(map(hint_key, part)) if isinstance(part, list) else hint_key(part) for part in arguments)
+    parts = (
+        tuple(map(hint_key, cast("list[Any]", part))) if isinstance(part, list) else hint_key(part)
+        for part in arguments
+    )
     return (typing.get_origin(hint), *parts)
 
 

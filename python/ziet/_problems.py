@@ -1,7 +1,7 @@
 """Turns a failed conversion into words: which parts of a value are wrong, what was expected, what came.
 
-No more is searched for than is told, since there may be a million mistakes. msgspec stops at the first mistake and does not tell the keys of dicts. So a value that does not fit is gone through
-along its hint, and each part is converted by itself.
+No more is searched for than is told, since there may be a million mistakes. msgspec stops at the first one and does not
+tell the keys of dicts. So a value that does not fit is gone through along its hint, each part by itself.
 """
 
 from __future__ import annotations

@@ -7,16 +7,17 @@ fit is found by `_problems`, along the original hint.
 from __future__ import annotations
 
 import collections
+import contextvars
 import typing
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar, cast
 
 import msgspec
 
 from ziet._encode import Unencodable, encode
 from ziet._fields import class_of, hint_key
 from ziet._fields import of as fields_of
-from ziet._type_text import type_text
+from ziet._type_text import bare, type_text
 
 if TYPE_CHECKING:
     from ziet._constraints import Check
@@ -25,11 +26,28 @@ if TYPE_CHECKING:
 
 _StandInT = TypeVar("_StandInT", bound="StandIn")
 
-_decoders: dict[int, tuple[Any, Callable[[bytes], Any]]] = {}
+_decoders: dict[int, tuple[Any, Callable[[bytes | msgspec.Raw], Any]]] = {}
 """By the identity of the adapted hint, which is kept with its decoder."""
 
 _adapters: dict[Any, tuple[Any, Any]] = {}
 """By the key of the hint, which is kept with its adapter."""
+
+
+_known: contextvars.ContextVar[dict[Any, list[list[Any]]] | None] = contextvars.ContextVar("known", default=None)
+"""For the parts of the value being made, by union and JSON, the groups of members that are still to be tried.
+
+A member that is tried makes all parts below, and so does the next one. So that each further level does not double the
+time, a part that is made again tries only the member that fitted it, or none.
+"""
+
+_NONE: list[list[Any]] = [[]]
+
+
+class _Keys(NamedTuple):
+    names: frozenset[str]
+    required: frozenset[str]
+    known: frozenset[str]
+    """The names, and the key of a tag."""
 
 
 class _MadeOnTheFly(type):
@@ -116,9 +134,10 @@ class ChoiceStandIn(StandIn):
 
     @classmethod
     def decode(cls, value: Any) -> Any:
-        data = msgspec.json.encode(value)
         for choice in cls.choices:
-            if encode(choice) == data:
+            same = msgspec.json.decode(encode(choice))
+            # 1 is 1.0 in JSON, but it is not true.
+            if same == value and isinstance(same, bool) == isinstance(value, bool):
                 return choice
         raise ValueError(f"Expected `{type_text(cls.hint)}`")
 
@@ -128,24 +147,63 @@ class UnionStandIn(StandIn):
 
     members: ClassVar[list[Any]]
     """The adapted hints of its members in the order in which they are tried."""
+    keys: ClassVar[list[_Keys | None]]
+    """The keys of each member, None for one that is no object with fields."""
 
     @classmethod
     def decode(cls, value: Any) -> Any:
-        fitting: list[tuple[Any, Any]] = []
-        for member in cls.members:
+        known = _known.get()
+        if known is None:
+            outermost = _known.set({})
             try:
-                made = convert(member, value)
-            except MemoryError:
-                raise
-            except Exception:  # noqa: BLE001 - a class of the user may raise anything while it is made
-                continue
-            if not isinstance(value, (dict, list)):
-                return made
-            fitting.append((member, made))
-        if not fitting:
+                return cls.decode(value)
+            finally:
+                _known.reset(outermost)
+        # The hash alone, since the JSON of all parts can be far more than the value.
+        key = (cls, hash(msgspec.json.encode(value)))
+        groups, known[key] = known.get(key) or cls._groups(value), _NONE
+        fitting: list[tuple[Any, Any]] = []
+        for group in groups:
+            for member in group:
+                try:
+                    # A stand-in at once: each call counts, since a value may be as deep as Python calls may be.
+                    direct = isinstance(member, _MadeOnTheFly)
+                    fitting.append((member, cast("Any", member).decode(value) if direct else convert(member, value)))
+                except (MemoryError, RecursionError):
+                    raise
+                except Exception:  # noqa: BLE001 - a class of the user may raise anything while it is made
+                    continue
+            if fitting:
+                break
+        else:
             raise ValueError(f"Expected `{type_text(cls.hint)}`")
         best = fitting[0] if len(fitting) == 1 else min(fitting, key=lambda each: _misfit(value, *each))
+        known[key] = [[best[0]]]
         return best[1]
+
+    @classmethod
+    def _groups(cls, value: Any) -> list[list[Any]]:
+        """The members to be tried with a value: for an object first those that fit its keys best, for a list all."""
+        if isinstance(value, list):
+            return [cls.members]
+        if not isinstance(value, dict):
+            return [[member] for member in cls.members]
+        given = cast("dict[str, Any]", value).keys()
+        misfits = [
+            None if keys is None else (len(given - keys.known), len(keys.names - given), keys.required <= given)
+            for keys in cls.keys
+        ]
+        levels = sorted({each[:2] for each in misfits if each is not None and each[2]})
+        groups = [
+            [member for member, each in zip(cls.members, misfits, strict=True) if each == (*level, True)]
+            for level in levels
+        ]
+        first = [
+            member
+            for member, each in zip(cls.members, misfits, strict=True)
+            if each is None or (levels and each == (*levels[0], True))
+        ]
+        return [first, *groups[1:]]
 
 
 class ObjectStandIn(StandIn):
@@ -154,6 +212,8 @@ class ObjectStandIn(StandIn):
     kind: ClassVar[ObjectType]
     fields: ClassVar[list[ObjectField]]
     """Its fields with adapted hints."""
+    cheapest_first: ClassVar[list[ObjectField]]
+    """The same, those first that msgspec makes alone: `kind: Literal["a"]` tells a wrong member of a union at once."""
 
     @classmethod
     def decode(cls, value: Any) -> Any:
@@ -164,13 +224,15 @@ class ObjectStandIn(StandIn):
         if tag is not None and members.get(*tag) != tag[1]:
             raise ValueError(f"Expected {tag[0]} to be {tag[1]!r}")
         arguments: dict[str, Any] = {}
-        for name, key, hint, required, _ in cls.fields:
+        for name, key, hint, required, _ in cls.cheapest_first:
             if key in members:
-                arguments[name] = convert(hint, members[key])
+                arguments[name] = decoder_of(hint)(msgspec.json.encode(members[key]))
             elif required:
                 raise ValueError(f"Object missing required field `{key}`")
         if cls.kind.forbids_unknown and len(members) > len(arguments) + (tag is not None and tag[0] in members):
             raise ValueError("Object contains unknown fields")
+        if cls.kind.mapping:
+            arguments = {field.name: arguments[field.name] for field in cls.fields if field.name in arguments}
         return cls.kind.make(arguments)
 
 
@@ -205,13 +267,28 @@ def decoder(adapted_hint: Any) -> Callable[[bytes | msgspec.Raw], Any]:
     return msgspec.json.Decoder(adapted_hint, dec_hook=dec_hook).decode
 
 
-def convert(adapted_hint: Any, value: Any) -> Any:
-    """A plain JSON value to a value of an adapted hint, which is kept for good: a part of one that a stand-in has."""
+def decoder_of(adapted_hint: Any) -> Callable[[bytes | msgspec.Raw], Any]:
+    """The decoder of an adapted hint that is kept for good: a part of one that a stand-in has."""
     kept = _decoders.get(id(adapted_hint))
     if kept is None:
         kept = _decoders[id(adapted_hint)] = (adapted_hint, decoder(adapted_hint))
+    return kept[1]
+
+
+def convert(adapted_hint: Any, value: Any) -> Any:
+    """A plain JSON value to a value of an adapted hint that `decoder_of` takes."""
     # By way of JSON: `msgspec.convert` leaves out the hook for the keys of dicts.
-    return kept[1](msgspec.json.encode(value))
+    return decoder_of(adapted_hint)(msgspec.json.encode(value))
+
+
+def keys_of(member: Any) -> _Keys | None:
+    """The keys of a JSON object that a member of a union knows, None for one that is no object with fields."""
+    kind = member.kind if issubclass(class_of(member), ObjectStandIn) else fields_of(bare(member))
+    if kind is None or kind.array:
+        return None
+    names = frozenset(field.encoded_name for field in kind.fields)
+    required = frozenset(field.encoded_name for field in kind.fields if field.required)
+    return _Keys(names, required, names | {kind.tag[0]} if kind.tag else names)
 
 
 def _misfit(value: Any, member: Any, made: Any) -> tuple[int, int]:
@@ -222,9 +299,9 @@ def _misfit(value: Any, member: Any, made: Any) -> tuple[int, int]:
         return (0, 0)
     if not isinstance(value, dict):
         return _lost(value, back), 0
-    kind = member.kind if issubclass(class_of(member), ObjectStandIn) else fields_of(member)
+    keys = keys_of(member)
     # Not by what comes back: msgspec leaves out the fields of a dataclass that it did not set.
-    names = back if kind is None else [field.encoded_name for field in kind.fields]
+    names = back if keys is None else keys.names
     return _lost(value, back), sum(name not in value for name in names)
 
 
