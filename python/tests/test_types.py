@@ -20,6 +20,7 @@ import msgspec
 import numpy as np
 import pydantic
 import pytest
+import typing_extensions
 from inline_snapshot import snapshot
 from some_types import Colour, Folder, Long, Model, Named, Short, convert
 from typing_extensions import TypeAliasType
@@ -162,6 +163,17 @@ class TestAdapted:
 
     def test_every_path_is_of_its_own_class(self):
         assert type(convert(pathlib.PureWindowsPath, "a")) is pathlib.PureWindowsPath
+
+
+class Frozen(typing_extensions.TypedDict):
+    a: typing_extensions.ReadOnly[int]
+    b: typing_extensions.NotRequired[typing_extensions.ReadOnly[str]]
+
+
+def test_items_of_a_typed_dict_may_be_read_only():
+    assert convert(Frozen, {"a": 1}) == {"a": 1}
+    with pytest.raises(Exception, match="missing required field `a`"):
+        convert(Frozen, {"b": "x"})
 
 
 @dataclasses.dataclass

@@ -106,7 +106,7 @@ def _of(hint: Any) -> ObjectType | None:
     if msgspec.Struct in bases:
         return ObjectType(origin, [_struct_field(field) for field in msgspec.structs.fields(hint)])
     if dict in bases and hasattr(origin, "__total__"):
-        return ObjectType(origin, _typed_dict_fields(hint, origin), mapping=True)
+        return _typed_dict_type(hint, origin)
     if tuple in bases and hasattr(origin, "_fields"):
         return ObjectType(origin, _named_tuple_fields(hint, origin))
     if hasattr(origin, "__attrs_attrs__"):
@@ -221,18 +221,21 @@ def _default(default: Any, factory: Any, missing: Any) -> Any:
     return NODEFAULT if default is missing else default
 
 
-def _typed_dict_fields(hint: Any, origin: Any) -> list[ObjectField]:
+def _typed_dict_type(hint: Any, origin: Any) -> ObjectType:
     required: set[str] = set(origin.__required_keys__)
+    native = True
     fields: list[ObjectField] = []
     for name, inner in _hints(hint, origin).items():
         # With postponed annotations the class itself does not know of these.
         while getattr(typing.get_origin(inner), "_name", None) in _WRAPPERS:
             wrapper = typing.get_origin(inner)._name
-            if wrapper != "ReadOnly":
+            if wrapper == "ReadOnly":
+                native = False  # msgspec does not know it.
+            else:
                 (required.add if wrapper == "Required" else required.discard)(name)
             inner = typing.get_args(inner)[0]
         fields.append(ObjectField(name, name, inner, name in required, NODEFAULT))
-    return fields
+    return ObjectType(origin, fields, native=native, mapping=True)
 
 
 def _named_tuple_fields(hint: Any, origin: Any) -> list[ObjectField]:

@@ -14,9 +14,14 @@ from typing import TYPE_CHECKING, Any
 from ziet._adapted import adapted
 from ziet._fields import evaluated
 from ziet._function import definition_error, signature_owner
+from ziet._stand_ins import decoder
 from ziet._type_text import type_text
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import msgspec
+
     from ziet._action import ActionFunction
 
 _AWAITABLES = (collections.abc.Awaitable, collections.abc.Coroutine)
@@ -43,14 +48,15 @@ class Hints:
         awaited = typing.get_origin(hint) in _AWAITABLES
         return typing.get_args(hint)[-1] if awaited else hint
 
-    def adapted(self, hint: Any, subject: str, convert: str) -> Any:
-        """The hint as msgspec takes it.
+    def adapted(self, hint: Any, subject: str, convert: str) -> tuple[Any, Callable[[bytes | msgspec.Raw], Any]]:
+        """The hint as msgspec takes it, and what decodes values of it.
 
         Raises:
             DefinitionError: JSON cannot carry values of `subject`; the text says where to `convert` them.
         """
         try:
-            return adapted(hint)
+            taken = adapted(hint)
+            return taken, decoder(taken)
         except Exception as error:  # noqa: BLE001 - the hints of the user's classes are evaluated for it
             raise definition_error(
                 self._place,

@@ -242,8 +242,8 @@ def _field(hints: Hints, name: str, default: Any, keyword_only: bool) -> Field:
     # `x: str = None` means an optional str, and up to Python 3.10 `get_type_hints` says so itself.
     if default is None and hint is not Any and type(None) not in union_members(hint) and bare(hint) is not None:
         hint = typing.Optional[hint]  # noqa: UP045 - `hint | None` fails for hints that are no types
-    taken = hints.adapted(hint, f"parameter {name!r} has the type", "inside the function")
-    return Field(name, hint, taken, default, keyword_only, decoder(taken))
+    taken, decode = hints.adapted(hint, f"parameter {name!r} has the type", "inside the function")
+    return Field(name, hint, taken, default, keyword_only, decode)
 
 
 def _json_default(default: Any) -> bytes | None:

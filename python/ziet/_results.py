@@ -11,7 +11,6 @@ from ziet._encode import Unencodable, encode
 from ziet._errors import OutputError
 from ziet._hints import Hints
 from ziet._problems import listed, wrong_parts
-from ziet._stand_ins import decoder
 
 if TYPE_CHECKING:
     from ziet._action import ActionFunction
@@ -32,9 +31,8 @@ class Result:
         self._id = action.id
         self.hint = hints.of_return()
         """The return annotation, `Any` without one."""
-        self.adapted = hints.adapted(self.hint, "the return type is", "before the return")
+        self.adapted, self._decode = hints.adapted(self.hint, "the return type is", "before the return")
         """The hint as msgspec takes it."""
-        self._decode = decoder(self.adapted)
 
     def encode(self, value: Any) -> bytes:
         """The JSON of what the action returned.
