@@ -169,7 +169,7 @@ class _Search:
 def _failure(decode: Callable[[bytes], Any], value: Any) -> Exception | None:
     try:
         decode(msgspec.json.encode(value))
-    except MemoryError:
+    except (MemoryError, RecursionError):
         raise
     except Exception as error:  # noqa: BLE001 - a class of the user may raise anything while it is made
         return error
@@ -222,8 +222,6 @@ def _text(hint: Any, value: Any, error: Exception) -> str:
     """What is wrong with a value as a whole."""
     expected = expected_text(hint)
     got = f"got {value_text(value)}"
-    if isinstance(error, RecursionError):
-        return f"expected {expected}, got a value nested too deeply"
     if not isinstance(error, msgspec.ValidationError):
         return f"expected {expected}, {got}: {type(error).__name__}: {error}"
     message = re.sub(_PLACE, "", str(error))
