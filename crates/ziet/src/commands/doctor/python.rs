@@ -92,22 +92,9 @@ pub(super) fn checks(settings: &Settings) -> Vec<Check> {
         Check::problem("python", CliError::usage(found).hint(hint))
     };
     let pip = |package: &str| format!("{path} -m pip install {package}");
-    let same = format!("ziet=={}", env!("CARGO_PKG_VERSION"));
-    let mut sdk = package_check("sdk", &ziet, pip(&same));
-    if ziet.error.is_none() && ziet.version.as_deref() != Some(env!("CARGO_PKG_VERSION")) {
-        sdk = Check::warning(
-            "sdk",
-            sdk.found,
-            format!(
-                "the program is {}; for the same version: {}",
-                env!("CARGO_PKG_VERSION"),
-                pip(&same)
-            ),
-        );
-    }
     vec![
         interpreter,
-        sdk,
+        sdk_check(&ziet, pip(concat!("ziet==", env!("CARGO_PKG_VERSION")))),
         package_check("msgspec", &msgspec, pip("msgspec")),
         package_check(
             "docstring_parser",
@@ -115,6 +102,17 @@ pub(super) fn checks(settings: &Settings) -> Vec<Check> {
             pip("docstring-parser"),
         ),
     ]
+}
+
+/// `install` is for the version of this program.
+fn sdk_check(ziet: &Package, install: String) -> Check {
+    let own = env!("CARGO_PKG_VERSION");
+    if ziet.error.is_some() || ziet.version.as_deref() == Some(own) {
+        return package_check("sdk", ziet, install);
+    }
+    let found = package_check("sdk", ziet, String::new()).found;
+    let advice = format!("the program is {own}; for the same version: {install}");
+    Check::warning("sdk", found, advice)
 }
 
 fn package_check(name: &'static str, package: &Package, install: String) -> Check {
