@@ -195,7 +195,7 @@ def test_unknown_parameters_go_where_they_are_taken(ziet: Ziet) -> None:
         (["--input", '{"number": NaN}'], "error: --input is not JSON: "),
         (["--input", "@nowhere.json"], "error: --input: "),
         (["-p", "number"], "error: -p number: there is no =\n"),
-        (["-p", "=1"], "error: -p =1: there is no =\n"),
+        (["-p", "=1"], "error: -p =1: there is no name before the =\n"),
         (["--input", json.dumps({"text": "x" * (7 * 1024**2 - 11)})], "error: an input of 7.0 MB, limit 6 MB\n"),
     ],
 )

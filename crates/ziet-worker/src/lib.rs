@@ -15,7 +15,7 @@ mod stack;
 mod worker;
 mod zygote;
 
-pub use os::{Abilities, Cgroup, Ending, Usage, ending_text, flush_time};
+pub use os::{Abilities, Cgroup, Ending, Usage, ending_text, file_time, flush_time};
 pub use project::Project;
 pub use python::Python;
 pub use stack::Stack;

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use notify::event::{AccessKind, AccessMode, ModifyKind};
 use notify::{Config, Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
-use ziet_worker::scan;
+use ziet_worker::{file_time, scan};
 
 use crate::error::CliError;
 
@@ -101,13 +101,13 @@ fn is_new_folder(root: &Path, path: &Path) -> bool {
         && fs_err::symlink_metadata(path).is_ok_and(|about| about.is_dir())
 }
 
-/// The time to compare the times of files with.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "files have the time of day, and no run is decided by it"
-)]
-pub(crate) fn now() -> SystemTime {
-    SystemTime::now()
+/// A time that no file has that is written later.
+pub(crate) fn end_of_run() -> SystemTime {
+    let ended = file_time();
+    while file_time() == ended {
+        thread::sleep(Duration::from_millis(1));
+    }
+    ended
 }
 
 /// Whether this save is worth a new run: source code always is. Any other file may have been written by the run itself,

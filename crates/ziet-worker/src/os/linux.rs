@@ -4,12 +4,13 @@ use std::collections::HashSet;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::RecvFlags;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use rustix::time::{ClockId, clock_gettime};
 
 use super::{Cgroup, Usage, kill};
 
@@ -211,6 +212,13 @@ pub(crate) fn memory_bytes() -> Option<u64> {
         .find_map(|line| line.strip_prefix("MemTotal:"))?;
     let kilobytes: u64 = total.trim().strip_suffix(" kB")?.trim().parse().ok()?;
     Some(kilobytes * 1024)
+}
+
+/// The time that a file gets that is written now: that of a clock which goes on only every few milliseconds.
+pub fn file_time() -> SystemTime {
+    let now = clock_gettime(ClockId::RealtimeCoarse);
+    let part = Duration::from_nanos(now.tv_nsec.unsigned_abs());
+    UNIX_EPOCH + Duration::from_secs(now.tv_sec.unsigned_abs()) + part
 }
 
 #[cfg(test)]

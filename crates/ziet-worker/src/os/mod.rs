@@ -15,10 +15,14 @@ use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 pub use abilities::{Abilities, Cgroup, flush_time};
 #[cfg(target_os = "linux")]
+pub use linux::file_time;
+#[cfg(target_os = "linux")]
 pub(crate) use linux::{
     RECEIVE, adopt_orphans, cgroup, end_descendants, ends_within, is_exiting, landlock,
     memory_bytes, no_new_privileges, own_children, peer_pid, peer_pidfd, pidfd, usage,
 };
+#[cfg(not(target_os = "linux"))]
+pub use other::file_time;
 #[cfg(not(target_os = "linux"))]
 pub(crate) use other::{
     RECEIVE, adopt_orphans, cgroup, end_descendants, ends_within, is_exiting, landlock,

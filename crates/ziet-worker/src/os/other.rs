@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::os::fd::AsFd;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use rustix::net::RecvFlags;
 
@@ -58,4 +58,13 @@ pub(crate) fn peer_pidfd() -> bool {
 
 pub(crate) fn memory_bytes() -> Option<u64> {
     None
+}
+
+/// The time that a file gets that is written now.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "files have the time of day, and no run is decided by it"
+)]
+pub fn file_time() -> SystemTime {
+    SystemTime::now()
 }

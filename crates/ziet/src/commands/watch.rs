@@ -46,7 +46,7 @@ pub(super) fn watch(
             let input = typed.clone().map_or_else(|| given(args, printer), Ok)?;
             run_once(args, input, &settings, &inbox, printer)
         });
-        let ended = saves::now();
+        let ended = saves::end_of_run();
         match ran {
             ran if inbox.is_interrupted() => return ran,
             // A save has ended it, and the next run follows.
