@@ -66,14 +66,15 @@ impl Scheduler {
 
     /// Ties the executor to the attempt that was just claimed, and says what it needs to begin.
     fn start_frame(&mut self, run: RunId, executor: ExecutorId) -> Option<Start> {
-        let now = self.clock.now();
         let live = self.runs.get_mut(&run)?;
         let claim = live.run.state.claim()?;
-        live.started_at.get_or_insert(now);
+        // The time from which the deadline counts: a later one would make an attempt look shorter than its timeout.
+        let started_at = live.run.running_since()?;
+        live.started_at.get_or_insert(started_at);
         live.attempt = Some(Attempt {
             claim,
             executor,
-            started_at: now,
+            started_at,
             calls: CallCounter::default(),
             open_calls: HashMap::new(),
             printed: 0,

@@ -279,6 +279,14 @@ impl Run {
         }
     }
 
+    /// Since when the running attempt uses its time; None while none runs or it waits.
+    pub fn running_since(&self) -> Option<Time> {
+        let RunState::Running { clock, .. } = &self.state else {
+            return None;
+        };
+        Some(clock.since)
+    }
+
     /// When the running attempt has used up its time; None while none runs or it waits.
     pub fn deadline(&self) -> Option<Time> {
         let RunState::Running { clock, .. } = &self.state else {

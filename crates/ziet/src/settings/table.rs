@@ -266,8 +266,8 @@ pub(crate) const SETTINGS: &[Setting] = &[
         }),
         places: Places::FileAndVariable,
         summary: "Whether an error shows the local variables of the project's code",
-        details: "Values are cut where they are long, and those whose name looks like that of a secret (password, token, api_key …) \
-                  are hidden. What an attempt that timed out or crashed had in its variables cannot be known.",
+        details: "Values are cut where they are long, and what has the name or the form of a secret (password, api_key, \
+                  `Bearer …`) is hidden. What an attempt that timed out or crashed had in its variables cannot be known.",
         since: "0.1",
     },
     Setting {
