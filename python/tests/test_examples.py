@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import datetime  # noqa: F401 - in the hints of executed source
-import decimal  # noqa: F401
+import decimal  # noqa: F401 - likewise
 import enum
-import pathlib  # noqa: F401
+import pathlib  # noqa: F401 - likewise
 import subprocess
 import sys
 import time
-import uuid  # noqa: F401
-from typing import Annotated, Any, Literal, NamedTuple, Optional, TypedDict, Union  # noqa: F401
+import uuid  # noqa: F401 - likewise
+from typing import Annotated, Any, Literal, NamedTuple, Optional, TypedDict, Union  # noqa: F401 - likewise
 
 import msgspec
 import pydantic

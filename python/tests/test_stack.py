@@ -66,7 +66,7 @@ def test_the_context_unless_it_is_suppressed():
             except KeyError:
                 if suppress:
                     raise ValueError("no") from None
-                raise ValueError("no")  # noqa: B904
+                raise ValueError("no")  # noqa: B904 - the context is what is tested
         except ValueError as error:
             return described(error)
 
