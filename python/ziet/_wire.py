@@ -111,6 +111,8 @@ class ActionSpec(msgspec.Struct):
     stores: list[Stored] = []
     raises: list[Raised] = []
     returns: Returned | None = None
+    memory: int = 10 * 1024 * 1024 * 1024
+    isolation: str = "shared"
 
 
 class ModuleProblem(msgspec.Struct):
@@ -147,6 +149,7 @@ class Load(Message):
     paths: list[str]
     modules: list[str]
     describe: bool = False
+    start: str = "fork"
 
 
 class MakeInput(Message):
@@ -156,13 +159,18 @@ class MakeInput(Message):
 
 class Fork(Message):
     token: str
+    scratch: str | None = None
 
 
 class Reap(Message):
     pid: int
 
 
-ToZygote = Load | MakeInput | Fork | Reap
+class Kill(Message):
+    pid: int
+
+
+ToZygote = Load | MakeInput | Fork | Reap | Kill
 
 
 # From the zygote.
@@ -225,6 +233,7 @@ class Start(Message):
     secrets: list[tuple[str, str]]
     mocked: bool
     locals: bool = False
+    memory_limit: int | None = None
 
 
 class MemoryAdded(Message):
@@ -322,6 +331,8 @@ class Finished(Message):
     failure: Failure | None
     cpu_ms: int
     peak_memory_bytes: int
+    left: list[str] = []
+    spent: bool = False
 
 
 class Drain(Message):

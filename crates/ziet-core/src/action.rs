@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::ActionId;
 use crate::json::Json;
+use crate::limits::ATTEMPT_MEMORY_BYTES;
 use crate::nearest::nearest;
 
 /// A decorated function, as its project's import described it.
@@ -42,6 +43,26 @@ pub struct ActionSpec {
     pub raises: Vec<Raised>,
     #[serde(default)]
     pub returns: Option<Returned>,
+    /// Bytes of memory that an attempt may use.
+    #[serde(default = "default_memory")]
+    pub memory: u64,
+    #[serde(default)]
+    pub isolation: Isolation,
+}
+
+/// Which attempts share a process, one after the other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Isolation {
+    /// An executor serves attempts of all actions that share.
+    #[default]
+    Shared,
+    /// Each attempt has a fresh process.
+    Attempt,
+}
+
+fn default_memory() -> u64 {
+    *ATTEMPT_MEMORY_BYTES.end()
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -214,6 +235,8 @@ mod tests {
                 stores: Vec::new(),
                 raises: Vec::new(),
                 returns: None,
+                memory: default_memory(),
+                isolation: Isolation::Shared,
             });
         }
         catalogue

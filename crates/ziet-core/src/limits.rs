@@ -22,6 +22,15 @@ pub const FRAME_BYTES: usize = 8 * MB;
 /// What one attempt may print and log; the rest is dropped, and a line says so.
 pub const OUTPUT_BYTES: usize = 10 * MB;
 
+/// Bytes of a line that is printed or logged; the rest is cut off, and the line says so.
+pub const LINE_BYTES: usize = 16 * 1024;
+
+/// Memory that an attempt may use, on top of what the imported project takes.
+pub const ATTEMPT_MEMORY_BYTES: RangeInclusive<u64> = (16 * MB as u64)..=(10 * 1024 * MB as u64);
+
+/// Files in the scratch directory of an executor.
+pub const SCRATCH_BYTES: u64 = 512 * MB as u64;
+
 /// Characters of a memory key.
 pub const KEY_CHARS: usize = 512;
 

@@ -27,6 +27,8 @@ pub enum ToZygote {
         /// Whether actions are described in full, with schemas and documentation, which takes time to make.
         #[serde(default)]
         describe: bool,
+        #[serde(default)]
+        start: StartMethod,
     },
     /// Make up test data for an action: `given`, an object with some of the parameters, goes first. Answered by
     /// `InputMade`.
@@ -35,10 +37,28 @@ pub enum ToZygote {
         #[serde(default = "Json::empty_object")]
         given: Json,
     },
-    /// Fork an executor that says `token` in its hello. Answered by `Forked`.
-    Fork { token: String },
+    /// Make an executor that says `token` in its hello. Answered by `Forked`. In a sandbox, `scratch` is the folder that it
+    /// makes when it is first used, and that is its current one, its home, and where temporary files go.
+    Fork {
+        token: String,
+        #[serde(default)]
+        scratch: Option<String>,
+    },
     /// The exit of this executor is known: its process id may be used again.
     Reap { pid: u32 },
+    /// End an executor that has not said hello.
+    Kill { pid: u32 },
+}
+
+/// How executors come into being.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StartMethod {
+    /// Forked from the process that has imported the project.
+    #[default]
+    Fork,
+    /// A fresh interpreter that imports the project itself: for what cannot be forked.
+    Spawn,
 }
 
 /// What a zygote tells the program.
@@ -141,6 +161,9 @@ pub struct Start {
     /// Whether a failure is to tell the local variables of the project's frames.
     #[serde(default)]
     pub locals: bool,
+    /// Bytes that the process may add to what it has; None where it stays as it was with the last attempt.
+    #[serde(default)]
+    pub memory_limit: Option<u64>,
 }
 
 /// What an executor tells the program. Requests are numbered by the executor and answered by that number.
@@ -204,8 +227,16 @@ pub enum FromExecutor {
 pub struct Finished {
     pub output: Option<Json>,
     pub failure: Option<Failure>,
+    /// Of the process and of those children that it has waited for.
     pub cpu_ms: u64,
     pub peak_memory_bytes: u64,
+    /// Threads and child processes that go on after the return, in people's words: `thread sender`,
+    /// `process 4242 (sleep 60)`. They are ended, and so is the executor.
+    #[serde(default)]
+    pub left: Vec<String>,
+    /// Whether the executor cannot be used for another attempt, for another reason than those.
+    #[serde(default)]
+    pub spent: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -8,12 +8,14 @@ use std::path::Path;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use ziet_core::action::{ActionSpec, ModuleProblem, Parameter, Raised, Returned, Stored, Text};
+use ziet_core::action::{
+    ActionSpec, Isolation, ModuleProblem, Parameter, Raised, Returned, Stored, Text,
+};
 use ziet_core::error::{ErrorCode, Failure, Local, RelatedError, Relation, StackFrame};
 use ziet_core::frame::{FrameReader, encode};
 use ziet_core::memory::Search;
 use ziet_core::wire::{
-    Finished, FromExecutor, FromZygote, Level, Start, ToExecutor, ToZygote, WireEntry,
+    Finished, FromExecutor, FromZygote, Level, Start, StartMethod, ToExecutor, ToZygote, WireEntry,
 };
 use ziet_core::{ActionId, EntryId, Json, MemoryId, RunId};
 
@@ -162,6 +164,8 @@ fn action() -> ActionSpec {
             hint: "None".to_owned(),
             description: None,
         }),
+        memory: 512 << 20,
+        isolation: Isolation::Attempt,
     }
 }
 
@@ -178,6 +182,7 @@ fn to_zygote() {
                     paths: vec![text("/p/src")],
                     modules: vec![text("actions")],
                     describe: true,
+                    start: StartMethod::Spawn,
                 },
             ),
             (
@@ -191,9 +196,11 @@ fn to_zygote() {
                 "fork",
                 ToZygote::Fork {
                     token: text("4f1c"),
+                    scratch: Some("/scratch/1".to_owned()),
                 },
             ),
             ("reap", ToZygote::Reap { pid: 4_194_304 }),
+            ("kill", ToZygote::Kill { pid: 4_194_304 }),
         ],
     );
 }
@@ -272,6 +279,7 @@ fn to_executor() {
         secrets: Vec::new(),
         mocked: true,
         locals: false,
+        memory_limit: Some(10 << 30),
     };
     let entry = WireEntry {
         entry_id: entry_id(),
@@ -355,6 +363,8 @@ fn from_executor() {
             failure,
             cpu_ms: 15,
             peak_memory_bytes: 30_000_000,
+            left: vec!["thread sender".to_owned()],
+            spent: true,
         };
         FromExecutor::Finished(Box::new(finished))
     };

@@ -91,6 +91,7 @@ impl Scheduler {
             secrets: Vec::new(),
             mocked: self.settings.mocked,
             locals: self.settings.locals,
+            memory_limit: None,
         })
     }
 
@@ -101,6 +102,8 @@ impl Scheduler {
             failure,
             cpu_ms,
             peak_memory_bytes,
+            left: _,
+            spent: _,
         } = finished;
         let ending = match (output, failure) {
             (_, Some(failure)) => Ending::Failed(failure),

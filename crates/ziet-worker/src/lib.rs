@@ -15,8 +15,10 @@ mod stack;
 mod worker;
 mod zygote;
 
-pub use os::{Abilities, Cgroup, Ending, Usage, ending_text, file_time, flush_time};
+pub use os::{Abilities, Ability, Cgroup, Ending, Usage, ending_text, file_time, flush_time};
 pub use project::Project;
 pub use python::Python;
 pub use stack::Stack;
-pub use worker::{Ended, ExecutorId, Worker, WorkerError, WorkerEvent, WorkerSettings};
+pub use worker::{
+    Ended, ExecutorId, PoolSettings, Worker, WorkerError, WorkerEvent, WorkerSettings,
+};

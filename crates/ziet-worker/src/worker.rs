@@ -18,11 +18,11 @@ use tempfile::TempDir;
 use ziet_core::action::Catalogue;
 use ziet_core::frame::FrameError;
 use ziet_core::limits::IMPORT_TIME;
-use ziet_core::wire::{FromExecutor, Level, ToExecutor, ToZygote};
+use ziet_core::wire::{FromExecutor, Level, StartMethod, ToExecutor, ToZygote};
 use ziet_core::{ActionId, Json};
 
 use crate::executor::{self, Arrival, Executor, Phase};
-use crate::os::{self, Ending, Usage};
+use crate::os::{self, Ability, Ending, Usage};
 use crate::project::Project;
 use crate::python::Python;
 use crate::stack::Stack;
@@ -49,6 +49,25 @@ pub struct WorkerSettings {
     pub project: Project,
     /// Whether actions are described in full, with schemas and documentation, which takes time to make.
     pub describe: bool,
+    pub start: StartMethod,
+    /// Whether the project's code is shut in.
+    pub sandbox: bool,
+    /// What of the system not to use, although it is there.
+    pub without: Vec<Ability>,
+    pub pool: PoolSettings,
+}
+
+/// How many executors there are, and for how long.
+#[derive(Clone, Copy, Debug)]
+pub struct PoolSettings {
+    /// Idle ones to keep ready while there is traffic.
+    pub spare: usize,
+    /// One is replaced after so many attempts.
+    pub attempts: u32,
+    /// One is replaced when it has grown by more than this.
+    pub growth_bytes: u64,
+    /// One is ended after so long without work, and the zygote after as long without any.
+    pub idle: Duration,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -203,6 +222,7 @@ impl Worker {
             paths: project.paths.iter().map(text).collect(),
             modules: project.modules.clone(),
             describe: self.settings.describe,
+            start: self.settings.start,
         })?;
         self.zygote = Some(zygote);
         Ok(())
@@ -219,6 +239,7 @@ impl Worker {
         let secret = uuid::Uuid::new_v4().simple().to_string();
         self.tell_zygote(&ToZygote::Fork {
             token: secret.clone(),
+            scratch: None,
         })?;
         self.executors.insert(self.last_id, Executor::new(secret));
         Ok(ExecutorId(self.last_id))

@@ -12,14 +12,16 @@ use std::fmt::{self, Display};
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::thread::available_parallelism;
+use std::time::Duration;
 
 use anstream::ColorChoice;
 use serde::Deserialize;
 use serde_json::Value;
 use ziet_core::retry::Backoff;
+use ziet_core::wire::StartMethod;
 use ziet_core::{ActionId, Catalogue, Json, nearest};
 use ziet_worker::python::{self, Found};
-use ziet_worker::{Project, Python, WorkerSettings};
+use ziet_worker::{Ability, PoolSettings, Project, Python, WorkerSettings};
 
 pub(crate) use self::environment::Environment;
 use self::file::{File, Place};
@@ -50,6 +52,12 @@ struct Values {
     name: String,
     modules: Option<Vec<String>>,
     concurrency: usize,
+    start: StartMethod,
+    sandbox: Switch,
+    executor_attempts: u32,
+    executor_growth: u64,
+    executor_idle: u64,
+    without: Vec<Ability>,
     backoff: bool,
     ascii: bool,
     locals: bool,
@@ -63,6 +71,13 @@ enum Color {
     Auto,
     Always,
     Never,
+}
+
+#[derive(Clone, Copy, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+enum Switch {
+    On,
+    Off,
 }
 
 /// How the program's own lines are to look.
@@ -276,6 +291,16 @@ impl Settings {
             sdk: self.sdk(),
             project: self.project()?,
             describe: false,
+            start: self.values.start,
+            sandbox: self.values.sandbox == Switch::On,
+            without: self.values.without.clone(),
+            pool: PoolSettings {
+                // One command has one run, and what it calls.
+                spare: 0,
+                attempts: self.values.executor_attempts,
+                growth_bytes: self.values.executor_growth * 1024 * 1024,
+                idle: Duration::from_secs(self.values.executor_idle),
+            },
         })
     }
 }

@@ -7,9 +7,31 @@ use std::thread::available_parallelism;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Resource, getrlimit};
+use serde::Deserialize;
 
 /// How many times a disk is made to flush.
 const FLUSHES: usize = 32;
+
+/// What a system may have or lack, and what can be done without.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Ability {
+    Landlock,
+    /// Those of processes and of mounts, and where needed of users.
+    Namespaces,
+    Cgroup,
+}
+
+impl Ability {
+    pub fn named(name: &str) -> Option<Self> {
+        match name {
+            "landlock" => Some(Self::Landlock),
+            "namespaces" => Some(Self::Namespaces),
+            "cgroup" => Some(Self::Cgroup),
+            _ => None,
+        }
+    }
+}
 
 /// What the machine allows. What an operating system does not have is None or false.
 #[derive(Clone, Debug)]

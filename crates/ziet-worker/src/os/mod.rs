@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
-pub use abilities::{Abilities, Cgroup, flush_time};
+pub use abilities::{Abilities, Ability, Cgroup, flush_time};
 #[cfg(target_os = "linux")]
 pub use linux::file_time;
 #[cfg(target_os = "linux")]

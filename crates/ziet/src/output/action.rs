@@ -192,7 +192,7 @@ fn commands(action: &ActionSpec) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use ziet_core::action::{Raised, Returned, Stored, Text};
+    use ziet_core::action::{Isolation, Raised, Returned, Stored, Text};
     use ziet_core::{ActionId, Json};
 
     use super::*;
@@ -250,6 +250,8 @@ mod tests {
                 hint: "list[Tax] | None".to_owned(),
                 description: None,
             }),
+            memory: 10 << 30,
+            isolation: Isolation::Shared,
         }
     }
 

@@ -77,7 +77,12 @@ fn argument(setting: &Setting, flag: &Flag) -> Arg {
                 Kind::Choice(choices) => argument.value_parser(PossibleValuesParser::new(*choices)),
                 Kind::Folder => argument.value_hint(ValueHint::DirPath),
                 Kind::Program => argument.value_hint(ValueHint::CommandName),
-                Kind::Text | Kind::Modules | Kind::Whole(_) | Kind::Bool | Kind::Inputs => argument,
+                Kind::Text
+                | Kind::Modules
+                | Kind::Whole(_)
+                | Kind::Bool
+                | Kind::Abilities
+                | Kind::Inputs => argument,
             }
         }
     }

@@ -5,7 +5,7 @@ use std::fmt::{self, Display};
 use std::ops::RangeInclusive;
 
 use serde_json::Value;
-use ziet_worker::scan;
+use ziet_worker::{Ability, scan};
 
 pub(crate) struct Setting {
     /// Its key in the file, and in lower case what follows `ZIET_` in its variable.
@@ -32,6 +32,8 @@ pub(crate) enum Kind {
     Whole(RangeInclusive<u32>),
     Bool,
     Choice(&'static [&'static str]),
+    /// Names of what a system may have.
+    Abilities,
     /// A table of parameters for each action id.
     Inputs,
 }
@@ -112,6 +114,17 @@ impl Kind {
                 _ => None,
             },
             Self::Choice(choices) => choices.contains(&text).then(|| text.into()),
+            Self::Abilities => {
+                let names = text
+                    .split(',')
+                    .map(str::trim)
+                    .filter(|name| !name.is_empty());
+                let known = |name: &str| Ability::named(name).map(|_| Value::from(name));
+                names
+                    .map(known)
+                    .collect::<Option<Vec<_>>>()
+                    .map(Value::from)
+            }
             Self::Inputs => serde_json::from_str(text).ok().filter(Value::is_object),
         }
     }
@@ -144,6 +157,7 @@ impl Display for Kind {
                 Some((last, others)) => write!(f, "{} or {last}", others.join(", ")),
                 None => Ok(()),
             },
+            Self::Abilities => f.write_str("names among landlock, namespaces and cgroup"),
             Self::Inputs => f.write_str("a table of parameters for each action id"),
         }
     }
@@ -223,6 +237,74 @@ pub(crate) const SETTINGS: &[Setting] = &[
         places: Places::FileAndVariable,
         summary: "How many attempts may execute at the same time",
         details: "Attempts that wait for actions that they have called do not count.",
+        since: "0.1",
+    },
+    Setting {
+        name: "start",
+        kind: Kind::Choice(&["fork", "spawn"]),
+        default: Default::Is("fork"),
+        flag: None,
+        places: Places::FileAndVariable,
+        summary: "How the processes of actions are made",
+        details: "`fork` copies a process that has imported the project, in milliseconds. `spawn` starts a fresh interpreter \
+                  that imports the project itself, and keeps one ready: for libraries that cannot be forked.",
+        since: "0.1",
+    },
+    Setting {
+        name: "sandbox",
+        kind: Kind::Choice(&["on", "off"]),
+        default: Default::Is("off"),
+        flag: Some(Flag::Takes {
+            name: "sandbox",
+            value: "on|off",
+        }),
+        places: Places::FileAndVariable,
+        summary: "Whether the project's code is shut in",
+        details: "With `on` it gets an environment and folders of its own, and cannot write, nor read what it does not need, \
+                  anywhere else. It refuses to start where the system cannot do that. Limits of time and memory apply in \
+                  either case.",
+        since: "0.1",
+    },
+    Setting {
+        name: "executor_attempts",
+        kind: Kind::Whole(1..=1_000_000),
+        default: Default::Is("1000"),
+        flag: None,
+        places: Places::FileAndVariable,
+        summary: "After how many attempts a process is replaced",
+        details: "So that what the project's code leaks does not add up.",
+        since: "0.1",
+    },
+    Setting {
+        name: "executor_growth",
+        kind: Kind::Whole(1..=10_240),
+        default: Default::Is("256"),
+        flag: None,
+        places: Places::FileAndVariable,
+        summary: "By how many MB a process may have grown before it is replaced",
+        details: "Looked at between attempts: what an attempt uses and gives back does not count.",
+        since: "0.1",
+    },
+    Setting {
+        name: "executor_idle",
+        kind: Kind::Whole(1..=86_400),
+        default: Default::Is("60"),
+        flag: None,
+        places: Places::FileAndVariable,
+        summary: "After how many seconds without work a process is ended",
+        details: "When the last one is gone, and as many seconds are over again, the process that has imported the project is \
+                  ended too. The next run starts both again.",
+        since: "0.1",
+    },
+    Setting {
+        name: "without",
+        kind: Kind::Abilities,
+        default: Default::Is(""),
+        flag: None,
+        places: Places::Variable,
+        summary: "What of the system not to use, although it is there",
+        details: "Names with commas between them: `landlock`, `namespaces`, `cgroup`. To see, and to test, what Ziet does on a \
+                  system that lacks them.",
         since: "0.1",
     },
     Setting {
