@@ -1,0 +1,104 @@
+"""One attempt does to its process what it likes; the next one finds it as if nothing had been."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from program import Ziet
+
+RETURNS = [
+    *["changes_folder", "removes_folder", "changes_variables", "empties_variables", "handles_signals", "ignores_signals"],
+    *["blocks_signals", "changes_umask", "replaces_stdout", "closes_stdout", "redirects_stdout", "prints_no_text"],
+    *["closes_standard_descriptors", "leaves_descriptors_open", "fills_a_pipe_nobody_reads", "prints_half_a_line"],
+    *["silences_logging", "silences_printing", "leaves_a_thread", "leaves_a_child", "leaves_a_zombie", "leaves_files"],
+    *["forgets_faulthandler", "changes_defaults", "sets_an_alarm"],
+]
+FAILS = {
+    "ends_at_once": "ProcessDied",
+    "reads_nowhere": "ProcessDied",
+    "closes_all_descriptors": "ProcessDied",
+    "interrupts_itself": "KeyboardInterrupt",
+    "leaves_python": "SystemExit",
+    "fails": "ValueError",
+    "recurses": "RecursionError",
+    "runs_out_of_memory": "MemoryError",
+    "exhausts_descriptors": "OSError",
+}
+MISUSES = {**dict.fromkeys(RETURNS, "returns"), **FAILS}
+
+# It would be slow to replace the process each time that an action fails, or does what is easily undone.
+SERVES_ON = ["fails", "leaves_python", "recurses", "changes_folder", "changes_variables", "prints_half_a_line"]
+
+# After these nothing of the process can be relied on.
+REPLACED = ["leaves_a_thread", "leaves_a_child", "ends_at_once", "closes_all_descriptors", "redirects_stdout"]
+
+PROBED = [
+    "[INFO] probe printed",
+    "[INFO] probe logged",
+    "[WARN] probe complained",
+    "[INFO] probe's child printed",
+    "[INFO] probe wrote",
+]
+
+
+def state(found: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in found.items() if name != "process"}
+
+
+@pytest.mark.parametrize("kind", MISUSES)
+@pytest.mark.parametrize("sandbox", ["off", "on"])
+def test_the_next_attempt_finds_nothing_of_it(ziet: Ziet, kind: str, sandbox: str) -> None:
+    done = ziet.project("misuse").run("around", "-p", f"kind={kind}", "--json", ZIET_SANDBOX=sandbox)
+
+    assert done.status == 0, done.err
+    output = done.document["output"]
+    before, after = output["before"], output["after"]
+    assert output["ended"] == MISUSES[kind]
+    assert state(after) == state(before)
+    assert [line for line in done.lines if line in PROBED] == PROBED * 2
+    if sandbox == "off" and kind in SERVES_ON:
+        assert after["process"] == before["process"]
+    if sandbox == "off" and kind in REPLACED:
+        assert after["process"] != before["process"]
+
+
+COUNTS = """
+import os
+from ziet import Action
+
+counter = 0
+
+def counted() -> list[int]:
+    global counter
+    counter += 1
+    return [counter, os.getpid()]
+
+@Action(description="Counts how often its process has executed it")
+def shared() -> list[int]:
+    return counted()
+
+@Action(description="Counts how often its process has executed it", isolation="attempt")
+def alone() -> list[int]:
+    return counted()
+
+@Action(description="Calls the others, one after the other")
+def calls() -> list[list[int]]:
+    return [shared(), shared(), alone(), alone(), shared()]
+"""
+
+
+def test_attempts_share_a_process_unless_they_want_their_own(ziet: Ziet) -> None:
+    run = ziet.write({"counts.py": COUNTS}).run("calls", "--json").document
+
+    counters, processes = zip(*run["output"], strict=True)
+    assert counters == (1, 2, 1, 1, 3)
+    assert len(set(processes)) == 3
+    assert processes[0] == processes[1] == processes[4]
+
+
+def test_a_process_is_replaced_after_so_many_attempts(ziet: Ziet) -> None:
+    run = ziet.write({"counts.py": COUNTS}).run("calls", "--json", ZIET_EXECUTOR_ATTEMPTS="2").document
+
+    assert [counter for counter, _ in run["output"]] == [1, 2, 1, 1, 1]
