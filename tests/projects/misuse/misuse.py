@@ -1,6 +1,5 @@
 """Misuses the process of an attempt, by name, and tells what the next attempt finds."""
 
-import builtins
 import faulthandler
 import gc
 import io
@@ -22,8 +21,8 @@ from typing import Any
 
 from ziet import Action
 
-# Set for one attempt, or by what only looks at where the process runs.
-OF_AN_ATTEMPT = {"ZIET_RUN_ID", "LINES", "COLUMNS"}
+# Those that programs handle.
+HANDLED = ["SIGHUP", "SIGINT", "SIGUSR1", "SIGUSR2", "SIGPIPE", "SIGALRM", "SIGTERM", "SIGCHLD"]
 
 
 @Action(description="Tells what it finds")
@@ -36,17 +35,18 @@ def probe() -> dict[str, Any]:
     return {
         "process": os.getpid(),
         "folder": os.getcwd(),
-        "variables": {name: value for name, value in os.environ.items() if name not in OF_AN_ATTEMPT},
-        "handlers": [str(signal.getsignal(number)).partition(" at ")[0] for number in signal.valid_signals()],
+        "variables": {name: value for name, value in os.environ.items() if name != "ZIET_RUN_ID"},
+        "handlers": {name: str(signal.getsignal(getattr(signal, name))).partition(" at ")[0] for name in HANDLED},
         "blocked": sorted(signal.pthread_sigmask(signal.SIG_BLOCK, [])),
         "timer": signal.getitimer(signal.ITIMER_REAL),
         "umask": current_umask(),
-        "descriptors": sorted(map(kind_of, os.listdir("/proc/self/fd"))),
+        "descriptors": [os.readlink(f"/proc/self/fd/{number}").partition(":")[0] for number in range(3)],
         "threads": len(os.listdir("/proc/self/task")),
         "children": Path(f"/proc/self/task/{os.getpid()}/children").read_text().split(),
         # In a sandbox; elsewhere both are the user's own.
         "files": os.listdir() if os.getcwd() == os.environ.get("HOME") else [],
-        "streams": [type(stream).__name__ for stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__)],
+        "streams": [type(stream).__name__ for stream in (sys.stdout, sys.stderr)],
+        "recursion": sys.getrecursionlimit(),
     }
 
 
@@ -54,13 +54,6 @@ def current_umask() -> int:
     mask = os.umask(0o77)
     os.umask(mask)
     return mask
-
-
-def kind_of(descriptor: str) -> str:
-    try:
-        return f"{descriptor if int(descriptor) < 3 else 'other'} {os.readlink(f'/proc/self/fd/{descriptor}').partition(':')[0]}"
-    except OSError:
-        return "that of the list itself"
 
 
 def changes_folder() -> None:
@@ -111,7 +104,7 @@ def changes_umask() -> None:
 
 
 def replaces_stdout() -> None:
-    sys.stdout = sys.stderr = sys.__stdout__ = sys.__stderr__ = io.StringIO()
+    sys.stdout = sys.stderr = io.StringIO()
     print("nobody reads this")
 
 
@@ -163,10 +156,6 @@ def prints_no_text() -> None:
 def silences_logging() -> None:
     logging.disable(logging.CRITICAL)
     logging.getLogger().handlers.clear()
-
-
-def silences_printing() -> None:
-    builtins.print = lambda *_, **__: None
 
 
 def leaves_a_thread() -> None:
