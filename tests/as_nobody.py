@@ -2,8 +2,8 @@
 
     as_nobody.py [ARGUMENTS OF PYTEST]
 
-Only root can do that, and only root needs it. The interpreter may lie in a folder that nobody else can enter, such as a home of
-root's: then pytest runs in a mount namespace in which that folder shows what is needed of it, and nothing else.
+Only root can do that, and only root needs it. The interpreter may lie in a folder that nobody else can enter, such as
+root's home: then pytest runs in a mount namespace in which that folder shows what is needed of it, and nothing else.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def closed(folder: Path) -> list[Path]:
 
 
 def open_the_way() -> None:
-    """Puts an empty folder over each closed one, with what is needed in its old place. The namespace must be our own."""
+    """Puts an empty folder over each closed one, with what is needed in its old place, in this mount namespace."""
     places = {folder.resolve(): os.open(folder, os.O_PATH) for folder in NEEDED if closed(folder)}
     for folder in sorted({closed(folder)[0] for folder in places}):
         mount("-t", "tmpfs", "-o", "mode=0755", "tmpfs", folder)
@@ -75,7 +75,10 @@ def main(arguments: list[str]) -> int:
     namespace = ["unshare", "--mount", "--propagation", "private", "--"]
     if not shutil.which("unshare") or subprocess.run([*namespace, "true"], check=False).returncode:
         [folder, *_] = [above for folder in NEEDED for above in closed(folder)]
-        print(f"NOT RUN as nobody: only root can enter {folder}, and a mount namespace is not allowed here", file=sys.stderr)
+        print(
+            f"NOT RUN as nobody: only root can enter {folder}, and a mount namespace is not allowed here",
+            file=sys.stderr,
+        )
         # A machine of somebody who works on Ziet may be like that; the one that says whether a change is good must not.
         return 1 if os.environ.get("CI") else 0
     return subprocess.run([*namespace, sys.executable, __file__, INSIDE, *arguments], check=False).returncode

@@ -239,7 +239,8 @@ def marked(mark: str) -> list[psutil.Process]:
 
 def _has(process: psutil.Process, mark: str) -> bool:
     try:
-        return any(mark in argument for argument in process.cmdline()) or process.environ().get(MARK, "").startswith(mark)
+        # The arguments first: what is shut in does not let others see its variables.
+        return mark in " ".join(process.cmdline()) or mark in process.environ().get(MARK, "")
     except (psutil.Error, OSError):
         return False
 
