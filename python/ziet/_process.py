@@ -26,7 +26,7 @@ def _prctl(option: int, value: int) -> None:
 def die_with_parent(parent: int) -> None:
     """Ends this process when `parent` dies. The kernel means the thread that made it, so that thread must live on."""
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # It died before this was asked for.
+    if parent and os.getppid() != parent:  # It died before this was asked for.
         os._exit(1)
 
 

@@ -10,6 +10,7 @@ mod os;
 mod pipe;
 pub mod project;
 pub mod python;
+pub mod sandbox;
 pub mod scan;
 mod stack;
 mod worker;

@@ -142,6 +142,8 @@ pub enum WorkerError {
         theirs: u32,
         ours: u32,
     },
+    #[error("{0}")]
+    Sandbox(String),
     #[error("the process that imported the project ended ({ending}){said}")]
     Zygote { ending: String, said: String },
     #[error("no folder for the sockets of executors")]
@@ -404,7 +406,7 @@ impl Worker {
 }
 
 /// A folder that only this user can enter, for the socket of the executors.
-fn private_folder() -> std::io::Result<TempDir> {
+pub(crate) fn private_folder() -> std::io::Result<TempDir> {
     let mut builder = tempfile::Builder::new();
     builder
         .prefix("ziet-")

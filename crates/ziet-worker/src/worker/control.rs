@@ -6,6 +6,7 @@ use super::{CONTROL, Ended, ExecutorId, Worker, WorkerError, WorkerEvent, ZYGOTE
 use crate::channel::Readiness;
 use crate::executor::{Executor, Phase};
 use crate::os::{self, Ending};
+use crate::sandbox;
 use crate::zygote::Zygote;
 
 impl Worker {
@@ -216,6 +217,11 @@ impl Worker {
     }
 
     fn on_zygote_closed(&mut self) {
+        if self.settings.sandbox
+            && let Some(Err(refusal)) = sandbox::report(self.folder.path())
+        {
+            return self.end_zygote(|_, _| WorkerError::Sandbox(refusal));
+        }
         let python = self.settings.python.clone();
         let loading = self
             .zygote
