@@ -31,6 +31,7 @@ pub(super) fn restrict(plan: &Plan, own_processes: bool) -> Result<u32, String> 
 
 fn rules(plan: &Plan, own_processes: bool) -> Result<RulesetCreated, RulesetError> {
     let read = AccessFs::from_read(WANTED);
+    let write = AccessFs::WriteFile | AccessFs::Truncate;
     let all = AccessFs::from_all(WANTED);
     let mut rules = Ruleset::default()
         .set_compatibility(CompatLevel::HardRequirement)
@@ -40,7 +41,7 @@ fn rules(plan: &Plan, own_processes: bool) -> Result<RulesetCreated, RulesetErro
         .scope(Scope::from_all(WANTED))?
         .create()?
         .add_rules(path_beneath_rules(readable(plan), read))?
-        .add_rules(path_beneath_rules(DEVICES, read | AccessFs::WriteFile))?
+        .add_rules(path_beneath_rules(DEVICES, read | write))?
         .add_rules(path_beneath_rules([plan.scratch()], all))?
         .add_rules(path_beneath_rules([&plan.socket], AccessFs::ResolveUnix))?;
     // A folder that holds something hidden can be listed, and what else is in it can be read.
@@ -49,7 +50,7 @@ fn rules(plan: &Plan, own_processes: bool) -> Result<RulesetCreated, RulesetErro
     }
     // Of the processes outside, those of the same user could be written to.
     let processes = if own_processes {
-        read | AccessFs::WriteFile
+        read | write
     } else {
         read
     };
