@@ -7,12 +7,16 @@ use mio::{Registry, Token};
 use ziet_core::wire::FromExecutor;
 
 use crate::channel::Channel;
+use crate::os;
 use crate::pipe::Pipe;
 
 pub(crate) struct Executor {
     /// What it must say in its hello: known only to the fork that it was made for.
     pub(crate) secret: String,
+    /// Known from its hello.
     pub(crate) pid: Option<u32>,
+    /// What the zygote calls it, which may live in a namespace of processes with ids of its own.
+    pub(crate) zygote_pid: Option<u32>,
     pub(crate) link: Option<Link>,
     pub(crate) phase: Phase,
     /// What it did that no executor does, if anything.
@@ -58,10 +62,19 @@ impl Executor {
         Self {
             secret,
             pid: None,
+            zygote_pid: None,
             link: None,
             phase: Phase::Arriving,
             fault: None,
         }
+    }
+
+    /// Whether the process that said hello is the one that was forked, as far as both are known.
+    pub(crate) fn is_itself(&self) -> bool {
+        let (Some(pid), Some(_)) = (self.pid, self.zygote_pid) else {
+            return true;
+        };
+        os::inner_pid(pid) == self.zygote_pid
     }
 
     /// Whether its stack should have come by now.

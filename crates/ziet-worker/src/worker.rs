@@ -294,9 +294,7 @@ impl Worker {
         };
         let usage = executor.pid.and_then(os::usage);
         executor.phase = Phase::Killed;
-        if let Some(pid) = executor.pid {
-            os::kill(pid);
-        }
+        self.end_process(id);
         let stack = self.stack_of(id);
         self.events.push_back(WorkerEvent::Stopped {
             executor: ExecutorId(id),

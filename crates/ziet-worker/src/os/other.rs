@@ -21,6 +21,10 @@ pub(crate) fn peer_pid(_: impl AsFd) -> Option<u32> {
     None
 }
 
+pub(crate) fn inner_pid(pid: u32) -> Option<u32> {
+    Some(pid)
+}
+
 pub(crate) fn is_exiting(_: u32) -> bool {
     false
 }

@@ -4,8 +4,9 @@ use ziet_core::wire::{FromZygote, Level, PROTOCOL, ToZygote};
 
 use super::{CONTROL, Ended, ExecutorId, Worker, WorkerError, WorkerEvent, ZYGOTE_ERR, ZYGOTE_OUT};
 use crate::channel::Readiness;
-use crate::executor::Phase;
+use crate::executor::{Executor, Phase};
 use crate::os::{self, Ending};
+use crate::zygote::Zygote;
 
 impl Worker {
     pub(super) fn read_control(&mut self) {
@@ -101,12 +102,24 @@ impl Worker {
         else {
             return;
         };
-        if executor.pid.is_some_and(|peer| peer != pid) {
+        executor.zygote_pid = Some(pid);
+        if !executor.is_itself() {
             executor.fault = Some("another process used its token".to_owned());
+            // That one is not ours to kill: the one that was forked is.
+            executor.pid = None;
+        } else if executor.link.is_some() {
+            // Where a socket does not tell, ids mean the same to everybody.
+            executor.pid = executor.pid.or(Some(pid));
         }
-        executor.pid = Some(pid);
         if executor.phase == Phase::Killed || executor.fault.is_some() {
-            os::kill(pid);
+            end(executor, self.zygote.as_mut());
+        }
+    }
+
+    /// Sends it SIGKILL, which before its hello only the zygote can do. One that is not forked yet is ended when it is.
+    pub(super) fn end_process(&mut self, id: u64) {
+        if let Some(executor) = self.executors.get(&id) {
+            end(executor, self.zygote.as_mut());
         }
     }
 
@@ -127,15 +140,15 @@ impl Worker {
     /// The process has ended and keeps its id until it is reaped: what it left in its group is killed, what it sent
     /// last is read, and only then the id is given back.
     fn on_exited(&mut self, pid: u32, status: i32) -> Result<(), WorkerError> {
-        os::kill(pid);
         let found = self
             .executors
             .iter()
-            .find(|(_, executor)| executor.pid == Some(pid))
+            .find(|(_, executor)| executor.zygote_pid == Some(pid))
             .map(|(id, _)| *id);
         if let Some(id) = found {
+            self.end_process(id);
             self.drain(id);
-            self.on_ended(id, pid, status);
+            self.on_ended(id, status);
             if let Some(executor) = self.executors.remove(&id) {
                 executor.close(&self.registry);
             }
@@ -143,7 +156,7 @@ impl Worker {
         self.tell_zygote(&ToZygote::Reap { pid })
     }
 
-    fn on_ended(&mut self, id: u64, pid: u32, status: i32) {
+    fn on_ended(&mut self, id: u64, status: i32) {
         let Some(executor) = self.executors.get_mut(&id) else {
             return;
         };
@@ -159,7 +172,7 @@ impl Worker {
                 };
                 executor.phase = Phase::Killed;
                 let fault = executor.fault.take();
-                let usage = os::usage(pid);
+                let usage = executor.pid.and_then(os::usage);
                 let stack = self.stack_of(id);
                 let ended = Ended {
                     executor: ExecutorId(id),
@@ -242,5 +255,16 @@ impl Worker {
         let ending = zygote.end(&self.registry);
         self.events
             .push_back(WorkerEvent::Gone(error(ending, said)));
+    }
+}
+
+fn end(executor: &Executor, zygote: Option<&mut Zygote>) {
+    match (executor.pid, executor.zygote_pid, zygote) {
+        (Some(pid), _, _) => os::kill(pid),
+        (None, Some(pid), Some(zygote)) => {
+            // So short a message is never refused; a zygote that does not read it is ending.
+            let _ = zygote.channel.send(&ToZygote::Kill { pid });
+        }
+        (None, _, _) => {}
     }
 }

@@ -67,14 +67,14 @@ impl Worker {
         else {
             return;
         };
-        let peer = os::peer_pid(channel.stream());
-        if protocol != PROTOCOL || peer.is_some() && executor.pid.is_some() && peer != executor.pid
-        {
+        // Where a socket does not tell, ids mean the same to everybody.
+        executor.pid = os::peer_pid(channel.stream()).or(executor.zygote_pid);
+        if protocol != PROTOCOL || !executor.is_itself() {
+            executor.pid = None;
             executor.fault =
                 Some("its hello is not that of the process that was forked".to_owned());
-            return;
+            return self.end_process(id);
         }
-        executor.pid = executor.pid.or(peer);
         let [out, err, stack] = descriptors;
         let register = |end, part| Pipe::new(end, &self.registry, token(id, part));
         let pipes = (
