@@ -111,9 +111,7 @@ impl Pool {
 
     /// Spare ones are kept for as long after the last attempt as any other.
     fn spare_at(&self, now: Instant) -> usize {
-        let traffic = self
-            .taken
-            .is_some_and(|taken| now < taken + self.idle_time);
+        let traffic = self.taken.is_some_and(|taken| now < taken + self.idle_time);
         if traffic { self.spare } else { 0 }
     }
 
