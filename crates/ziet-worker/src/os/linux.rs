@@ -93,6 +93,13 @@ pub(crate) fn usage(pid: u32) -> Option<Usage> {
     })
 }
 
+/// Bytes of memory that a process has resident.
+pub(crate) fn resident(pid: u32) -> Option<u64> {
+    let statm = fs_err::read_to_string(format!("/proc/{pid}/statm")).ok()?;
+    let pages: u64 = statm.split_ascii_whitespace().nth(1)?.parse().ok()?;
+    Some(pages * u64::try_from(rustix::param::page_size()).ok()?)
+}
+
 /// Ends what this process and its children started, wherever it went, but for the children in `spared`.
 pub(crate) fn end_descendants(spared: &HashSet<u32>) {
     let own = std::process::id();

@@ -19,14 +19,14 @@ pub use linux::file_time;
 #[cfg(target_os = "linux")]
 pub(crate) use linux::{
     RECEIVE, adopt_orphans, cgroup, end_descendants, ends_within, inner_pid, is_exiting, landlock,
-    memory_bytes, no_new_privileges, own_children, peer_pid, peer_pidfd, pidfd, usage,
+    memory_bytes, no_new_privileges, own_children, peer_pid, peer_pidfd, pidfd, resident, usage,
 };
 #[cfg(not(target_os = "linux"))]
 pub use other::file_time;
 #[cfg(not(target_os = "linux"))]
 pub(crate) use other::{
     RECEIVE, adopt_orphans, cgroup, end_descendants, ends_within, inner_pid, is_exiting, landlock,
-    memory_bytes, no_new_privileges, own_children, peer_pid, peer_pidfd, pidfd, usage,
+    memory_bytes, no_new_privileges, own_children, peer_pid, peer_pidfd, pidfd, resident, usage,
 };
 
 /// How a process ended.

@@ -29,6 +29,10 @@ pub(crate) fn is_exiting(_: u32) -> bool {
     false
 }
 
+pub(crate) fn resident(_: u32) -> Option<u64> {
+    None
+}
+
 pub(crate) fn usage(_: u32) -> Option<Usage> {
     None
 }

@@ -49,11 +49,7 @@ fn rules(plan: &Plan, own_processes: bool) -> Result<RulesetCreated, RulesetErro
         rules = add(rules, folder, AccessFs::ReadDir.into())?;
     }
     // Of the processes outside, those of the same user could be written to.
-    let processes = if own_processes {
-        read | write
-    } else {
-        read
-    };
+    let processes = if own_processes { read | write } else { read };
     rules = add(rules, Path::new("/proc"), processes)?;
     if own_processes {
         rules = add(rules, Path::new("/dev"), AccessFs::ReadDir.into())?;
