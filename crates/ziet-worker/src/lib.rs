@@ -12,6 +12,7 @@ pub mod project;
 pub mod python;
 pub mod scan;
 mod stack;
+mod watch;
 mod worker;
 mod zygote;
 

@@ -6,7 +6,7 @@
 mod control;
 mod serve;
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
@@ -154,8 +154,7 @@ pub struct Worker {
     settings: WorkerSettings,
     registry: Registry,
     folder: TempDir,
-    /// Children of this process that were there before: whoever called `exec` to become it left them.
-    strangers: HashSet<u32>,
+    strays: os::Strays,
     listener: UnixListener,
     zygote: Option<Zygote>,
     executors: HashMap<u64, Executor>,
@@ -176,7 +175,7 @@ impl Worker {
         registry: Registry,
         now: Instant,
     ) -> Result<Self, WorkerError> {
-        os::adopt_orphans();
+        let strays = os::Strays::adopt();
         let folder = private_folder().map_err(WorkerError::Folder)?;
         let mut listener =
             UnixListener::bind(folder.path().join("executors")).map_err(WorkerError::Folder)?;
@@ -187,7 +186,7 @@ impl Worker {
             settings,
             registry,
             folder,
-            strangers: os::own_children(),
+            strays,
             listener,
             zygote: None,
             executors: HashMap::new(),
@@ -401,7 +400,7 @@ impl Worker {
         if let Some(zygote) = self.zygote.take() {
             zygote.dismiss();
         }
-        os::end_descendants(&self.strangers);
+        self.strays.end_all();
     }
 }
 
