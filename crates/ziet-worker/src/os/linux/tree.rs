@@ -122,34 +122,35 @@ impl Strays {
     /// Does not wait: returns whether there was any, and is to be called again until there is none, since what a stray
     /// has left behind comes when it is dead.
     pub(crate) fn end(&self, known: &HashSet<u32>) -> bool {
-        let strays = self.present(known);
-        for pid in &strays {
-            let ended = as_pid(*pid).map(|pid| waitpid(Some(pid), WaitOptions::NOHANG));
-            if matches!(ended, Some(Ok(None))) {
-                kill_tree(*pid);
-            }
-        }
-        !strays.is_empty()
+        !self.killed(known).is_empty()
     }
 
     /// Ends all strays and waits for them. What forks faster than it dies is given up after some rounds.
     pub(crate) fn end_all(&self) {
         let known = HashSet::new();
         for _ in 0..ROUNDS {
-            if !self.end(&known) {
+            let killed = self.killed(&known);
+            if killed.is_empty() {
                 return;
             }
-            for pid in self.present(&known) {
+            for pid in killed {
                 ends_within(pid, DYING);
             }
         }
     }
 
-    fn present(&self, known: &HashSet<u32>) -> Vec<u32> {
-        let mut found = adopted();
-        found.retain(|pid| !known.contains(pid) && !self.strangers.contains(pid));
-        found.truncate(MOST);
-        found
+    /// The strays that were there, each of which was sent SIGKILL, or was dead and has been reaped.
+    fn killed(&self, known: &HashSet<u32>) -> Vec<u32> {
+        let mut strays = adopted();
+        strays.retain(|pid| !known.contains(pid) && !self.strangers.contains(pid));
+        strays.truncate(MOST);
+        for pid in &strays {
+            let ended = as_pid(*pid).map(|pid| waitpid(Some(pid), WaitOptions::NOHANG));
+            if matches!(ended, Some(Ok(None))) {
+                kill_tree(*pid);
+            }
+        }
+        strays
     }
 }
 
