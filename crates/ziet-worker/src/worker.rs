@@ -84,6 +84,8 @@ pub struct Worker {
     accepts_from: Option<Instant>,
     /// Whether test data is being made.
     makes_input: bool,
+    /// Whether it is still to be told what holds the project's code.
+    tells_mechanisms: bool,
     /// When this turn of the loop began.
     now: Instant,
     events: VecDeque<WorkerEvent>,
@@ -135,6 +137,7 @@ impl Worker {
             forks_from: None,
             accepts_from: None,
             makes_input: false,
+            tells_mechanisms: true,
             now,
             events: VecDeque::new(),
             again: VecDeque::new(),

@@ -57,9 +57,8 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    /// The folder in which everything inside may write.
     pub(super) fn scratch(&self) -> PathBuf {
-        self.folder.join("scratch")
+        scratch(&self.folder)
     }
 
     /// The one of the process that imports the project.
@@ -137,11 +136,12 @@ fn prepare(plan: &Plan) -> io::Result<()> {
         chown(&plan.folder, None, group)?;
         fs_err::set_permissions(&plan.folder, Permissions::from_mode(0o710))?;
     }
-    match fs_err::remove_file(plan.folder.join(REPORT)) {
-        // It was the first one.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        removed => removed,
-    }
+    Ok(())
+}
+
+/// The folder in a worker's private one in which everything inside may write.
+pub(crate) fn scratch(folder: &Path) -> PathBuf {
+    folder.join("scratch")
 }
 
 /// What the launcher has done by the time that Python runs, or why it does not; None when it did not get that far.

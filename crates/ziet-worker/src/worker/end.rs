@@ -137,6 +137,10 @@ impl Worker {
             return;
         };
         executor.close(&self.registry);
+        if let Some(scratch) = self.scratch(id) {
+            // There may be much in it, and the loop is not to wait for that.
+            std::thread::spawn(|| fs_err::remove_dir_all(scratch));
+        }
         if self.executors.is_empty() {
             self.pool.emptied(self.now);
         }

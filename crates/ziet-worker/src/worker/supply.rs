@@ -1,5 +1,6 @@
 //! Executors for attempts: taken out of the pool, given back, made and ended as it says.
 
+use std::path::PathBuf;
 use std::time::Instant;
 
 use ziet_core::action::Isolation;
@@ -11,6 +12,7 @@ use super::{ExecutorId, PAUSE, Worker, WorkerError, WorkerEvent};
 use crate::executor::{Executor, Phase};
 use crate::os::{self, Ending, ending_text};
 use crate::pool::Demand;
+use crate::sandbox;
 
 impl Worker {
     /// An idle executor, which from here on serves an attempt. None where none fits: [`Worker::expect`] makes them.
@@ -49,15 +51,24 @@ impl Worker {
     fn fork(&mut self) -> Result<(), WorkerError> {
         self.last_id += 1;
         let id = self.last_id;
+        let scratch = self
+            .scratch(id)
+            .map(|path| path.to_string_lossy().into_owned());
         let secret = uuid::Uuid::new_v4().simple().to_string();
         self.tell_zygote(&ToZygote::Fork {
             token: secret.clone(),
-            scratch: None,
+            scratch,
         })?;
         let until = self.now + IMPORT_TIME;
         self.executors.insert(id, Executor::new(secret, until));
         self.due.insert((until, id));
         Ok(())
+    }
+
+    /// The folder in a sandbox in which an executor may write.
+    pub(super) fn scratch(&self, id: u64) -> Option<PathBuf> {
+        let home = self.home.as_ref().filter(|_| self.settings.sandbox)?;
+        Some(sandbox::scratch(home.folder.path()).join(id.to_string()))
     }
 
     /// Starts an attempt in an executor that was taken for it. It may use `memory` bytes besides what the executor has.
