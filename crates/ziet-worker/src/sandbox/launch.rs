@@ -172,11 +172,8 @@ fn clone(walls: Walls) -> io::Result<Option<Pid>> {
         None => 0,
     };
     let nothing = std::ptr::null::<libc::c_void>();
+    #[expect(unsafe_code, reason = "no library has a fork that makes namespaces")]
     // SAFETY: this process has one thread, and the child gets a copy of its memory, as with fork.
-    #[expect(
-        unsafe_code,
-        reason = "fork that makes namespaces, which no library has"
-    )]
     let made = unsafe { libc::syscall(libc::SYS_clone, flags, nothing, nothing, nothing, nothing) };
     match i32::try_from(made) {
         Ok(made) if made >= 0 => Ok(Pid::from_raw(made)),
@@ -186,11 +183,8 @@ fn clone(walls: Walls) -> io::Result<Option<Pid>> {
 
 /// Whatever else the program's own parent left open is not for anybody inside.
 fn close_inherited() {
+    #[expect(unsafe_code, reason = "no library has it for descriptors that nobody owns")]
     // SAFETY: nothing in this process has been given a descriptor yet, but for the three that stay.
-    #[expect(
-        unsafe_code,
-        reason = "no library has it for descriptors that nobody owns"
-    )]
     let status = unsafe { libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, 0) };
     debug_assert_eq!(status, 0, "it is there from Linux 5.9 on");
 }
