@@ -15,6 +15,7 @@ pub mod sandbox;
 pub mod scan;
 mod stack;
 mod tail;
+mod watch;
 mod worker;
 mod zygote;
 
@@ -23,4 +24,4 @@ pub use pool::{Demand, PoolSettings};
 pub use project::Project;
 pub use python::Python;
 pub use stack::Stack;
-pub use worker::{Ended, ExecutorId, Worker, WorkerError, WorkerEvent, WorkerSettings};
+pub use worker::{Ended, Excess, ExecutorId, Worker, WorkerError, WorkerEvent, WorkerSettings};

@@ -3,35 +3,16 @@
 //! The program executes itself once more, as a small launcher (`launch.rs`) that builds the walls (`inside.rs`) and
 //! stays as the guardian of what runs behind them. It knows nothing of runs, and nothing of what travels on the sockets.
 
+#[cfg(all(target_os = "linux", not(ziet_other_os)))]
+mod linux;
 mod mechanisms;
-#[cfg(not(target_os = "linux"))]
+#[cfg(any(not(target_os = "linux"), ziet_other_os))]
 mod other;
 
-#[cfg(target_os = "linux")]
-mod allowed;
-#[cfg(target_os = "linux")]
-mod inside;
-#[cfg(target_os = "linux")]
-mod landlock;
-#[cfg(target_os = "linux")]
-mod launch;
-#[cfg(target_os = "linux")]
-mod limits;
-#[cfg(target_os = "linux")]
-mod mounts;
-#[cfg(target_os = "linux")]
-mod plan;
-#[cfg(target_os = "linux")]
-mod user;
-
+#[cfg(all(target_os = "linux", not(ziet_other_os)))]
+use linux as system;
 pub use mechanisms::{Layers, Mechanisms, Namespaces};
-
-#[cfg(target_os = "linux")]
-pub use {launch::launch_if_asked, plan::probe};
-#[cfg(not(target_os = "linux"))]
-pub use {other::launch_if_asked, other::probe};
-
-#[cfg(not(target_os = "linux"))]
-pub(crate) use other::{command, report, scratch};
-#[cfg(target_os = "linux")]
-pub(crate) use plan::{command, report, scratch};
+#[cfg(any(not(target_os = "linux"), ziet_other_os))]
+use other as system;
+pub(crate) use system::{command, report, scratch};
+pub use system::{launch_if_asked, probe};

@@ -14,8 +14,9 @@ use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 
-use super::{Layers, allowed, user};
+use super::{allowed, user};
 use crate::os::Ability;
+use crate::sandbox::Layers;
 use crate::worker::WorkerSettings;
 
 /// By this name the program knows that it is to be the launcher.

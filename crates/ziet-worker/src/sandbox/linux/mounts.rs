@@ -91,7 +91,8 @@ impl NewRoot {
     }
 
     fn place(&self, path: &Path) -> Result<(), String> {
-        self.bind(path).map_err(|error| told(path.display(), &error))
+        self.bind(path)
+            .map_err(|error| told(path.display(), &error))
     }
 
     fn bind(&self, path: &Path) -> io::Result<()> {
