@@ -10,5 +10,4 @@ mod plan;
 mod user;
 
 pub use launch::launch_if_asked;
-pub use plan::probe;
-pub(crate) use plan::{command, report, scratch};
+pub(crate) use plan::{command, probe, report, scratch};

@@ -14,5 +14,5 @@ use linux as system;
 pub use mechanisms::{Layers, Mechanisms, Namespaces};
 #[cfg(any(not(target_os = "linux"), ziet_other_os))]
 use other as system;
+pub use system::launch_if_asked;
 pub(crate) use system::{command, report, scratch};
-pub use system::{launch_if_asked, probe};

@@ -19,7 +19,7 @@ pub fn launch_if_asked(_: impl Iterator<Item = OsString>) -> Option<ExitCode> {
 ///
 /// # Errors
 /// Always.
-pub fn probe(_: &WorkerSettings) -> Result<Layers, String> {
+pub(crate) fn probe(_: &WorkerSettings) -> Result<Layers, String> {
     Err(MISSING.to_owned())
 }
 

@@ -89,8 +89,10 @@ impl Worker {
         let folder = self.home.as_ref().map(|home| home.folder.path());
         let sandbox = folder.filter(|_| self.settings.sandbox);
         let sandbox = sandbox.and_then(|folder| sandbox::report(folder)?.ok());
-        self.events
-            .push_back(WorkerEvent::Supervised(Mechanisms { sandbox }));
+        self.events.push_back(WorkerEvent::Supervised(Mechanisms {
+            sandbox,
+            groups: None,
+        }));
     }
 
     fn on_loaded(&mut self) {

@@ -155,7 +155,7 @@ pub(crate) fn report(folder: &Path) -> Option<Result<Layers, String>> {
 ///
 /// # Errors
 /// With the reason why it cannot be done.
-pub fn probe(settings: &WorkerSettings) -> Result<Layers, String> {
+pub(crate) fn probe(settings: &WorkerSettings) -> Result<Layers, String> {
     let (folder, done) = try_out(settings).map_err(|error| error.to_string())?;
     let layers = report(folder.path()).unwrap_or_else(|| Err(done.status.to_string()))?;
     if done.status.success() {
