@@ -30,6 +30,7 @@ use crate::os::{self, Ability};
 use crate::pool::{Pool, PoolSettings};
 use crate::project::Project;
 use crate::python::Python;
+use crate::sandbox;
 use crate::zygote::{Tokens, Zygote};
 
 /// How long nothing is asked for that the system has just refused: a process, a descriptor.
@@ -91,6 +92,8 @@ pub struct Worker {
     last_attempt: u64,
     /// Whether test data is being made.
     makes_input: bool,
+    /// Whether it is still to be told what holds the project's code.
+    tells_mechanisms: bool,
     /// When this turn of the loop began.
     now: Instant,
     events: VecDeque<WorkerEvent>,
@@ -115,7 +118,7 @@ impl Home {
 
     /// Where the directories are that executors have to themselves.
     fn scratch(&self) -> PathBuf {
-        self.folder.path().join("scratch")
+        sandbox::scratch(self.folder.path())
     }
 }
 
@@ -149,6 +152,7 @@ impl Worker {
             watch: Watch::default(),
             last_attempt: 0,
             makes_input: false,
+            tells_mechanisms: true,
             now,
             events: VecDeque::new(),
             again: VecDeque::new(),

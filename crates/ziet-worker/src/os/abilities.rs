@@ -128,7 +128,7 @@ mod tests {
         if let Some(Cgroup { folder, .. }) = Abilities::probe().cgroup {
             let below = fs_err::read_dir(folder).unwrap().flatten();
             let mut names = below.map(|entry| entry.file_name());
-            assert!(names.all(|name| !name.to_string_lossy().starts_with("ziet-")));
+            assert!(names.all(|name| !name.to_string_lossy().starts_with("ziet-probe-")));
         }
     }
 }

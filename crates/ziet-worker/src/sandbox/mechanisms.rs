@@ -4,6 +4,9 @@ use std::fmt::{self, Display};
 
 use serde::{Deserialize, Serialize};
 
+use crate::os::Groups;
+use crate::worker::WorkerSettings;
+
 /// The walls of a sandbox that stands.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Layers {
@@ -24,19 +27,54 @@ pub enum Namespaces {
     MountsAndProcesses,
 }
 
-/// How things are held and ended.
+/// How the project's code is held, limited and ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mechanisms {
     /// None where the code is not shut in.
     pub sandbox: Option<Layers>,
+    /// What control groups limit of each executor, `memory` or `pids`; None where none can be made.
+    pub groups: Option<Vec<&'static str>>,
 }
 
-impl Layers {
-    /// How processes are ended that an attempt leaves, and all of them when the program is killed.
+impl Mechanisms {
+    /// Those that a worker with these settings would use.
+    ///
+    /// # Errors
+    /// With the reason why its code could not be shut in.
+    pub fn probe(settings: &WorkerSettings) -> Result<Self, String> {
+        let sandbox = settings.sandbox.then(|| super::system::probe(settings));
+        let groups = Groups::find(&settings.without);
+        Ok(Self {
+            sandbox: sandbox.transpose()?,
+            groups: groups.map(|groups| groups.controllers().to_vec()),
+        })
+    }
+
+    fn limits(&self, controller: &str) -> bool {
+        let groups = self.groups.as_ref();
+        groups.is_some_and(|limited| limited.contains(&controller))
+    }
+
+    /// How everything is ended that an attempt has started.
     fn ending(&self) -> &'static str {
-        match self.namespaces {
-            Some(Namespaces::MountsAndProcesses) => "namespace of processes",
-            Some(Namespaces::Mounts) | None => "sweep over descendants",
+        let namespaces = self.sandbox.as_ref().and_then(|layers| layers.namespaces);
+        match (&self.groups, namespaces) {
+            (Some(_), _) => "cgroup.kill",
+            (None, Some(Namespaces::MountsAndProcesses)) => {
+                "a sweep over descendants, and with the namespace of processes"
+            }
+            (None, Some(Namespaces::Mounts) | None) => "a sweep over descendants",
+        }
+    }
+
+    fn processes(&self) -> String {
+        match &self.sandbox {
+            _ if self.limits("pids") => "limited by pids.max".to_owned(),
+            Some(layers) => format!(
+                "at most {}, threads included (RLIMIT_NPROC)",
+                layers.processes
+            ),
+            None => "not contained".to_owned(),
         }
     }
 }
@@ -44,12 +82,9 @@ impl Layers {
 impl Display for Layers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let landlock = self.landlock.map(|version| format!("Landlock {version}"));
-        let namespaces = self.namespaces.map(|namespaces| {
-            let kinds = match namespaces {
-                Namespaces::Mounts => "namespace of mounts",
-                Namespaces::MountsAndProcesses => "namespaces of mounts and processes",
-            };
-            kinds.to_owned()
+        let namespaces = self.namespaces.map(|namespaces| match namespaces {
+            Namespaces::Mounts => "namespace of mounts".to_owned(),
+            Namespaces::MountsAndProcesses => "namespaces of mounts and processes".to_owned(),
         });
         let user = self.user.map(|user| format!("user {user}"));
         let walls: Vec<String> = [landlock, namespaces, user].into_iter().flatten().collect();
@@ -59,18 +94,20 @@ impl Display for Layers {
 
 impl Display for Mechanisms {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.sandbox {
-            Some(layers) => write!(
-                f,
-                "{layers}; all ended by: {}; at most {} processes and threads; \
-                 memory: RLIMIT_DATA and watching",
-                layers.ending(),
-                layers.processes
-            ),
-            None => f.write_str(
-                "off; all ended by: sweep over descendants; processes: no limit; memory: RLIMIT_DATA and watching",
-            ),
+        if let Some(layers) = &self.sandbox {
+            write!(f, "{layers}; ")?;
         }
+        let memory = if self.limits("memory") {
+            "memory.max, "
+        } else {
+            ""
+        };
+        write!(
+            f,
+            "what is left is ended by {}; processes: {}; memory: {memory}RLIMIT_DATA and watching",
+            self.ending(),
+            self.processes()
+        )
     }
 }
 
@@ -86,21 +123,27 @@ mod tests {
             user: Some(1_900_000_042),
             processes: 576,
         };
-        assert_eq!(
-            layers.to_string(),
-            "Landlock 7, namespaces of mounts and processes, user 1900000042"
-        );
-        let mechanisms = Mechanisms {
-            sandbox: Some(Layers {
-                namespaces: None,
-                user: None,
-                ..layers
-            }),
+        let mut mechanisms = Mechanisms {
+            sandbox: Some(layers),
+            groups: None,
         };
         assert_eq!(
             mechanisms.to_string(),
-            "Landlock 7; all ended by: sweep over descendants; at most 576 processes and threads; \
+            "Landlock 7, namespaces of mounts and processes, user 1900000042; what is left is ended by a sweep over \
+             descendants, and with the namespace of processes; processes: at most 576, threads included \
+             (RLIMIT_NPROC); memory: RLIMIT_DATA and watching"
+        );
+        mechanisms.sandbox = None;
+        assert_eq!(
+            mechanisms.to_string(),
+            "what is left is ended by a sweep over descendants; processes: not contained; \
              memory: RLIMIT_DATA and watching"
+        );
+        mechanisms.groups = Some(vec!["memory", "pids"]);
+        assert_eq!(
+            mechanisms.to_string(),
+            "what is left is ended by cgroup.kill; processes: limited by pids.max; \
+             memory: memory.max, RLIMIT_DATA and watching"
         );
     }
 }

@@ -29,19 +29,19 @@ const LINKS: usize = 40;
 /// # Errors
 /// With what the system refused; then the process is of no use any more.
 pub(super) fn enter(plan: &Plan, own_processes: bool) -> Result<(), String> {
-    let root = NewRoot::make(plan.root()).map_err(|error| told("a new root", error))?;
+    let root = NewRoot::make(plan.root()).map_err(|error| told("a new root", &error))?;
     root.show(&plan.readable)?;
     root.fill(plan, own_processes)?;
     let moved = chdir(&root.folder)
         .and_then(|()| pivot_root(".", "."))
         .and_then(|()| unmount(".", UnmountFlags::DETACH))
         .and_then(|()| chdir("/"));
-    moved.map_err(|error| told("pivot_root", error.into()))?;
+    moved.map_err(|error| told("pivot_root", &error.into()))?;
     let writable = [plan.scratch(), PathBuf::from(SHARED_MEMORY)];
-    close(&writable, own_processes).map_err(|error| told("read-only mounts", error))
+    close(&writable, own_processes).map_err(|error| told("read-only mounts", &error))
 }
 
-fn told(what: impl std::fmt::Display, error: io::Error) -> String {
+fn told(what: impl std::fmt::Display, error: &io::Error) -> String {
     format!("{what}: {error}")
 }
 
@@ -84,14 +84,15 @@ impl NewRoot {
             if fs_err::symlink_metadata(&place).is_err() {
                 fs_err::create_dir_all(folder)
                     .and_then(|()| symlink(&target, &place))
-                    .map_err(|error| told(link.display(), error))?;
+                    .map_err(|error| told(link.display(), &error))?;
             }
         }
         Ok(())
     }
 
     fn place(&self, path: &Path) -> Result<(), String> {
-        self.bind(path).map_err(|error| told(path.display(), error))
+        self.bind(path)
+            .map_err(|error| told(path.display(), &error))
     }
 
     fn bind(&self, path: &Path) -> io::Result<()> {
@@ -119,7 +120,7 @@ impl NewRoot {
         }
         if plan.hidden.is_dir() {
             tmpfs(&self.at(&plan.hidden), c"mode=0,size=4k")
-                .map_err(|error| told(plan.hidden.display(), error))?;
+                .map_err(|error| told(plan.hidden.display(), &error))?;
         }
         let link =
             |name: &str, target: &str| symlink(target, self.at(Path::new("/dev")).join(name));
@@ -130,7 +131,7 @@ impl NewRoot {
             .and_then(|()| link("stderr", "/proc/self/fd/2"))
             .and_then(|()| fs_err::create_dir(&shared))
             .and_then(|()| tmpfs(&shared, c"mode=1777,size=512m"))
-            .map_err(|error| told("/dev", error))?;
+            .map_err(|error| told("/dev", &error))?;
         if !own_processes {
             return self.place(Path::new("/proc"));
         }
@@ -138,7 +139,7 @@ impl NewRoot {
         let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
         fs_err::create_dir(&processes)
             .and_then(|()| Ok(mount("proc", &processes, "proc", flags, None)?))
-            .map_err(|error| told("/proc", error))
+            .map_err(|error| told("/proc", &error))
     }
 }
 

@@ -14,8 +14,9 @@ use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 
-use super::{Layers, allowed, user};
+use super::{allowed, user};
 use crate::os::Ability;
+use crate::sandbox::Layers;
 use crate::worker::WorkerSettings;
 
 /// By this name the program knows that it is to be the launcher.
@@ -57,9 +58,8 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    /// The folder in which everything inside may write.
     pub(super) fn scratch(&self) -> PathBuf {
-        self.folder.join("scratch")
+        scratch(&self.folder)
     }
 
     /// The one of the process that imports the project.
@@ -137,11 +137,12 @@ fn prepare(plan: &Plan) -> io::Result<()> {
         chown(&plan.folder, None, group)?;
         fs_err::set_permissions(&plan.folder, Permissions::from_mode(0o710))?;
     }
-    match fs_err::remove_file(plan.folder.join(REPORT)) {
-        // It was the first one.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        removed => removed,
-    }
+    Ok(())
+}
+
+/// The folder in a worker's private one in which everything inside may write.
+pub(crate) fn scratch(folder: &Path) -> PathBuf {
+    folder.join("scratch")
 }
 
 /// What the launcher has done by the time that Python runs, or why it does not; None when it did not get that far.
@@ -154,7 +155,7 @@ pub(crate) fn report(folder: &Path) -> Option<Result<Layers, String>> {
 ///
 /// # Errors
 /// With the reason why it cannot be done.
-pub fn probe(settings: &WorkerSettings) -> Result<Layers, String> {
+pub(crate) fn probe(settings: &WorkerSettings) -> Result<Layers, String> {
     let (folder, done) = try_out(settings).map_err(|error| error.to_string())?;
     let layers = report(folder.path()).unwrap_or_else(|| Err(done.status.to_string()))?;
     if done.status.success() {

@@ -3,7 +3,6 @@
 //! It has one thread and runs nobody's code. After the walls stand, it is the parent and the guardian of what is inside:
 //! it ends all of it with the worker, however that ends, and else ends as the zygote did.
 
-use std::collections::HashSet;
 use std::ffi::OsString;
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::fd::OwnedFd;
@@ -15,15 +14,16 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::{Errno, retry_on_intr};
 use rustix::process::{
     DumpableBehavior, Pid, PidfdFlags, Signal, WaitOptions, WaitStatus, getegid, geteuid, getpid,
-    getppid, kill_process, pidfd_open, set_child_subreaper, set_dumpable_behavior, waitpid,
+    getppid, kill_process, pidfd_open, set_dumpable_behavior, waitpid,
 };
 use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
 
 use super::inside::{Walls, Word, become_zygote, tell};
-use super::mechanisms::Namespaces;
+use super::limits;
 use super::plan::{LAUNCHER, Plan};
-use super::{Layers, limits};
 use crate::os::{self, Ability};
+use crate::sandbox::Layers;
+use crate::sandbox::Namespaces;
 
 /// The exit status when nothing was started.
 const NOT_STARTED: u8 = 125;
@@ -40,6 +40,7 @@ pub fn launch_if_asked(mut arguments: impl Iterator<Item = OsString>) -> Option<
         .and_then(|text| serde_json::from_str::<Plan>(text).ok());
     let failed = Some(ExitCode::from(NOT_STARTED));
     let Some(plan) = plan else { return failed };
+    let strays = os::Strays::adopt();
     let (child, worker) = match start(&plan) {
         Ok(started) => started,
         Err(error) => {
@@ -48,7 +49,7 @@ pub fn launch_if_asked(mut arguments: impl Iterator<Item = OsString>) -> Option<
             return failed;
         }
     };
-    let status = guard(child, &worker, &plan);
+    let status = guard(child, &worker, &strays, &plan);
     Some(status.map_or(ExitCode::from(NOT_STARTED), end_likewise))
 }
 
@@ -61,7 +62,6 @@ fn start(plan: &Plan) -> Result<(Pid, OwnedFd), String> {
     if getppid() != Some(worker) {
         return Err("the worker is gone".to_owned());
     }
-    set_child_subreaper(Some(getpid())).map_err(|error| text(error.into()))?;
     let mut refusals = Vec::new();
     for walls in possible(plan) {
         match attempt(plan, walls).map_err(text)? {
@@ -172,11 +172,8 @@ fn clone(walls: Walls) -> io::Result<Option<Pid>> {
         None => 0,
     };
     let nothing = std::ptr::null::<libc::c_void>();
+    #[expect(unsafe_code, reason = "no library has a fork that makes namespaces")]
     // SAFETY: this process has one thread, and the child gets a copy of its memory, as with fork.
-    #[expect(
-        unsafe_code,
-        reason = "fork that makes namespaces, which no library has"
-    )]
     let made = unsafe { libc::syscall(libc::SYS_clone, flags, nothing, nothing, nothing, nothing) };
     match i32::try_from(made) {
         Ok(made) if made >= 0 => Ok(Pid::from_raw(made)),
@@ -186,17 +183,17 @@ fn clone(walls: Walls) -> io::Result<Option<Pid>> {
 
 /// Whatever else the program's own parent left open is not for anybody inside.
 fn close_inherited() {
-    // SAFETY: nothing in this process has been given a descriptor yet, but for the three that stay.
     #[expect(
         unsafe_code,
         reason = "no library has it for descriptors that nobody owns"
     )]
+    // SAFETY: nothing in this process has been given a descriptor yet, but for the three that stay.
     let status = unsafe { libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, 0) };
     debug_assert_eq!(status, 0, "it is there from Linux 5.9 on");
 }
 
 /// Waits for the end of the zygote, or of the worker, and ends all that is left.
-fn guard(child: Pid, worker: &OwnedFd, plan: &Plan) -> io::Result<WaitStatus> {
+fn guard(child: Pid, worker: &OwnedFd, strays: &os::Strays, plan: &Plan) -> io::Result<WaitStatus> {
     let zygote = pidfd_open(child, PidfdFlags::empty())?;
     // Whoever reads what the zygote writes must see the end of it.
     let null = fs_err::File::options()
@@ -217,7 +214,7 @@ fn guard(child: Pid, worker: &OwnedFd, plan: &Plan) -> io::Result<WaitStatus> {
         let _ = kill_process(child, Signal::KILL);
     }
     let status = reap(child)?;
-    os::end_descendants(&HashSet::new());
+    strays.end_all();
     if worker_gone {
         // The worker would have done that.
         let _ = fs_err::remove_dir_all(&plan.folder);

@@ -11,10 +11,11 @@ use rustix::process::{Signal, chdir, set_parent_process_death_signal};
 use rustix::thread::set_no_new_privs;
 use serde::{Deserialize, Serialize};
 
-use super::mechanisms::Namespaces;
 use super::plan::Plan;
-use super::{Layers, landlock, limits, mounts, user};
+use super::{landlock, limits, mounts, user};
 use crate::os::Ability;
+use crate::sandbox::Layers;
+use crate::sandbox::Namespaces;
 
 /// Which walls are tried.
 #[derive(Clone, Copy)]
