@@ -7,13 +7,13 @@ use std::thread::available_parallelism;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Resource, getrlimit};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// How many times a disk is made to flush.
 const FLUSHES: usize = 32;
 
 /// What a system may have or lack, and what can be done without.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Ability {
     Landlock,
@@ -128,7 +128,7 @@ mod tests {
         if let Some(Cgroup { folder, .. }) = Abilities::probe().cgroup {
             let below = fs_err::read_dir(folder).unwrap().flatten();
             let mut names = below.map(|entry| entry.file_name());
-            assert!(names.all(|name| !name.to_string_lossy().starts_with("ziet-")));
+            assert!(names.all(|name| !name.to_string_lossy().starts_with("ziet-probe-")));
         }
     }
 }
