@@ -112,10 +112,6 @@ pub(crate) fn pidfd() -> bool {
     false
 }
 
-pub(crate) fn peer_pidfd() -> bool {
-    false
-}
-
 pub(crate) fn memory_bytes() -> Option<u64> {
     None
 }

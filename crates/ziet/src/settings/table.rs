@@ -242,7 +242,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
     Setting {
         name: "start",
         kind: Kind::Choice(&["fork", "spawn"]),
-        default: Default::Is("fork"),
+        default: Default::Depends("fork, but on macOS spawn"),
         flag: None,
         places: Places::FileAndVariable,
         summary: "How the processes of actions are made",
