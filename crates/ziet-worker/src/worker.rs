@@ -112,6 +112,8 @@ struct Home {
     /// Of the zygote and of all that comes from it. An executor has none of its own: to move a process into another one
     /// takes the kernel about 10 ms, several times as long as to fork it.
     group: Option<os::Group>,
+    /// How often the kernel has ended something in the group for want of memory, as far as that is told.
+    memory_kills: u64,
 }
 
 impl Home {
@@ -123,7 +125,14 @@ impl Home {
             folder,
             listener,
             group: None,
+            memory_kills: 0,
         })
+    }
+
+    /// Whether the kernel has ended something for want of memory since this was asked last.
+    fn ran_out_of_memory(&mut self) -> bool {
+        let kills = self.group.as_ref().map_or(0, os::Group::memory_kills);
+        std::mem::replace(&mut self.memory_kills, kills) < kills
     }
 
     /// Where the directories are that executors have to themselves.
