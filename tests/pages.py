@@ -39,6 +39,7 @@ FOLDER = "/srv/shop"
 
 MASKS = [
     (re.compile(r"\b\d+\.\d+s\b"), "0.00s"),
+    (re.compile(r"\b\d+ ms after its deadline\b"), "0 ms after its deadline"),
     (re.compile(r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b"), "ID"),
     (re.compile(r"\bprocess \d+\b"), "process 1"),
     (re.compile(r"\bended \d+ ms after\b"), "ended 0 ms after"),
