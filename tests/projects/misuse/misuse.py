@@ -154,7 +154,6 @@ def prints_no_text() -> None:
 
 
 def silences_logging() -> None:
-    logging.disable(logging.CRITICAL)
     logging.getLogger().handlers.clear()
 
 
