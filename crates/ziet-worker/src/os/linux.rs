@@ -3,8 +3,7 @@
 mod groups;
 mod tree;
 
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
-use std::os::unix::net::UnixStream;
+use std::os::fd::AsFd;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::net::RecvFlags;
@@ -99,32 +98,6 @@ pub(crate) fn no_new_privileges() -> bool {
 
 pub(crate) fn pidfd() -> bool {
     pidfd_open(rustix::process::getpid(), PidfdFlags::empty()).is_ok()
-}
-
-/// Whether the kernel has `SO_PEERPIDFD`.
-pub(crate) fn peer_pidfd() -> bool {
-    let Ok((socket, _other)) = UnixStream::pair() else {
-        return false;
-    };
-    let mut found: libc::c_int = -1;
-    let mut size = libc::socklen_t::try_from(size_of_val(&found)).unwrap_or_default();
-    // SAFETY: both pointers are to variables that outlive the call, and `size` is that of the first.
-    #[expect(unsafe_code, reason = "rustix does not have the option")]
-    let status = unsafe {
-        libc::getsockopt(
-            socket.as_raw_fd(),
-            libc::SOL_SOCKET,
-            libc::SO_PEERPIDFD,
-            (&raw mut found).cast(),
-            &raw mut size,
-        )
-    };
-    if status == 0 {
-        // SAFETY: the kernel has just made this descriptor, and nobody else knows it.
-        #[expect(unsafe_code, reason = "it came as a number")]
-        drop(unsafe { OwnedFd::from_raw_fd(found) });
-    }
-    status == 0
 }
 
 /// This process's group of version 2, where that is mounted.

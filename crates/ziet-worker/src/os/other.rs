@@ -63,11 +63,7 @@ impl Group {
         match *self {}
     }
 
-    pub(crate) fn limit_memory(&self, _: u64) -> std::io::Result<()> {
-        match *self {}
-    }
-
-    pub(crate) fn ran_out_of_memory(&self) -> bool {
+    pub(crate) fn memory_kills(&self) -> u64 {
         match *self {}
     }
 }
@@ -113,10 +109,6 @@ pub(crate) fn cgroup() -> Option<Cgroup> {
 }
 
 pub(crate) fn pidfd() -> bool {
-    false
-}
-
-pub(crate) fn peer_pidfd() -> bool {
     false
 }
 
