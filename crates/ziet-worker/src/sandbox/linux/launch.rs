@@ -13,10 +13,11 @@ use libc::{CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWUSER};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::{Errno, retry_on_intr};
 use rustix::process::{
-    DumpableBehavior, Pid, PidfdFlags, Signal, WaitOptions, WaitStatus, getegid, geteuid, getpid,
-    getppid, kill_process, pidfd_open, set_dumpable_behavior, waitpid,
+    DumpableBehavior, Pid, PidfdFlags, Signal, WaitOptions, WaitStatus, getegid, geteuid, getppid,
+    kill_process, pidfd_open, set_dumpable_behavior, waitpid,
 };
 use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
+use rustix::thread::set_name;
 
 use super::inside::{Walls, Word, become_zygote, tell};
 use super::limits;
@@ -57,6 +58,7 @@ pub fn launch_if_asked(mut arguments: impl Iterator<Item = OsString>) -> Option<
 fn start(plan: &Plan) -> Result<(Pid, OwnedFd), String> {
     let text = |error: io::Error| error.to_string();
     close_inherited();
+    set_name(c"ziet-launcher").map_err(|error| text(error.into()))?;
     let worker = Pid::from_raw(plan.worker).ok_or("no worker")?;
     let watched = pidfd_open(worker, PidfdFlags::empty()).map_err(|error| error.to_string())?;
     if getppid() != Some(worker) {
@@ -229,9 +231,16 @@ fn reap(child: Pid) -> io::Result<WaitStatus> {
 
 /// With the same exit status, or of the same signal.
 fn end_likewise(status: WaitStatus) -> ExitCode {
-    if let Some(signal) = status.terminating_signal().and_then(Signal::from_named_raw) {
-        // No second core of the same death: `not dumpable` sees to that.
-        let _ = kill_process(getpid(), signal);
+    if let Some(signal) = status.terminating_signal() {
+        #[expect(
+            unsafe_code,
+            reason = "the standard library has handlers that no safe function takes back"
+        )]
+        // SAFETY: neither call touches memory, and nothing in this process counts on a handler any more.
+        unsafe {
+            libc::signal(signal, libc::SIG_DFL);
+            libc::raise(signal);
+        }
     }
     let status = status
         .exit_status()
