@@ -23,6 +23,15 @@ pub(crate) fn peer_pid(socket: impl AsFd) -> Option<u32> {
     u32::try_from(peer.pid.as_raw_nonzero().get()).ok()
 }
 
+/// The id of a process in the innermost namespace of processes that it is in: what it and its parent call it.
+pub(crate) fn inner_pid(pid: u32) -> Option<u32> {
+    let status = fs_err::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let ids = status
+        .lines()
+        .find_map(|line| line.strip_prefix("NSpid:"))?;
+    ids.split_ascii_whitespace().last()?.parse().ok()
+}
+
 /// Whether a process has begun to end, or has ended: from then on its exit status is fixed.
 pub(crate) fn is_exiting(pid: u32) -> bool {
     /// `PF_EXITING` among the flags of a task, which are the ninth field.

@@ -76,10 +76,6 @@ pub(crate) fn descendants(_: u32) -> Vec<u32> {
     Vec::new()
 }
 
-pub(crate) fn resident(_: u32) -> Option<u64> {
-    None
-}
-
 pub(crate) fn proportional(_: u32) -> Option<u64> {
     None
 }
@@ -88,8 +84,16 @@ pub(crate) fn peer_pid(_: impl AsFd) -> Option<u32> {
     None
 }
 
+pub(crate) fn inner_pid(pid: u32) -> Option<u32> {
+    Some(pid)
+}
+
 pub(crate) fn is_exiting(_: u32) -> bool {
     false
+}
+
+pub(crate) fn resident(_: u32) -> Option<u64> {
+    None
 }
 
 pub(crate) fn usage(_: u32) -> Option<Usage> {
