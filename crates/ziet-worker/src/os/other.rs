@@ -63,11 +63,7 @@ impl Group {
         match *self {}
     }
 
-    pub(crate) fn limit_memory(&self, _: u64) -> std::io::Result<()> {
-        match *self {}
-    }
-
-    pub(crate) fn ran_out_of_memory(&self) -> bool {
+    pub(crate) fn memory_kills(&self) -> u64 {
         match *self {}
     }
 }

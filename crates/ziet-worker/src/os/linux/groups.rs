@@ -101,15 +101,10 @@ impl Groups {
     ) -> std::io::Result<Group> {
         let group = Group {
             folder: self.folder.join(executor.to_string()),
-            limits_memory: self.controllers.contains(&"memory"),
         };
         fs_err::create_dir(&group.folder)?;
         if let Some(most) = processes.filter(|_| self.controllers.contains(&"pids")) {
             fs_err::write(group.folder.join("pids.max"), most.to_string())?;
-        }
-        if group.limits_memory {
-            // All of it or nothing: an executor whose child the kernel has picked would go on without it.
-            fs_err::write(group.folder.join("memory.oom.group"), "1")?;
         }
         join(&group.folder, &pid.to_string())?;
         Ok(group)
@@ -141,7 +136,6 @@ impl Drop for Groups {
 /// The group of one executor and of what it has started since it was moved there. To be given to [`Groups::remove`].
 pub(crate) struct Group {
     folder: PathBuf,
-    limits_memory: bool,
 }
 
 impl Group {
@@ -151,25 +145,16 @@ impl Group {
         let _ = fs_err::write(self.folder.join("cgroup.kill"), "1");
     }
 
-    /// Limits the memory that all in it take together, where that is possible. Swap is none, since it is no memory.
-    pub(crate) fn limit_memory(&self, bytes: u64) -> std::io::Result<()> {
-        if !self.limits_memory {
-            return Ok(());
-        }
-        // Missing where the kernel does not count swap.
-        let _ = fs_err::write(self.folder.join("memory.swap.max"), "0");
-        fs_err::write(self.folder.join("memory.max"), bytes.to_string())
-    }
-
-    /// Whether the kernel has ended something in it because of its memory.
-    pub(crate) fn ran_out_of_memory(&self) -> bool {
+    /// How often the kernel has ended something in it for want of memory, where it counts that.
+    pub(crate) fn memory_kills(&self) -> u64 {
         let events = fs_err::read_to_string(self.folder.join("memory.events"));
-        events.is_ok_and(|events| {
-            events
-                .lines()
-                .filter_map(|line| line.strip_prefix("oom_kill "))
-                .any(|count| count != "0")
-        })
+        let counts = events.unwrap_or_default();
+        let count = counts
+            .lines()
+            .find_map(|line| line.strip_prefix("oom_kill "));
+        count
+            .and_then(|count| count.parse().ok())
+            .unwrap_or_default()
     }
 }
 
@@ -281,7 +266,7 @@ mod tests {
         let daemon = daemon_of(&mut shell);
         let inside = words(&group.folder.join("cgroup.procs"));
         assert!(inside.contains(&daemon.to_string()));
-        assert!(!group.ran_out_of_memory());
+        assert_eq!(group.memory_kills(), 0);
 
         group.kill();
 
@@ -311,7 +296,6 @@ mod tests {
         shell.wait().unwrap();
         let next = Group {
             folder: folder.join("none"),
-            limits_memory: false,
         };
         groups.remove(next);
         assert!(!folder.exists());
