@@ -64,6 +64,11 @@ impl Groups {
         Ok(groups)
     }
 
+    /// What is limited: `memory`, `pids`, both or nothing.
+    pub(crate) fn controllers(&self) -> &[&'static str] {
+        &self.controllers
+    }
+
     /// Has the groups limited by those of `wanted` that there are. Where they must be switched on first, that is done
     /// only if this program is alone in its group.
     fn enable(&mut self, wanted: &[&'static str]) {
