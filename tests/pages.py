@@ -42,7 +42,6 @@ MASKS = [
     (re.compile(r"\b\d+ ms after its deadline\b"), "0 ms after its deadline"),
     (re.compile(r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b"), "ID"),
     (re.compile(r"\bprocess \d+\b"), "process 1"),
-    (re.compile(r"\bended \d+ ms after\b"), "ended 0 ms after"),
     (re.compile(r"\bused \d+(\.\d)? MB\b"), "used 0 MB"),
     (re.compile(r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|\+00:00)"), "DATE"),
 ]

@@ -6,7 +6,6 @@ import ctypes
 import os
 import signal
 import sys
-import threading
 import time
 from typing import Any
 
@@ -371,6 +370,5 @@ def aborts_with_words() -> None:
 
 @Action(description="Goes on after its return, and fails")
 def leaves_work() -> None:
-    threading.Thread(target=time.sleep, args=(LONG,), name="sender").start()
     os.posix_spawnp("sleep", ["sleep", str(LONG)], os.environ)
     raise ValueError("on purpose")
