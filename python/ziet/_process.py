@@ -58,7 +58,7 @@ def die_with_parent(parent: int) -> None:
     A parent outside the process's pid namespace has the number 0, dead or alive.
     """
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # It died before this was asked for.
+    if parent and os.getppid() != parent:  # It died before this was asked for.
         os._exit(1)
 
 

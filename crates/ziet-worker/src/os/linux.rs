@@ -1,50 +1,35 @@
-//! Linux: what `/proc` tells of processes, the child subreaper, and what there is for a sandbox.
+//! Linux: what `/proc` tells of a process, and what there is for a sandbox.
 
-use std::collections::HashSet;
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
-use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+mod groups;
+mod tree;
+
+use std::os::fd::AsFd;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::Errno;
 use rustix::net::RecvFlags;
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use rustix::process::{PidfdFlags, pidfd_open};
 use rustix::time::{ClockId, clock_gettime};
 
-use super::{Cgroup, Usage, kill};
+use super::{Cgroup, Usage};
+pub(crate) use groups::{Group, Groups};
+pub(crate) use tree::{Strays, descendants, ends_within, kill_tree};
 
 /// Descriptors that are received do not reach programs that are started later.
 pub(crate) const RECEIVE: RecvFlags = RecvFlags::CMSG_CLOEXEC;
-
-/// How long a process may take to die of SIGKILL on a busy machine.
-const DYING: Duration = Duration::from_secs(1);
-
-/// Waits for the end of a child of this process, without reaping it. False when it still lives after `limit`.
-pub(crate) fn ends_within(child: u32, limit: Duration) -> bool {
-    let pid = i32::try_from(child).ok().and_then(Pid::from_raw);
-    let process = match pid.map(|pid| pidfd_open(pid, PidfdFlags::empty())) {
-        Some(Ok(process)) => process,
-        // Out of descriptors, say: then it is not known.
-        Some(Err(error)) => return error == Errno::SRCH,
-        None => return true,
-    };
-    let Ok(limit) = Timespec::try_from(limit) else {
-        return false;
-    };
-    poll(&mut [PollFd::new(&process, PollFlags::IN)], Some(&limit)).is_ok_and(|ready| ready > 0)
-}
-
-/// Makes this process the parent of descendants whose own parent dies, so that none of them gets out of sight.
-pub(crate) fn adopt_orphans() {
-    // It cannot fail for the process itself; without it only orphans of a killed zygote would stay.
-    let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
-}
 
 /// The process at the other end of a Unix socket.
 pub(crate) fn peer_pid(socket: impl AsFd) -> Option<u32> {
     let peer = rustix::net::sockopt::socket_peercred(socket).ok()?;
     u32::try_from(peer.pid.as_raw_nonzero().get()).ok()
+}
+
+/// The id of a process in the innermost namespace of processes that it is in: what it and its parent call it.
+pub(crate) fn inner_pid(pid: u32) -> Option<u32> {
+    let status = fs_err::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let ids = status
+        .lines()
+        .find_map(|line| line.strip_prefix("NSpid:"))?;
+    ids.split_ascii_whitespace().last()?.parse().ok()
 }
 
 /// Whether a process has begun to end, or has ended: from then on its exit status is fixed.
@@ -69,67 +54,31 @@ pub(crate) fn usage(pid: u32) -> Option<Usage> {
     let ticks: u64 = times.next()?.parse::<u64>().ok()? + times.next()?.parse::<u64>().ok()?;
     let per_second = rustix::param::clock_ticks_per_second().max(1);
     let cpu = Duration::from_millis(ticks * 1000 / per_second);
-    let status = fs_err::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let peak = status.lines().find_map(|line| {
-        line.strip_prefix("VmHWM:")?
-            .trim()
-            .strip_suffix(" kB")?
-            .trim()
-            .parse::<u64>()
-            .ok()
-    });
     Some(Usage {
         cpu,
-        peak_memory_bytes: peak.map(|kilobytes| kilobytes * 1024),
+        peak_memory_bytes: kilobytes(&format!("/proc/{pid}/status"), "VmHWM:"),
     })
 }
 
-/// Ends what this process and its children started, wherever it went, but for the children in `spared`.
-pub(crate) fn end_descendants(spared: &HashSet<u32>) {
-    let own = std::process::id();
-    // Each round ends what the last one made orphans of; what forks faster than that is given up.
-    for _ in 0..100 {
-        let living: Vec<u32> = children(own)
-            .into_iter()
-            .filter(|pid| !spared.contains(pid) && !is_zombie(*pid))
-            .collect();
-        if living.is_empty() {
-            return;
-        }
-        living.iter().copied().for_each(kill);
-        for pid in living {
-            ends_within(pid, DYING);
-        }
-    }
+/// Bytes of memory that a process has resident; None when it is gone.
+pub(crate) fn resident(pid: u32) -> Option<u64> {
+    let sizes = fs_err::read_to_string(format!("/proc/{pid}/statm")).ok()?;
+    let pages: u64 = sizes.split(' ').nth(1)?.parse().ok()?;
+    Some(pages * rustix::param::page_size() as u64)
 }
 
-/// The processes whose parent this one is.
-pub(crate) fn own_children() -> HashSet<u32> {
-    children(std::process::id()).into_iter().collect()
+/// Bytes of its resident memory, where it shares a page only its part of that. Takes as long as it has memory: 1 ms and
+/// more. None also where it is not allowed to know.
+pub(crate) fn proportional(pid: u32) -> Option<u64> {
+    kilobytes(&format!("/proc/{pid}/smaps_rollup"), "Pss:")
 }
 
-fn children(pid: u32) -> Vec<u32> {
-    let Ok(threads) = fs_err::read_dir(format!("/proc/{pid}/task")) else {
-        return Vec::new();
-    };
-    let listings = threads
-        .flatten()
-        .filter_map(|thread| fs_err::read_to_string(thread.path().join("children")).ok());
-    listings
-        .flat_map(|pids| {
-            pids.split_ascii_whitespace()
-                .filter_map(|pid| pid.parse().ok())
-                .collect::<Vec<_>>()
-        })
-        .collect()
-}
-
-fn is_zombie(pid: u32) -> bool {
-    let Ok(stat) = fs_err::read_to_string(format!("/proc/{pid}/stat")) else {
-        return true;
-    };
-    stat.rsplit_once(')')
-        .is_some_and(|(_, state)| state.trim_start().starts_with('Z'))
+/// The number in a line `Name:  123 kB` of a file in `/proc`, in bytes.
+fn kilobytes(file: &str, name: &str) -> Option<u64> {
+    let text = fs_err::read_to_string(file).ok()?;
+    let number = text.lines().find_map(|line| line.strip_prefix(name))?;
+    let kilobytes: u64 = number.trim().strip_suffix(" kB")?.trim().parse().ok()?;
+    Some(kilobytes * 1024)
 }
 
 /// The version of Landlock's interface; None where the kernel lacks it, or has it switched off.
@@ -151,45 +100,11 @@ pub(crate) fn pidfd() -> bool {
     pidfd_open(rustix::process::getpid(), PidfdFlags::empty()).is_ok()
 }
 
-/// Whether the kernel has `SO_PEERPIDFD`.
-pub(crate) fn peer_pidfd() -> bool {
-    let Ok((socket, _other)) = UnixStream::pair() else {
-        return false;
-    };
-    let mut found: libc::c_int = -1;
-    let mut size = libc::socklen_t::try_from(size_of_val(&found)).unwrap_or_default();
-    // SAFETY: both pointers are to variables that outlive the call, and `size` is that of the first.
-    #[expect(unsafe_code, reason = "rustix does not have the option")]
-    let status = unsafe {
-        libc::getsockopt(
-            socket.as_raw_fd(),
-            libc::SOL_SOCKET,
-            libc::SO_PEERPIDFD,
-            (&raw mut found).cast(),
-            &raw mut size,
-        )
-    };
-    if status == 0 {
-        // SAFETY: the kernel has just made this descriptor, and nobody else knows it.
-        #[expect(unsafe_code, reason = "it came as a number")]
-        drop(unsafe { OwnedFd::from_raw_fd(found) });
-    }
-    status == 0
-}
-
 /// This process's group of version 2, where that is mounted.
 pub(crate) fn cgroup() -> Option<Cgroup> {
-    let mounts = fs_err::read_to_string("/proc/self/mountinfo").ok()?;
-    let mount = mounts.lines().find_map(|line| {
-        let (about, kind) = line.split_once(" - ")?;
-        let point = about.split(' ').nth(4)?;
-        kind.starts_with("cgroup2 ").then_some(point)
-    })?;
-    let groups = fs_err::read_to_string("/proc/self/cgroup").ok()?;
-    let own = groups.lines().find_map(|line| line.strip_prefix("0::/"))?;
-    let folder: PathBuf = Path::new(mount).join(own).components().collect();
+    let folder = groups::own_group()?;
     let controllers = fs_err::read_to_string(folder.join("cgroup.controllers")).unwrap_or_default();
-    let leaf = folder.join(format!("ziet-{}", std::process::id()));
+    let leaf = folder.join(format!("ziet-probe-{}", std::process::id()));
     let made = fs_err::create_dir(&leaf).map_err(|error| error.to_string());
     let leaf = made.map(|()| {
         let can_kill = leaf.join("cgroup.kill").exists();
@@ -206,12 +121,7 @@ pub(crate) fn cgroup() -> Option<Cgroup> {
 
 /// The machine's memory.
 pub(crate) fn memory_bytes() -> Option<u64> {
-    let about = fs_err::read_to_string("/proc/meminfo").ok()?;
-    let total = about
-        .lines()
-        .find_map(|line| line.strip_prefix("MemTotal:"))?;
-    let kilobytes: u64 = total.trim().strip_suffix(" kB")?.trim().parse().ok()?;
-    Some(kilobytes * 1024)
+    kilobytes("/proc/meminfo", "MemTotal:")
 }
 
 /// The time that a file gets that is written now: that of a clock which goes on only every few milliseconds.

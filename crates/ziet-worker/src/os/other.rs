@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use rustix::net::RecvFlags;
 
-use super::{Cgroup, Usage};
+use super::{Ability, Cgroup, Usage};
 
 pub(crate) const RECEIVE: RecvFlags = RecvFlags::empty();
 
@@ -15,25 +15,85 @@ pub(crate) fn ends_within(_: u32, _: Duration) -> bool {
     false
 }
 
-pub(crate) fn adopt_orphans() {}
+/// Sends SIGKILL to a process and its group. What has left the group stays, since nothing tells where it is.
+pub(crate) fn kill_tree(root: u32) {
+    super::kill(root);
+}
+
+/// Nothing is adopted here, so there are none.
+pub(crate) struct Strays;
+
+impl Strays {
+    pub(crate) fn adopt() -> Self {
+        Self
+    }
+
+    pub(crate) fn end(&self, _: &HashSet<u32>) -> bool {
+        false
+    }
+
+    pub(crate) fn end_all(&self) {}
+}
+
+/// There are no groups here.
+pub(crate) enum Groups {}
+
+pub(crate) enum Group {}
+
+impl Groups {
+    pub(crate) fn find(_: &[Ability]) -> Option<Self> {
+        None
+    }
+
+    pub(crate) fn controllers(&self) -> &[&'static str] {
+        match *self {}
+    }
+
+    pub(crate) fn add(&self, _: u64, _: u32, _: Option<u32>) -> std::io::Result<Group> {
+        match *self {}
+    }
+
+    pub(crate) fn remove(&mut self, _: Group) {
+        match *self {}
+    }
+}
+
+impl Group {
+    pub(crate) fn kill(&self) {
+        match *self {}
+    }
+
+    pub(crate) fn memory_kills(&self) -> u64 {
+        match *self {}
+    }
+}
+
+pub(crate) fn descendants(_: u32) -> Vec<u32> {
+    Vec::new()
+}
+
+pub(crate) fn proportional(_: u32) -> Option<u64> {
+    None
+}
 
 pub(crate) fn peer_pid(_: impl AsFd) -> Option<u32> {
     None
+}
+
+pub(crate) fn inner_pid(pid: u32) -> Option<u32> {
+    Some(pid)
 }
 
 pub(crate) fn is_exiting(_: u32) -> bool {
     false
 }
 
-pub(crate) fn usage(_: u32) -> Option<Usage> {
+pub(crate) fn resident(_: u32) -> Option<u64> {
     None
 }
 
-/// Ends what this process and its children started.
-pub(crate) fn end_descendants(_: &HashSet<u32>) {}
-
-pub(crate) fn own_children() -> HashSet<u32> {
-    HashSet::new()
+pub(crate) fn usage(_: u32) -> Option<Usage> {
+    None
 }
 
 pub(crate) fn landlock() -> Option<u32> {
@@ -49,10 +109,6 @@ pub(crate) fn cgroup() -> Option<Cgroup> {
 }
 
 pub(crate) fn pidfd() -> bool {
-    false
-}
-
-pub(crate) fn peer_pidfd() -> bool {
     false
 }
 
