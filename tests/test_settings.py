@@ -81,14 +81,25 @@ def test_each_setting_can_be_set_where_it_says_so(ziet: Ziet) -> None:
     variables = {"NAME": "shop", "MODULES": "a, b.c", "PYTHON": "p", "CONCURRENCY": "7", "BACKOFF": "false"} | {
         "ASCII": "1",
         "COLOR": "always",
+        "START": "spawn",
+        "SANDBOX": "on",
+        "EXECUTOR_ATTEMPTS": "2",
+        "EXECUTOR_GROWTH": "3",
+        "EXECUTOR_IDLE": "4",
     }
     values = {"name": "shop", "modules": ["a", "b.c"], "python": "p", "concurrency": 7, "backoff": False} | {
         "ascii": True,
         "color": "always",
+        "start": "spawn",
+        "sandbox": "on",
+        "executor_attempts": 2,
+        "executor_growth": 3,
+        "executor_idle": 4,
     }
     file = (
         'name = "shop"\nmodules = ["a", "b.c"]\npython = "p"\nconcurrency = 7\nbackoff = false\n'
-        'ascii = true\ncolor = "always"\n'
+        'ascii = true\ncolor = "always"\nstart = "spawn"\nsandbox = "on"\n'
+        "executor_attempts = 2\nexecutor_growth = 3\nexecutor_idle = 4\n"
     )
 
     by_variables = shop(ziet)("settings", "--json", **{f"ZIET_{name}": value for name, value in variables.items()})
@@ -98,9 +109,20 @@ def test_each_setting_can_be_set_where_it_says_so(ziet: Ziet) -> None:
     for row in by_file:
         flag = row["flag"]
         if flag is not None:
-            value = {"DIR": ".", "PATH|NAME": "p", "N": "7", "WHEN": "never"}.get(flag.partition(" ")[2])
+            value = {"DIR": ".", "PATH|NAME": "p", "N": "7", "WHEN": "never", "on|off": "on"}.get(
+                flag.partition(" ")[2]
+            )
             given = [flag.split()[0], value] if value else [flag]
             assert shown(shop(ziet), row["name"], *given)[1] == flag.split()[0]
+
+
+def test_what_a_system_has_is_left_unused_by_name(ziet: Ziet) -> None:
+    assert shown(shop(ziet), "without") == ([], "default")
+    assert shown(shop(ziet), "without", ZIET_WITHOUT="landlock, cgroup") == (["landlock", "cgroup"], "ZIET_WITHOUT")
+
+    wrong = shop(ziet)("settings", ZIET_WITHOUT="selinux")
+    assert wrong.status == 2
+    assert "ZIET_WITHOUT=selinux: expected names among landlock, namespaces and cgroup" in wrong.err
 
 
 def test_pyproject_holds_settings_too(ziet: Ziet) -> None:

@@ -1,30 +1,49 @@
 //! One executor, seen from outside: from the moment it is asked for until its process has ended.
 
 use std::os::fd::OwnedFd;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use mio::{Registry, Token};
 use ziet_core::wire::FromExecutor;
 
 use crate::channel::Channel;
+use crate::os::{self, Usage};
 use crate::pipe::Pipe;
+use crate::tail::Tail;
 
 pub(crate) struct Executor {
     /// What it must say in its hello: known only to the fork that it was made for.
     pub(crate) secret: String,
+    /// Known from its hello.
     pub(crate) pid: Option<u32>,
+    /// What the zygote calls it, which may live in a namespace of processes with ids of its own.
+    pub(crate) zygote_pid: Option<u32>,
     pub(crate) link: Option<Link>,
     pub(crate) phase: Phase,
     /// What it did that no executor does, if anything.
     pub(crate) fault: Option<String>,
+    /// Attempts that it has begun.
+    pub(crate) attempts: u32,
+    /// Whether it serves one attempt only.
+    pub(crate) alone: bool,
+    /// The limit of memory that it was told last.
+    pub(crate) memory_limit: Option<u64>,
+    /// Bytes that it had resident when it came.
+    pub(crate) baseline: u64,
+    /// Processor time that its earlier attempts have reported.
+    pub(crate) reported: Duration,
+    /// What the attempt wrote to standard error last.
+    pub(crate) tail: Tail,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
     /// Asked for, and not heard of yet.
-    Arriving,
-    /// What it sends counts.
-    Serving,
+    Arriving { until: Instant },
+    /// In the pool; what it sends belongs to nobody.
+    Idle,
+    /// It was taken for an attempt: what it sends counts.
+    Busy,
     /// It was asked for its stack; nothing else that it sends counts any more.
     Dumping { until: Instant },
     /// SIGKILL was sent, or it has ended.
@@ -54,19 +73,47 @@ impl Part {
 }
 
 impl Executor {
-    pub(crate) fn new(secret: String) -> Self {
+    /// One that was asked for, and must be there at `until`.
+    pub(crate) fn new(secret: String, until: Instant) -> Self {
         Self {
             secret,
             pid: None,
+            zygote_pid: None,
             link: None,
-            phase: Phase::Arriving,
+            phase: Phase::Arriving { until },
             fault: None,
+            attempts: 0,
+            alone: false,
+            memory_limit: None,
+            baseline: 0,
+            reported: Duration::ZERO,
+            tail: Tail::default(),
         }
     }
 
-    /// Whether its stack should have come by now.
-    pub(crate) fn is_late(&self, now: Instant) -> bool {
-        matches!(self.phase, Phase::Dumping { until } if now >= until)
+    /// Whether the process that said hello is the one that was forked, as far as both are known.
+    pub(crate) fn is_itself(&self) -> bool {
+        let (Some(pid), Some(_)) = (self.pid, self.zygote_pid) else {
+            return true;
+        };
+        os::inner_pid(pid) == self.zygote_pid
+    }
+
+    /// When something is to be done about it although it does nothing.
+    pub(crate) fn until(&self) -> Option<Instant> {
+        match self.phase {
+            Phase::Arriving { until } | Phase::Dumping { until } => Some(until),
+            Phase::Idle | Phase::Busy | Phase::Killed => None,
+        }
+    }
+
+    /// What it has used that no attempt before this one has reported.
+    pub(crate) fn usage(&self) -> Option<Usage> {
+        let usage = os::usage(self.pid?)?;
+        Some(Usage {
+            cpu: usage.cpu.saturating_sub(self.reported),
+            ..usage
+        })
     }
 
     pub(crate) fn close(self, registry: &Registry) {

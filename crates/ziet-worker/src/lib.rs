@@ -8,17 +8,18 @@ mod channel;
 mod executor;
 mod os;
 mod pipe;
+mod pool;
 pub mod project;
 pub mod python;
 pub mod scan;
 mod stack;
+mod tail;
 mod worker;
 mod zygote;
 
 pub use os::{Abilities, Ability, Cgroup, Ending, Usage, ending_text, file_time, flush_time};
+pub use pool::{Demand, PoolSettings};
 pub use project::Project;
 pub use python::Python;
 pub use stack::Stack;
-pub use worker::{
-    Ended, ExecutorId, PoolSettings, Worker, WorkerError, WorkerEvent, WorkerSettings,
-};
+pub use worker::{Ended, ExecutorId, Worker, WorkerError, WorkerEvent, WorkerSettings};

@@ -51,9 +51,10 @@ impl Pipe {
     }
 
     /// Forgets what has come so far.
-    pub(crate) fn clear(&mut self, buffer: &mut [u8]) {
-        self.fill(buffer);
+    pub(crate) fn clear(&mut self, buffer: &mut [u8]) -> Readiness {
+        let readiness = self.fill(buffer);
         self.bytes.clear();
+        readiness
     }
 
     pub(crate) fn bytes(&self) -> &[u8] {

@@ -4,9 +4,12 @@
 //! nothing any more: that is what makes settling an attempt before killing it safe.
 
 mod control;
+mod end;
+mod event;
 mod serve;
+mod supply;
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
@@ -15,21 +18,23 @@ use std::time::{Duration, Instant};
 use mio::net::UnixListener;
 use mio::{Interest, Registry, Token};
 use tempfile::TempDir;
-use ziet_core::action::Catalogue;
 use ziet_core::frame::FrameError;
-use ziet_core::limits::IMPORT_TIME;
-use ziet_core::wire::{FromExecutor, Level, StartMethod, ToExecutor, ToZygote};
+use ziet_core::wire::{Level, StartMethod, ToExecutor, ToZygote};
 use ziet_core::{ActionId, Json};
 
-use crate::executor::{self, Arrival, Executor, Phase};
-use crate::os::{self, Ability, Ending, Usage};
+pub use self::event::{Ended, ExecutorId, WorkerError, WorkerEvent};
+use crate::executor::{self, Arrival, Executor};
+use crate::os::{self, Ability};
+use crate::pool::{Pool, PoolSettings};
 use crate::project::Project;
 use crate::python::Python;
-use crate::stack::Stack;
 use crate::zygote::{Tokens, Zygote};
 
-/// How long an executor whose time is up may take to show its stack.
-const STACK_TIME: Duration = Duration::from_millis(50);
+/// How long nothing is asked for that the system has just refused: a process, a descriptor.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// The socket in the private folder.
+const SOCKET: &str = "executors";
 
 /// Bytes of a folder's path, so that a socket in it has a path of no more than the 103 that every system takes.
 const LONGEST_FOLDER: usize = 90;
@@ -57,160 +62,98 @@ pub struct WorkerSettings {
     pub pool: PoolSettings,
 }
 
-/// How many executors there are, and for how long.
-#[derive(Clone, Copy, Debug)]
-pub struct PoolSettings {
-    /// Idle ones to keep ready while there is traffic.
-    pub spare: usize,
-    /// One is replaced after so many attempts.
-    pub attempts: u32,
-    /// One is replaced when it has grown by more than this.
-    pub growth_bytes: u64,
-    /// One is ended after so long without work, and the zygote after as long without any.
-    pub idle: Duration,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ExecutorId(u64);
-
-#[derive(Debug)]
-pub enum WorkerEvent {
-    /// The project is imported.
-    Loaded(Catalogue),
-    InputMade {
-        input: Json,
-        made: Vec<String>,
-        error: Option<String>,
-    },
-    /// The project printed something while it was imported.
-    Printed {
-        level: Level,
-        text: String,
-    },
-    /// The system would not make a process for it.
-    NotForked {
-        executor: ExecutorId,
-        error: String,
-    },
-    /// It can be sent a start.
-    Ready(ExecutorId),
-    Message(ExecutorId, FromExecutor),
-    /// A stopped executor has been sent SIGKILL; with its stack, if that was asked for.
-    Stopped {
-        executor: ExecutorId,
-        stack: Stack,
-        usage: Option<Usage>,
-    },
-    /// An executor that nobody stopped has ended.
-    Ended(Ended),
-    /// The zygote is gone, and every executor with it.
-    Gone(WorkerError),
-}
-
-/// The end of an executor that nobody stopped.
-#[derive(Debug)]
-pub struct Ended {
-    pub executor: ExecutorId,
-    pub ending: Ending,
-    /// What it did that no executor does, if that is why it was killed.
-    pub fault: Option<String>,
-    /// Where it was when a signal killed it, if it could still say so.
-    pub stack: Stack,
-    pub usage: Option<Usage>,
-}
-
-#[derive(Debug, thiserror::Error)]
-pub enum WorkerError {
-    #[error("{path} does not start", path = .python.path.display())]
-    Start {
-        python: Python,
-        #[source]
-        source: std::io::Error,
-    },
-    #[error("{path} ended ({ending}) while it imported the project{said}", path = .python.path.display())]
-    Import {
-        python: Python,
-        ending: String,
-        said: String,
-    },
-    #[error("importing the project took longer than {} s{said}", IMPORT_TIME.as_secs())]
-    ImportTime { said: String },
-    #[error("{path} has the package ziet {sdk}, which speaks protocol {theirs}; this program speaks {ours}", path = .python.path.display())]
-    Protocol {
-        python: Python,
-        sdk: String,
-        theirs: u32,
-        ours: u32,
-    },
-    #[error("the process that imported the project ended ({ending}){said}")]
-    Zygote { ending: String, said: String },
-    #[error("no folder for the sockets of executors")]
-    Folder(#[source] std::io::Error),
-    #[error("a message of the process that imported the project is not understood")]
-    Frame(#[from] FrameError),
-}
-
 pub struct Worker {
     settings: WorkerSettings,
     registry: Registry,
-    folder: TempDir,
     /// Children of this process that were there before: whoever called `exec` to become it left them.
     strangers: HashSet<u32>,
-    listener: UnixListener,
+    home: Option<Home>,
     zygote: Option<Zygote>,
     executors: HashMap<u64, Executor>,
+    pool: Pool,
+    /// When something is to be done about an executor although it does nothing.
+    due: BTreeSet<(Instant, u64)>,
     arrivals: HashMap<usize, Arrival>,
     last_id: u64,
     last_arrival: usize,
+    /// Executors in a row that ended before they could be used.
+    failed_arrivals: u32,
+    /// No executor is asked for before this.
+    forks_from: Option<Instant>,
+    /// No connection is accepted before this.
+    accepts_from: Option<Instant>,
+    /// Whether test data is being made.
+    makes_input: bool,
+    /// When this turn of the loop began.
+    now: Instant,
     events: VecDeque<WorkerEvent>,
     /// Descriptors that had more to read when their turn was over.
     again: VecDeque<Token>,
     buffer: Vec<u8>,
 }
 
+/// Where the executors of one zygote connect. The next zygote has another: one that ends by itself removes its own.
+struct Home {
+    folder: TempDir,
+    listener: UnixListener,
+}
+
+impl Home {
+    fn new(registry: &Registry) -> std::io::Result<Self> {
+        let folder = private_folder()?;
+        let mut listener = UnixListener::bind(folder.path().join(SOCKET))?;
+        registry.register(&mut listener, LISTENER, Interest::READABLE)?;
+        Ok(Self { folder, listener })
+    }
+}
+
 impl Worker {
     /// Starts Python and the import of the project; [`WorkerEvent::Loaded`] tells when it is done. The calling thread
     /// must be the one that turns the loop, to its end.
+    ///
+    /// # Errors
+    /// When Python does not start, or the system lacks what it takes to supervise it.
     pub fn start(
         settings: WorkerSettings,
         registry: Registry,
         now: Instant,
     ) -> Result<Self, WorkerError> {
         os::adopt_orphans();
-        let folder = private_folder().map_err(WorkerError::Folder)?;
-        let mut listener =
-            UnixListener::bind(folder.path().join("executors")).map_err(WorkerError::Folder)?;
-        registry
-            .register(&mut listener, LISTENER, Interest::READABLE)
-            .map_err(WorkerError::Folder)?;
         let mut worker = Self {
+            pool: Pool::new(&settings.pool),
             settings,
             registry,
-            folder,
             strangers: os::own_children(),
-            listener,
+            home: None,
             zygote: None,
             executors: HashMap::new(),
+            due: BTreeSet::new(),
             arrivals: HashMap::new(),
             last_id: 0,
             last_arrival: ARRIVALS,
+            failed_arrivals: 0,
+            forks_from: None,
+            accepts_from: None,
+            makes_input: false,
+            now,
             events: VecDeque::new(),
             again: VecDeque::new(),
             buffer: vec![0; 64 * 1024],
         };
-        worker.import(now)?;
+        worker.import()?;
         Ok(worker)
     }
 
-    /// Starts a zygote and the import; also after the last one is gone.
-    pub fn import(&mut self, now: Instant) -> Result<(), WorkerError> {
+    /// Starts a zygote and the import.
+    fn import(&mut self) -> Result<(), WorkerError> {
         let tokens = Tokens {
             control: CONTROL,
             out: ZYGOTE_OUT,
             err: ZYGOTE_ERR,
         };
-        let socket = self.folder.path().join("executors");
-        let mut zygote = Zygote::start(&self.settings, &socket, &self.registry, &tokens, now)
+        let home = Home::new(&self.registry).map_err(WorkerError::Folder)?;
+        let socket = home.folder.path().join(SOCKET);
+        let mut zygote = Zygote::start(&self.settings, &socket, &self.registry, &tokens, self.now)
             .map_err(|source| WorkerError::Start {
                 python: self.settings.python.clone(),
                 source,
@@ -224,25 +167,21 @@ impl Worker {
             describe: self.settings.describe,
             start: self.settings.start,
         })?;
+        self.home = Some(home);
         self.zygote = Some(zygote);
         Ok(())
     }
 
     /// Asks for test data, of which the object `given` has some; answered by [`WorkerEvent::InputMade`].
+    ///
+    /// # Errors
+    /// When there is no process to make it, or `given` is too large.
     pub fn make_input(&mut self, action_id: ActionId, given: Json) -> Result<(), WorkerError> {
+        if self.zygote.is_none() {
+            self.import()?;
+        }
+        self.makes_input = true;
         self.tell_zygote(&ToZygote::MakeInput { action_id, given })
-    }
-
-    /// Asks for an executor; [`WorkerEvent::Ready`] tells when it can be used.
-    pub fn fork(&mut self) -> Result<ExecutorId, WorkerError> {
-        self.last_id += 1;
-        let secret = uuid::Uuid::new_v4().simple().to_string();
-        self.tell_zygote(&ToZygote::Fork {
-            token: secret.clone(),
-            scratch: None,
-        })?;
-        self.executors.insert(self.last_id, Executor::new(secret));
-        Ok(ExecutorId(self.last_id))
     }
 
     fn tell_zygote(&mut self, message: &ToZygote) -> Result<(), WorkerError> {
@@ -267,104 +206,47 @@ impl Worker {
         }
     }
 
-    /// Ends an executor and what it started; nothing that it has sent or sends counts from here on. Answered by
-    /// [`WorkerEvent::Stopped`] once SIGKILL is sent: at once, or with `stack` when that has come or 50 ms are over.
-    pub fn stop(&mut self, executor: ExecutorId, stack: bool, now: Instant) {
-        let Some(found) = self.executors.get_mut(&executor.0) else {
-            return;
-        };
-        match (&found.phase, &mut found.link, found.pid) {
-            (Phase::Killed | Phase::Dumping { .. }, _, _) => {}
-            (Phase::Serving, Some(link), Some(pid)) if stack => {
-                link.stack.clear(&mut self.buffer);
-                let signal = link.stack_signal;
-                found.phase = Phase::Dumping {
-                    until: now + STACK_TIME,
-                };
-                os::send_signal(pid, signal);
-            }
-            (Phase::Serving | Phase::Arriving, _, _) => self.kill(executor.0),
-        }
-    }
-
-    /// Sends SIGKILL and says so.
-    fn kill(&mut self, id: u64) {
-        let Some(executor) = self.executors.get_mut(&id) else {
-            return;
-        };
-        let usage = executor.pid.and_then(os::usage);
-        executor.phase = Phase::Killed;
-        if let Some(pid) = executor.pid {
-            os::kill(pid);
-        }
-        let stack = self.stack_of(id);
-        self.events.push_back(WorkerEvent::Stopped {
-            executor: ExecutorId(id),
-            stack,
-            usage,
-        });
-    }
-
-    fn stack_of(&mut self, id: u64) -> Stack {
-        let link = self
-            .executors
-            .get_mut(&id)
-            .and_then(|executor| executor.link.as_mut());
-        let (Some(link), Some(zygote)) = (link, &self.zygote) else {
-            return Stack::default();
-        };
-        let text = String::from_utf8_lossy(link.stack.bytes());
-        Stack::parse(
-            &text,
-            zygote.sdk_folder.as_ref(),
-            &self.settings.project.root,
-        )
-    }
-
     /// What happened, in order; empty until the next event or timer.
     pub fn next_event(&mut self) -> Option<WorkerEvent> {
         self.events.pop_front()
     }
 
-    /// Whether `turn_again` has something to do without waiting.
+    /// Whether `begin_turn` has something to do without waiting.
     pub fn is_busy(&self) -> bool {
         !self.again.is_empty()
     }
 
     /// When `on_time` has something to do.
     pub fn next_timer(&self) -> Option<Instant> {
-        let stacks = self
-            .executors
-            .values()
-            .filter_map(|executor| match executor.phase {
-                Phase::Dumping { until } => Some(until),
-                Phase::Arriving | Phase::Serving | Phase::Killed => None,
-            });
-        let import = self
-            .zygote
-            .as_ref()
-            .and_then(|zygote| zygote.loading.as_ref())
-            .map(|loading| loading.until);
-        stacks.chain(import).min()
+        let executor = self.due.first().map(|(at, _)| *at);
+        let others = [self.forks_from, self.accepts_from, self.pool.next_look()];
+        let import = self.loading_until();
+        executor.into_iter().chain(import).chain(others.into_iter().flatten()).min()
+    }
+
+    fn loading_until(&self) -> Option<Instant> {
+        let loading = self.zygote.as_ref()?.loading.as_ref()?;
+        Some(loading.until)
     }
 
     pub fn on_time(&mut self, now: Instant) {
-        let late: Vec<u64> = self
-            .executors
-            .iter()
-            .filter(|(_, executor)| executor.is_late(now))
-            .map(|(id, _)| *id)
-            .collect();
-        for id in late {
-            self.kill(id);
-        }
-        if self
-            .zygote
-            .as_ref()
-            .and_then(|zygote| zygote.loading.as_ref())
-            .is_some_and(|loading| now >= loading.until)
+        while let Some((at, id)) = self.due.first().copied()
+            && at <= now
         {
+            self.due.pop_first();
+            self.on_late(id);
+        }
+        if self.loading_until().is_some_and(|until| now >= until) {
             self.end_zygote(|_, said| WorkerError::ImportTime { said });
+        }
+        if self.forks_from.take_if(|at| now >= *at).is_some() {
+            self.events.push_back(WorkerEvent::Ready);
+        }
+        if self.accepts_from.take_if(|at| now >= *at).is_some() {
+            self.accept();
+        }
+        if self.pool.next_look().is_some_and(|at| now >= at) {
+            self.shrink(now);
         }
     }
 
@@ -384,8 +266,9 @@ impl Worker {
         }
     }
 
-    /// Goes on with what had more to read than one turn.
-    pub fn turn_again(&mut self) {
+    /// To be called first in each turn of the loop: goes on with what had more to read than the last one.
+    pub fn begin_turn(&mut self, now: Instant) {
+        self.now = now;
         for token in std::mem::take(&mut self.again) {
             self.on_ready(token);
         }
@@ -393,10 +276,8 @@ impl Worker {
 
     /// Ends everything that was started, and waits for it.
     pub fn shut_down(mut self) {
-        for executor in self.executors.values() {
-            if let Some(pid) = executor.pid {
-                os::kill(pid);
-            }
+        for id in self.executors.keys().copied().collect::<Vec<_>>() {
+            self.end_process(id);
         }
         if let Some(zygote) = self.zygote.take() {
             zygote.dismiss();

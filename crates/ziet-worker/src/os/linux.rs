@@ -47,6 +47,15 @@ pub(crate) fn peer_pid(socket: impl AsFd) -> Option<u32> {
     u32::try_from(peer.pid.as_raw_nonzero().get()).ok()
 }
 
+/// The id of a process in the innermost namespace of processes that it is in: what it and its parent call it.
+pub(crate) fn inner_pid(pid: u32) -> Option<u32> {
+    let status = fs_err::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let ids = status
+        .lines()
+        .find_map(|line| line.strip_prefix("NSpid:"))?;
+    ids.split_ascii_whitespace().last()?.parse().ok()
+}
+
 /// Whether a process has begun to end, or has ended: from then on its exit status is fixed.
 pub(crate) fn is_exiting(pid: u32) -> bool {
     /// `PF_EXITING` among the flags of a task, which are the ninth field.
@@ -82,6 +91,13 @@ pub(crate) fn usage(pid: u32) -> Option<Usage> {
         cpu,
         peak_memory_bytes: peak.map(|kilobytes| kilobytes * 1024),
     })
+}
+
+/// Bytes of memory that a process has resident.
+pub(crate) fn resident(pid: u32) -> Option<u64> {
+    let statm = fs_err::read_to_string(format!("/proc/{pid}/statm")).ok()?;
+    let pages: u64 = statm.split_ascii_whitespace().nth(1)?.parse().ok()?;
+    Some(pages * u64::try_from(rustix::param::page_size()).ok()?)
 }
 
 /// Ends what this process and its children started, wherever it went, but for the children in `spared`.

@@ -18,15 +18,15 @@ pub use abilities::{Abilities, Ability, Cgroup, flush_time};
 pub use linux::file_time;
 #[cfg(target_os = "linux")]
 pub(crate) use linux::{
-    RECEIVE, adopt_orphans, cgroup, end_descendants, ends_within, is_exiting, landlock,
-    memory_bytes, no_new_privileges, own_children, peer_pid, peer_pidfd, pidfd, usage,
+    RECEIVE, adopt_orphans, cgroup, end_descendants, ends_within, inner_pid, is_exiting, landlock,
+    memory_bytes, no_new_privileges, own_children, peer_pid, peer_pidfd, pidfd, resident, usage,
 };
 #[cfg(not(target_os = "linux"))]
 pub use other::file_time;
 #[cfg(not(target_os = "linux"))]
 pub(crate) use other::{
-    RECEIVE, adopt_orphans, cgroup, end_descendants, ends_within, is_exiting, landlock,
-    memory_bytes, no_new_privileges, own_children, peer_pid, peer_pidfd, pidfd, usage,
+    RECEIVE, adopt_orphans, cgroup, end_descendants, ends_within, inner_pid, is_exiting, landlock,
+    memory_bytes, no_new_privileges, own_children, peer_pid, peer_pidfd, pidfd, resident, usage,
 };
 
 /// How a process ended.

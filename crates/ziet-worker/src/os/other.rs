@@ -21,8 +21,16 @@ pub(crate) fn peer_pid(_: impl AsFd) -> Option<u32> {
     None
 }
 
+pub(crate) fn inner_pid(pid: u32) -> Option<u32> {
+    Some(pid)
+}
+
 pub(crate) fn is_exiting(_: u32) -> bool {
     false
+}
+
+pub(crate) fn resident(_: u32) -> Option<u64> {
+    None
 }
 
 pub(crate) fn usage(_: u32) -> Option<Usage> {

@@ -1,11 +1,13 @@
 //! What the zygote says.
 
+use ziet_core::Json;
 use ziet_core::wire::{FromZygote, Level, PROTOCOL, ToZygote};
 
-use super::{CONTROL, Ended, ExecutorId, Worker, WorkerError, WorkerEvent, ZYGOTE_ERR, ZYGOTE_OUT};
+use super::{CONTROL, Worker, WorkerError, WorkerEvent, ZYGOTE_ERR, ZYGOTE_OUT};
 use crate::channel::Readiness;
 use crate::executor::Phase;
 use crate::os::{self, Ending};
+use crate::pool::Pool;
 
 impl Worker {
     pub(super) fn read_control(&mut self) {
@@ -63,16 +65,10 @@ impl Worker {
             FromZygote::Loaded {} => {
                 self.read_zygote_output(Level::Info);
                 self.read_zygote_output(Level::Warn);
-                let loading = self
-                    .zygote
-                    .as_mut()
-                    .and_then(|zygote| zygote.loading.take());
-                if let Some(loading) = loading {
-                    self.events
-                        .push_back(WorkerEvent::Loaded(loading.catalogue));
-                }
+                self.on_loaded();
             }
             FromZygote::InputMade { input, made, error } => {
+                self.makes_input = false;
                 self.events
                     .push_back(WorkerEvent::InputMade { input, made, error });
             }
@@ -81,6 +77,19 @@ impl Worker {
             FromZygote::Exited { pid, status } => self.on_exited(pid, status)?,
         }
         Ok(())
+    }
+
+    fn on_loaded(&mut self) {
+        let Some(zygote) = &mut self.zygote else {
+            return;
+        };
+        // What it says from here on is not about the import.
+        zygote.said.clear();
+        if let Some(loading) = zygote.loading.take() {
+            self.pool.emptied(self.now);
+            self.events
+                .push_back(WorkerEvent::Loaded(loading.catalogue));
+        }
     }
 
     fn with_catalogue(&mut self, change: impl FnOnce(&mut ziet_core::Catalogue)) {
@@ -94,19 +103,40 @@ impl Worker {
     }
 
     fn on_forked(&mut self, secret: &str, pid: u32) {
-        let Some(executor) = self
+        let found = self
             .executors
-            .values_mut()
-            .find(|executor| executor.secret == secret)
-        else {
+            .iter_mut()
+            .find(|(_, executor)| executor.secret == secret);
+        let Some((&id, executor)) = found else {
             return;
         };
-        if executor.pid.is_some_and(|peer| peer != pid) {
-            executor.fault = Some("another process used its token".to_owned());
+        executor.zygote_pid = Some(pid);
+        if !executor.is_itself() {
+            // The one that said hello is not ours to kill: the one that was forked is.
+            executor.pid = None;
+            return self.found_out(id, || "another process used its token".to_owned());
         }
-        executor.pid = Some(pid);
+        if executor.link.is_some() {
+            // Where a socket does not tell, ids mean the same to everybody.
+            executor.pid = executor.pid.or(Some(pid));
+        }
         if executor.phase == Phase::Killed || executor.fault.is_some() {
-            os::kill(pid);
+            self.end_process(id);
+        }
+    }
+
+    /// Sends it SIGKILL, which before its hello only the zygote can do. One that is not forked yet is ended when it is.
+    pub(super) fn end_process(&mut self, id: u64) {
+        let Some(executor) = self.executors.get(&id) else {
+            return;
+        };
+        match (executor.pid, executor.zygote_pid, &mut self.zygote) {
+            (Some(pid), _, _) => os::kill(pid),
+            (None, Some(pid), Some(zygote)) => {
+                // So short a message is never refused; a zygote that does not read it is ending.
+                let _ = zygote.channel.send(&ToZygote::Kill { pid });
+            }
+            (None, _, _) => {}
         }
     }
 
@@ -116,61 +146,30 @@ impl Worker {
             .iter()
             .find(|(_, executor)| executor.secret == secret);
         if let Some(id) = found.map(|(id, _)| *id) {
-            self.executors.remove(&id);
-            self.events.push_back(WorkerEvent::NotForked {
-                executor: ExecutorId(id),
-                error,
-            });
+            self.forget(id);
+            self.not_forked(error);
         }
     }
 
     /// The process has ended and keeps its id until it is reaped: what it left in its group is killed, what it sent
     /// last is read, and only then the id is given back.
     fn on_exited(&mut self, pid: u32, status: i32) -> Result<(), WorkerError> {
-        os::kill(pid);
         let found = self
             .executors
             .iter()
-            .find(|(_, executor)| executor.pid == Some(pid))
+            .find(|(_, executor)| executor.zygote_pid == Some(pid))
             .map(|(id, _)| *id);
         if let Some(id) = found {
+            let ending = if status < 0 {
+                Ending::Signal(-status)
+            } else {
+                Ending::Exit(status)
+            };
+            self.end_process(id);
             self.drain(id);
-            self.on_ended(id, pid, status);
-            if let Some(executor) = self.executors.remove(&id) {
-                executor.close(&self.registry);
-            }
+            self.on_ended(id, ending);
         }
         self.tell_zygote(&ToZygote::Reap { pid })
-    }
-
-    fn on_ended(&mut self, id: u64, pid: u32, status: i32) {
-        let Some(executor) = self.executors.get_mut(&id) else {
-            return;
-        };
-        match executor.phase {
-            Phase::Killed => {}
-            // It died of something else before its stack had come.
-            Phase::Dumping { .. } => self.kill(id),
-            Phase::Arriving | Phase::Serving => {
-                let ending = if status < 0 {
-                    Ending::Signal(-status)
-                } else {
-                    Ending::Exit(status)
-                };
-                executor.phase = Phase::Killed;
-                let fault = executor.fault.take();
-                let usage = os::usage(pid);
-                let stack = self.stack_of(id);
-                let ended = Ended {
-                    executor: ExecutorId(id),
-                    ending,
-                    fault,
-                    stack,
-                    usage,
-                };
-                self.events.push_back(WorkerEvent::Ended(ended));
-            }
-        }
     }
 
     pub(super) fn read_zygote_output(&mut self, level: Level) {
@@ -225,22 +224,44 @@ impl Worker {
     pub(super) fn end_zygote(&mut self, error: impl FnOnce(String, String) -> WorkerError) {
         self.read_zygote_output(Level::Info);
         self.read_zygote_output(Level::Warn);
+        let said = self.zygote_said();
         for executor in std::mem::take(&mut self.executors).into_values() {
             if let Some(pid) = executor.pid {
                 os::kill(pid);
             }
             executor.close(&self.registry);
         }
+        self.due.clear();
+        self.arrivals.clear();
+        self.pool = Pool::new(&self.settings.pool);
         let Some(zygote) = self.zygote.take() else {
             return;
         };
-        let said = if zygote.said.is_empty() {
+        let imported = zygote.loading.is_none();
+        let error = error(zygote.end(&self.registry), said);
+        self.home = None;
+        os::end_descendants(&self.strangers);
+        if std::mem::take(&mut self.makes_input) {
+            self.events.push_back(WorkerEvent::InputMade {
+                input: Json::empty_object(),
+                made: Vec::new(),
+                error: Some("test data could not be made".to_owned()),
+            });
+        }
+        self.events.push_back(if imported {
+            WorkerEvent::Gone(error)
+        } else {
+            WorkerEvent::ImportFailed(error)
+        });
+    }
+
+    /// What it wrote last, to follow a text about it.
+    pub(super) fn zygote_said(&self) -> String {
+        let said = self.zygote.as_ref().map_or("", |zygote| zygote.said.trim_end());
+        if said.is_empty() {
             String::new()
         } else {
-            format!(":\n{}", zygote.said.trim_end())
-        };
-        let ending = zygote.end(&self.registry);
-        self.events
-            .push_back(WorkerEvent::Gone(error(ending, said)));
+            format!(":\n{said}")
+        }
     }
 }

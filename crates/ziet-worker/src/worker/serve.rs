@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use mio::{Interest, Token};
 use ziet_core::wire::{FromExecutor, Level, PROTOCOL};
 
-use super::{ExecutorId, LISTENER, Worker, WorkerEvent};
+use super::{ExecutorId, PAUSE, Worker, WorkerEvent};
 use crate::channel::{Channel, Readiness};
 use crate::executor::{Arrival, Arrived, Executor, Hello, Link, Part, Phase, token};
 use crate::os;
@@ -14,18 +14,25 @@ use crate::stack;
 
 impl Worker {
     pub(super) fn accept(&mut self) {
+        if self.accepts_from.is_some() {
+            return;
+        }
         loop {
-            let mut stream = match self.listener.accept() {
+            let Some(home) = &self.home else {
+                return;
+            };
+            let mut stream = match home.listener.accept() {
                 Ok((stream, _)) => stream,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,
-                // One that hung up at once; others may still wait. Out of descriptors: they wait for the next turn.
+                // One that hung up at once; others may still wait.
                 Err(error)
                     if error.kind() == ErrorKind::Interrupted
                         || error.kind() == ErrorKind::ConnectionAborted =>
                 {
                     continue;
                 }
-                Err(_) => return self.again.push_back(LISTENER),
+                // Out of descriptors: they wait until there may be some again.
+                Err(_) => return self.accepts_from = Some(self.now + PAUSE),
             };
             self.last_arrival += 1;
             let arrival = self.last_arrival;
@@ -62,19 +69,18 @@ impl Worker {
             descriptors,
         } = arrived;
         let mut waiting = self.executors.iter_mut();
-        let Some((&id, executor)) =
-            waiting.find(|(_, e)| e.secret == secret && e.phase == Phase::Arriving)
+        let Some((&id, executor)) = waiting
+            .find(|(_, e)| e.secret == secret && matches!(e.phase, Phase::Arriving { .. }))
         else {
             return;
         };
-        let peer = os::peer_pid(channel.stream());
-        if protocol != PROTOCOL || peer.is_some() && executor.pid.is_some() && peer != executor.pid
-        {
-            executor.fault =
-                Some("its hello is not that of the process that was forked".to_owned());
-            return;
+        // Where a socket does not tell, ids mean the same to everybody.
+        executor.pid = os::peer_pid(channel.stream()).or(executor.zygote_pid);
+        if protocol != PROTOCOL || !executor.is_itself() {
+            executor.pid = None;
+            return self.end_process(id);
         }
-        executor.pid = executor.pid.or(peer);
+        executor.baseline = executor.pid.and_then(os::resident).unwrap_or_default();
         let [out, err, stack] = descriptors;
         let register = |end, part| Pipe::new(end, &self.registry, token(id, part));
         let pipes = (
@@ -94,11 +100,9 @@ impl Worker {
                 stack,
                 stack_signal,
             });
-            executor.phase = Phase::Serving;
-            self.events.push_back(WorkerEvent::Ready(ExecutorId(id)));
+            self.arrived(id);
         } else {
-            executor.fault = Some("its pipes could not be watched".to_owned());
-            executor.pid.into_iter().for_each(os::kill);
+            self.end_process(id);
         }
     }
 
@@ -132,18 +136,19 @@ impl Worker {
             };
             let Executor {
                 link: Some(link),
-                phase: Phase::Serving,
+                phase: phase @ (Phase::Busy | Phase::Idle),
                 ..
             } = executor
             else {
                 return Readiness::Drained;
             };
-            match link.channel.take::<FromExecutor>() {
-                Ok(Some(message)) => self.on_message(id, message),
-                Ok(None) => return readiness,
-                Err(error) => {
-                    executor.fault = Some(format!("it sent {error}"));
-                    executor.pid.into_iter().for_each(os::kill);
+            match (link.channel.take::<FromExecutor>(), phase) {
+                (Ok(Some(message)), Phase::Busy) => self.on_message(id, message),
+                // What comes after the end of an attempt, of a thread that goes on, is nobody's.
+                (Ok(Some(_)), _) => {}
+                (Ok(None), _) => return readiness,
+                (Err(error), _) => {
+                    self.found_out(id, || format!("it sent {error}"));
                     return Readiness::Drained;
                 }
             }
@@ -155,6 +160,10 @@ impl Worker {
         match message {
             FromExecutor::Finished(_) => self.read_pipes(id, Self::take_rest),
             FromExecutor::Drain { .. } => self.read_pipes(id, |_, _, _| {}),
+            FromExecutor::Output {
+                level: Level::Warn,
+                ref text,
+            } => self.note(id, text),
             _ => {}
         }
         self.events
@@ -170,45 +179,57 @@ impl Worker {
     fn read_output(&mut self, id: u64, level: Level) -> Readiness {
         // Taken out for the while: the pipe belongs to the worker just as the buffer does.
         let mut buffer = std::mem::take(&mut self.buffer);
-        let pipe = self.output_pipe(id, level);
-        let (readiness, text) = pipe.map_or((Readiness::Drained, None), |pipe| {
-            (pipe.fill(&mut buffer), pipe.take_lines())
-        });
+        let (readiness, text) = match self.output_pipe(id, level) {
+            Some((pipe, Phase::Busy)) => (pipe.fill(&mut buffer), pipe.take_lines()),
+            // Between attempts it is nobody's.
+            Some((pipe, _)) => (pipe.clear(&mut buffer), None),
+            None => (Readiness::Drained, None),
+        };
         self.buffer = buffer;
         self.on_output(id, level, text);
         readiness
     }
 
     fn take_rest(&mut self, id: u64, level: Level) {
-        let text = self.output_pipe(id, level).and_then(Pipe::take_rest);
+        let pipe = self.output_pipe(id, level);
+        let text = pipe.and_then(|(pipe, _)| pipe.take_rest());
         self.on_output(id, level, text);
     }
 
     fn on_output(&mut self, id: u64, level: Level, text: Option<String>) {
-        if let Some(text) = text {
-            self.events.push_back(WorkerEvent::Message(
-                ExecutorId(id),
-                FromExecutor::Output { level, text },
-            ));
+        let Some(text) = text else { return };
+        if level == Level::Warn {
+            self.note(id, &text);
+        }
+        self.events.push_back(WorkerEvent::Message(
+            ExecutorId(id),
+            FromExecutor::Output { level, text },
+        ));
+    }
+
+    /// Keeps what it says last, for when it dies.
+    fn note(&mut self, id: u64, text: &str) {
+        if let Some(executor) = self.executors.get_mut(&id) {
+            executor.tail.push(text);
         }
     }
 
-    /// None also for an executor that has nothing to say any more.
-    fn output_pipe(&mut self, id: u64, level: Level) -> Option<&mut Pipe> {
+    /// With the phase that it is in. None for an executor that has nothing to say any more.
+    fn output_pipe(&mut self, id: u64, level: Level) -> Option<(&mut Pipe, Phase)> {
         let executor = self.executors.get_mut(&id)?;
         let Executor {
             link: Some(link),
-            phase: Phase::Serving,
+            phase: phase @ (Phase::Busy | Phase::Idle),
             ..
         } = executor
         else {
             return None;
         };
-        Some(if level == Level::Info {
-            &mut link.out
-        } else {
-            &mut link.err
-        })
+        let pipe = match level {
+            Level::Info => &mut link.out,
+            Level::Warn | Level::Error => &mut link.err,
+        };
+        Some((pipe, *phase))
     }
 
     fn read_stack(&mut self, id: u64) -> Readiness {
@@ -219,9 +240,13 @@ impl Worker {
             return Readiness::Drained;
         };
         let readiness = link.stack.fill(&mut self.buffer);
-        if matches!(executor.phase, Phase::Dumping { .. }) && stack::is_complete(link.stack.bytes())
-        {
-            self.kill(id);
+        if matches!(executor.phase, Phase::Dumping { .. }) {
+            if stack::is_complete(link.stack.bytes()) {
+                self.kill(id);
+            }
+        } else if link.stack.bytes().len() > stack::LONGEST {
+            // No stack is as long, and nobody has asked for one.
+            link.stack.clear(&mut self.buffer);
         }
         readiness
     }
@@ -233,11 +258,10 @@ impl Worker {
             return;
         };
         // A process that is ending closes everything, too.
-        if executor.phase == Phase::Serving && !executor.pid.is_some_and(os::is_exiting) {
-            executor
-                .fault
-                .get_or_insert_with(|| "it closed its connection to Ziet".to_owned());
-            executor.pid.into_iter().for_each(os::kill);
+        if !executor.pid.is_some_and(os::is_exiting) {
+            self.found_out(id, || "it closed its connection to Ziet".to_owned());
+        } else if executor.phase == Phase::Idle {
+            self.retire(id);
         }
     }
 
