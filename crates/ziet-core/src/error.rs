@@ -18,8 +18,12 @@ pub enum ErrorCode {
     OutOfMemory,
     /// The process of the attempt died.
     Crashed,
+    /// The attempt's files took up more than they may.
+    ScratchFull,
     /// The worker of the attempt vanished.
     Lost,
+    /// The project, or the action's module, could not be imported again.
+    ImportFailed,
     /// Somebody cancelled the run.
     Cancelled,
     /// No action has this name.

@@ -192,6 +192,12 @@ pub fn size_text(bytes: usize, limit: usize) -> String {
         )
 }
 
+/// An amount of memory as people read it, in whole units of 1,048,576 bytes: `512 MB`. What is more than a unit counts
+/// as the next one, so that what is over its limit does not look like it.
+pub fn memory_text(bytes: u64) -> String {
+    format!("{} MB", bytes.div_ceil(MB as u64))
+}
+
 /// Says that something is too large: `7.0 MB, limit 6 MB`. None when it is not.
 pub fn excess(bytes: usize, limit: usize) -> Option<String> {
     (bytes > limit).then(|| format!("{}, limit {} MB", size_text(bytes, limit), limit / MB))

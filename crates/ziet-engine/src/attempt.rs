@@ -1,22 +1,18 @@
 //! An attempt from its start frame to its end, whichever way it ends.
 
 use std::collections::HashMap;
-use std::time::Duration;
 
 use ziet_core::call::CallCounter;
 use ziet_core::error::{ErrorCode, Failure};
 use ziet_core::limits;
 use ziet_core::run::{Claim, Ending};
-use ziet_core::wire::{Finished, Level, Start, ToExecutor};
-use ziet_core::{Event, RunId};
+use ziet_core::wire::{Finished, Level, Start};
+use ziet_core::{Event, RunId, Time};
 use ziet_worker::{Ended, Ending as ProcessEnding, ExecutorId, Stack, Usage, ending_text};
 
-use crate::live::{Attempt, Slot};
+use crate::live::{Attempt, Slot, TimeUp};
 use crate::notice::Happening;
 use crate::turn::Scheduler;
-
-/// How long no executor is asked for after the system would not make one.
-const FORK_PAUSE: Duration = Duration::from_secs(1);
 
 /// What an attempt has used, where it is known.
 #[derive(Clone, Copy, Debug, Default)]
@@ -26,46 +22,32 @@ pub(crate) struct Used {
 }
 
 impl Scheduler {
-    /// An executor is ready: the attempt that it was asked for begins, and its time runs from here.
-    pub(crate) fn begin(&mut self, executor: ExecutorId) {
-        let Some(run) = self.slots.get(&executor).map(|slot| slot.run) else {
-            return;
-        };
-        if self
-            .apply(
-                run,
-                Event::Claim {
-                    worker: self.worker_id,
-                },
-            )
-            .is_err()
-        {
-            // Cancelled while the executor was forked.
+    /// The attempt begins in the executor that was taken for it, and its time runs from here.
+    pub(crate) fn begin(&mut self, run: RunId, executor: ExecutorId, memory: u64) {
+        let worker = self.worker_id;
+        // It is in the queue, so nothing stands against it.
+        let _ = self.apply(run, Event::Claim { worker });
+        let Some(start) = self.start_frame(run, executor, memory) else {
             return self.worker.stop(executor, false, self.clock.instant());
-        }
-        let Some(start) = self.start_frame(run, executor) else {
-            return;
         };
         if start.attempt == 1 {
             self.tell_of(run, Happening::Initialized);
         }
         self.tell_of(run, Happening::Executing);
         // An input that is within its limit always fits into a frame.
-        if let Err(error) = self
-            .worker
-            .send(executor, &ToExecutor::Start(Box::new(start)))
-        {
+        if let Err(error) = self.worker.begin(executor, start, memory) {
             let failure = Failure::new(ErrorCode::InvalidInput, "InputError", error.to_string());
             let ending = Ending::Failed(Failure {
                 retryable: false,
                 ..failure
             });
             self.end(executor, ending, Used::default());
+            self.worker.stop(executor, false, self.clock.instant());
         }
     }
 
     /// Ties the executor to the attempt that was just claimed, and says what it needs to begin.
-    fn start_frame(&mut self, run: RunId, executor: ExecutorId) -> Option<Start> {
+    fn start_frame(&mut self, run: RunId, executor: ExecutorId, memory: u64) -> Option<Start> {
         let live = self.runs.get_mut(&run)?;
         let claim = live.run.state.claim()?;
         // The time from which the deadline counts: a later one would make an attempt look shorter than its timeout.
@@ -79,7 +61,15 @@ impl Scheduler {
             open_calls: HashMap::new(),
             printed: 0,
         });
-        self.slots.get_mut(&executor)?.claim = Some(claim);
+        let slot = Slot {
+            run,
+            claim,
+            memory,
+            waiting: false,
+            time_up: None,
+        };
+        self.slots.insert(executor, slot);
+        self.executing += 1;
         Some(Start {
             run_id: run,
             attempt: claim.attempt,
@@ -95,52 +85,39 @@ impl Scheduler {
         })
     }
 
-    /// The attempt has come to its end by itself. Its process is ended with everything that it left behind.
-    pub(crate) fn finish(&mut self, executor: ExecutorId, finished: Finished) {
-        let Finished {
-            output,
-            failure,
-            cpu_ms,
-            peak_memory_bytes,
-            left: _,
-            spent: _,
-        } = finished;
-        let ending = match (output, failure) {
-            (_, Some(failure)) => Ending::Failed(failure),
-            (Some(output), None) => {
-                match limits::excess(output.as_bytes().len(), limits::JSON_BYTES) {
-                    None => Ending::Completed { output },
-                    Some(excess) => {
-                        let failure = Failure::new(
-                            ErrorCode::InvalidOutput,
-                            "OutputError",
-                            format!("returned {excess}"),
-                        );
-                        Ending::Failed(Failure {
-                            retryable: false,
-                            ..failure
-                        })
-                    }
-                }
-            }
-            (None, None) => Ending::Crashed(crash("it finished without a result")),
+    /// The attempt has come to its end by itself, and its executor is free for the next one.
+    pub(crate) fn finish(&mut self, executor: ExecutorId, mut finished: Finished) {
+        let Some(slot) = self.slots.get(&executor) else {
+            return;
         };
+        let (run, memory) = (slot.run, slot.memory);
+        if !finished.left.is_empty() {
+            let text = format!("left behind and ended: {}", finished.left.join(", "));
+            let level = Level::Warn;
+            self.tell_of(run, Happening::Output { level, text });
+        }
+        // One that says neither cannot be trusted with another attempt.
+        finished.spent |= finished.output.is_none() && finished.failure.is_none();
+        self.worker.release(executor, &finished);
         let used = Used {
-            cpu_ms: Some(cpu_ms),
-            peak_memory_bytes: Some(peak_memory_bytes),
+            cpu_ms: Some(finished.cpu_ms),
+            peak_memory_bytes: Some(finished.peak_memory_bytes),
         };
-        self.end(executor, ending, used);
-        self.worker.stop(executor, false, self.clock.instant());
+        self.end(executor, ending(finished, memory), used);
+        self.vacate(executor);
     }
 
     /// The attempt's time is up: from here on nothing that it sends counts but its stack, with which it ends.
-    pub(crate) fn time_out(&mut self, run: RunId) {
-        let Some(attempt) = self.runs.get(&run).and_then(|live| live.attempt.as_ref()) else {
+    pub(crate) fn time_out(&mut self, run: RunId, deadline: Time) {
+        let attempt = self.runs.get(&run).and_then(|live| live.attempt.as_ref());
+        let Some(executor) = attempt.map(|attempt| attempt.executor) else {
             return;
         };
-        let executor = attempt.executor;
-        if let Some(slot) = self.slots.get_mut(&executor) {
-            slot.timed_out = true;
+        if let Some(slot) = self.slots.get_mut(&executor)
+            && slot.time_up.is_none()
+        {
+            let settled = self.clock.now();
+            slot.time_up = Some(TimeUp { deadline, settled });
             self.worker.stop(executor, true, self.clock.instant());
         }
     }
@@ -148,7 +125,7 @@ impl Scheduler {
     /// SIGKILL was sent. An attempt whose time was up is settled now, with the stack that came.
     pub(crate) fn on_stopped(&mut self, executor: ExecutorId, stack: &Stack, usage: Option<Usage>) {
         self.settle_timeout(executor, stack, usage);
-        self.slots.remove(&executor);
+        self.vacate(executor);
     }
 
     /// Nothing to do for an attempt whose time was not up.
@@ -158,44 +135,26 @@ impl Scheduler {
         stack: &Stack,
         usage: Option<Usage>,
     ) {
-        let timed_out = self.slots.get(&executor).filter(|slot| slot.timed_out);
-        let Some(live) = timed_out.and_then(|slot| self.runs.get(&slot.run)) else {
+        let Some(slot) = self.slots.get(&executor) else {
             return;
         };
-        let message = format!(
-            "exceeded its timeout of {} s",
-            live.run.policy.timeout.as_secs()
-        );
-        let failure = Failure::new(ErrorCode::TimedOut, "TimeoutError", message);
-        let traceback = Some(stack.traceback(&failure.headline()));
-        let failure = Failure {
-            traceback,
-            frames: stack.frames.clone(),
-            ..failure
-        };
-        self.end(executor, Ending::TimedOut(failure), usage.into());
-    }
-
-    /// The system is out of processes or memory: that passes, or it is told again and again.
-    pub(crate) fn on_not_forked(&mut self, executor: ExecutorId, error: &str) {
-        let Some(slot) = self.slots.remove(&executor) else {
+        let (Some(time_up), Some(live)) = (slot.time_up, self.runs.get(&slot.run)) else {
             return;
         };
-        let text = format!(
-            "no process for the attempt: {error}; trying again in {} s",
-            FORK_PAUSE.as_secs()
-        );
-        self.tell_of(
-            slot.run,
-            Happening::Output {
-                level: Level::Warn,
-                text,
-            },
-        );
-        let again = self.clock.now().plus(FORK_PAUSE);
-        self.forks_from = Some(again);
-        self.timers.insert((again, slot.run));
-        self.queue.push_front(slot.run);
+        let timeout = live.run.policy.timeout.as_secs();
+        let overrun = self.clock.now().since(time_up.deadline).as_millis();
+        let message = format!("exceeded its timeout of {timeout} s");
+        let mut failure = Failure::new(ErrorCode::TimedOut, "TimeoutError", message);
+        failure.traceback = Some(stack.traceback(&failure.headline()));
+        failure.frames.clone_from(&stack.frames);
+        failure
+            .notes
+            .push(format!("ended {overrun} ms after its deadline"));
+        let (run, claim) = (slot.run, slot.claim);
+        let ending = Ending::TimedOut(failure);
+        // Rejected when it was cancelled in the same moment: then that is how it ended.
+        let event = Event::Ended { claim, ending };
+        let _ = self.apply_at(run, event, time_up.settled, usage.into());
     }
 
     /// The process died although nobody stopped it.
@@ -205,66 +164,51 @@ impl Scheduler {
             ending,
             fault,
             stack,
+            stderr,
             usage,
         } = ended;
-        let Some(slot) = self.slots.get(&executor) else {
+        // A process that was killed for what it did says nothing by its signal.
+        let fault = fault.filter(|_| ending == ProcessEnding::Signal(9));
+        let died = || format!("the process died: {}", ending_text(ending));
+        let mut failure = crash(&fault.unwrap_or_else(died));
+        if !stack.frames.is_empty() {
+            failure.traceback = Some(stack.traceback(&failure.headline()));
+        }
+        failure.frames = stack.frames;
+        let stderr = stderr.map(|last| format!("standard error ended with:\n{last}"));
+        failure.notes.extend(stderr);
+        self.end(executor, Ending::Crashed(failure), usage.into());
+        self.vacate(executor);
+    }
+
+    /// The executor has nothing to do with its attempt any more.
+    pub(crate) fn vacate(&mut self, executor: ExecutorId) -> Option<Slot> {
+        let slot = self.slots.remove(&executor)?;
+        self.executing -= usize::from(!slot.waiting);
+        Some(slot)
+    }
+
+    /// Notes whether the attempt waits for its calls, or goes on.
+    pub(crate) fn set_waiting(&mut self, executor: ExecutorId, waiting: bool) {
+        let Some(slot) = self.slots.get_mut(&executor) else {
             return;
         };
-        if slot.claim.is_some() {
-            // A process that was killed for what it did says nothing by its signal.
-            let fault = fault.filter(|_| ending == ProcessEnding::Signal(9));
-            let died = || format!("the process died: {}", ending_text(ending));
-            let failure = crash(&fault.unwrap_or_else(died));
-            let traceback =
-                (!stack.frames.is_empty()).then(|| stack.traceback(&failure.headline()));
-            let failure = Failure {
-                traceback,
-                frames: stack.frames,
-                ..failure
-            };
-            self.end(executor, Ending::Crashed(failure), usage.into());
-            self.slots.remove(&executor);
-        } else if let Some(slot) = self.slots.remove(&executor) {
-            // It never got to the action's code: the platform's fault.
-            self.lose(&slot);
-        }
+        self.executing -= usize::from(!slot.waiting);
+        slot.waiting = waiting;
+        self.executing += usize::from(!slot.waiting);
     }
 
-    /// Nobody knows how the attempt of this slot ended, or it could not begin.
+    /// Nobody knows how the attempt of this slot ended.
     pub(crate) fn lose(&mut self, slot: &Slot) {
-        let claim = match slot.claim {
-            Some(claim) => claim,
-            None => match self.claim_for_loss(slot.run) {
-                Some(claim) => claim,
-                None => return,
-            },
-        };
+        let (claim, ending) = (slot.claim, Ending::Lost);
         // One that has been settled meanwhile is not lost.
-        let _ = self.apply(
-            slot.run,
-            Event::Ended {
-                claim,
-                ending: Ending::Lost,
-            },
-        );
+        let _ = self.apply(slot.run, Event::Ended { claim, ending });
     }
 
-    /// An executor that dies before its attempt begins counts as a lost attempt, or it would be forked for ever.
-    fn claim_for_loss(&mut self, run: RunId) -> Option<Claim> {
-        self.apply(
-            run,
-            Event::Claim {
-                worker: self.worker_id,
-            },
-        )
-        .ok()?;
-        self.runs.get(&run)?.run.state.claim()
-    }
-
-    /// The attempt that an executor executes, once it has begun.
+    /// The attempt that an executor executes.
     pub(crate) fn claimed(&self, executor: ExecutorId) -> Option<(RunId, Claim)> {
         let slot = self.slots.get(&executor)?;
-        Some((slot.run, slot.claim?))
+        Some((slot.run, slot.claim))
     }
 
     fn end(&mut self, executor: ExecutorId, ending: Ending, used: Used) {
@@ -272,7 +216,8 @@ impl Scheduler {
             return;
         };
         // Rejected when it was cancelled in the same moment: then that is how it ended.
-        let _ = self.apply_end(run, Event::Ended { claim, ending }, used);
+        let event = Event::Ended { claim, ending };
+        let _ = self.apply_at(run, event, self.clock.now(), used);
     }
 }
 
@@ -282,6 +227,36 @@ impl From<Option<Usage>> for Used {
             cpu_ms: usage.and_then(|usage| u64::try_from(usage.cpu.as_millis()).ok()),
             peak_memory_bytes: usage.and_then(|usage| usage.peak_memory_bytes),
         }
+    }
+}
+
+/// How an attempt ended by what its executor says of it.
+fn ending(finished: Finished, memory: u64) -> Ending {
+    match (finished.output, finished.failure) {
+        // Python raised it because the limit was in force, so that the action can tell where it was.
+        (_, Some(mut failure))
+            if failure.kind == "MemoryError" && failure.code == ErrorCode::Exception =>
+        {
+            failure.code = ErrorCode::OutOfMemory;
+            let limit = limits::memory_text(memory);
+            failure
+                .notes
+                .push(format!("its limit of memory is {limit}"));
+            Ending::OutOfMemory(failure)
+        }
+        (_, Some(failure)) => Ending::Failed(failure),
+        (Some(output), None) => match limits::excess(output.as_bytes().len(), limits::JSON_BYTES) {
+            None => Ending::Completed { output },
+            Some(excess) => {
+                let message = format!("returned {excess}");
+                let failure = Failure::new(ErrorCode::InvalidOutput, "OutputError", message);
+                Ending::Failed(Failure {
+                    retryable: false,
+                    ..failure
+                })
+            }
+        },
+        (None, None) => Ending::Crashed(crash("it finished without a result")),
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod attempt;
 mod clock;
+mod dispatch;
 mod engine;
 mod live;
 mod notice;

@@ -47,8 +47,19 @@ pub(crate) struct Attempt {
 /// What an executor is doing, from the engine's side.
 pub(crate) struct Slot {
     pub(crate) run: RunId,
-    /// None until it is ready and the attempt begins.
-    pub(crate) claim: Option<Claim>,
+    pub(crate) claim: Claim,
+    /// Bytes of memory that the attempt may use.
+    pub(crate) memory: u64,
+    /// Whether the attempt waits for its calls: then it does not count as executing.
+    pub(crate) waiting: bool,
     /// It was stopped because the attempt's time was up; its stack comes with the end.
-    pub(crate) timed_out: bool,
+    pub(crate) time_up: Option<TimeUp>,
+}
+
+/// The end of an attempt's time.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TimeUp {
+    pub(crate) deadline: Time,
+    /// When the attempt was settled: nothing that came later counts.
+    pub(crate) settled: Time,
 }

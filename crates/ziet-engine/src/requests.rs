@@ -96,6 +96,15 @@ impl Scheduler {
         }
     }
 
+    /// An executor serves many attempts, and each numbers its requests from the start: what one asked for is not told
+    /// to the next.
+    fn reply(&mut self, asker: Asker, message: &ToExecutor) {
+        let current = self.claimed(asker.executor);
+        if current.is_some_and(|(run, claim)| run == asker.run && claim.attempt == asker.attempt) {
+            self.answer(asker.executor, message);
+        }
+    }
+
     /// None of what is asked is done for an attempt that has ended.
     fn with_asker(
         &mut self,
@@ -122,8 +131,8 @@ impl Scheduler {
     }
 
     fn refuse(&mut self, asker: Asker, code: ErrorCode, message: String) {
-        self.answer(
-            asker.executor,
+        self.reply(
+            asker,
             &ToExecutor::Refused {
                 request: asker.request,
                 code,
@@ -174,8 +183,8 @@ impl Scheduler {
                         asker.run,
                         Happening::Memory(MemoryUse::Added { key, value }),
                     );
-                    scheduler.answer(
-                        asker.executor,
+                    scheduler.reply(
+                        asker,
                         &ToExecutor::MemoryAdded {
                             request: asker.request,
                             entry_id,
@@ -210,8 +219,8 @@ impl Scheduler {
                         found: value.is_some(),
                     }),
                 );
-                scheduler.answer(
-                    asker.executor,
+                scheduler.reply(
+                    asker,
                     &ToExecutor::MemoryValue {
                         request: asker.request,
                         value,
@@ -254,8 +263,8 @@ impl Scheduler {
             let entry_size = entry_size(&entry);
             if size > 0 && size + entry_size > ENTRIES_AT_ONCE {
                 let entries = std::mem::take(&mut waiting);
-                self.answer(
-                    asker.executor,
+                self.reply(
+                    asker,
                     &ToExecutor::MemoryEntries {
                         request,
                         entries,
@@ -267,8 +276,8 @@ impl Scheduler {
             size += entry_size;
             waiting.push(entry.into());
         }
-        self.answer(
-            asker.executor,
+        self.reply(
+            asker,
             &ToExecutor::MemoryEntries {
                 request,
                 entries: waiting,
@@ -295,8 +304,8 @@ impl Scheduler {
                     asker.run,
                     Happening::Memory(MemoryUse::Removed { what, count }),
                 );
-                scheduler.answer(
-                    asker.executor,
+                scheduler.reply(
+                    asker,
                     &ToExecutor::MemoryRemoved {
                         request: asker.request,
                         count,
@@ -323,8 +332,8 @@ impl Scheduler {
         let mocked = self.settings.mocked;
         self.commit(vec![Change::Event(event)], move |scheduler| {
             scheduler.tell_of(asker.run, Happening::IntegrationCalled { call, mocked });
-            scheduler.answer(
-                asker.executor,
+            scheduler.reply(
+                asker,
                 &ToExecutor::Done {
                     request: asker.request,
                 },

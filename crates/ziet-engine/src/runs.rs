@@ -14,22 +14,25 @@ use crate::turn::Scheduler;
 
 impl Scheduler {
     pub(crate) fn apply(&mut self, id: RunId, event: Event) -> Result<(), Rejected> {
-        self.apply_end(id, event, Used::default())
+        self.apply_at(id, event, self.clock.now(), Used::default())
     }
 
-    /// Applies `event`; the store's row, the attempt's record and the note in memory go into one commit. `used` is what
-    /// the attempt has used, when the event ends one.
-    pub(crate) fn apply_end(
+    /// Applies what happened at `now`; the store's row, the attempt's record and the note in memory go into one commit.
+    /// `used` is what the attempt has used, when the event ends one.
+    pub(crate) fn apply_at(
         &mut self,
         id: RunId,
         event: Event,
+        now: Time,
         used: Used,
     ) -> Result<(), Rejected> {
-        let now = self.clock.now();
         let live = self.runs.get_mut(&id).ok_or(Rejected::Finished)?;
         let next = transition(&live.run, event, now)?;
         let fence = live.run.attempts;
         let claim = live.run.state.claim();
+        if let Some(deadline) = live.run.deadline() {
+            self.timers.remove(&(deadline, id));
+        }
         live.run = next.run.clone();
         if let Some(deadline) = live.run.deadline() {
             self.timers.insert((deadline, id));

@@ -164,6 +164,7 @@ impl Scheduler {
                 attempt.open_calls.insert(request, child);
             }
         }
+        self.set_waiting(executor, true);
         Ok((caller.claim, child, change, accepted))
     }
 
@@ -277,6 +278,7 @@ impl Scheduler {
         if attempt.open_calls.is_empty() {
             // It holds the claim, so nothing stands against it.
             let _ = self.apply(run, Event::Resume { claim });
+            self.set_waiting(executor, false);
         }
         Some(executor)
     }

@@ -7,12 +7,12 @@ use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
 use mio::{Events, Poll, Registry, Token};
-use ziet_core::wire::Level;
 use ziet_core::{Catalogue, Event, ProjectId, RunId, Time, WorkerId};
 use ziet_store::Store;
-use ziet_worker::{ExecutorId, Stack, Worker, WorkerError, WorkerEvent};
+use ziet_worker::{ExecutorId, Worker, WorkerEvent};
 
 use crate::clock::Clock;
+use crate::dispatch::ImportFailure;
 use crate::engine::{EngineError, EngineSettings, Mailbox, Message};
 use crate::live::{Live, Slot};
 use crate::notice::{Happening, Notice};
@@ -33,8 +33,10 @@ pub(crate) struct Scheduler {
     pub(crate) slots: HashMap<ExecutorId, Slot>,
     /// When to look at a run again: it is due, or its attempt's time may be up. Looking too often does no harm.
     pub(crate) timers: BTreeSet<(Time, RunId)>,
-    /// No executor is asked for before this.
-    pub(crate) forks_from: Option<Time>,
+    /// Attempts that use the machine: those that wait do not.
+    pub(crate) executing: usize,
+    /// Why the project could not be imported again, for as long as that is not tried once more.
+    pub(crate) import_failure: Option<ImportFailure>,
     notify: Box<dyn FnMut(Notice) + Send>,
     stopping: bool,
 }
@@ -68,7 +70,8 @@ impl Scheduler {
             queue: VecDeque::new(),
             slots: HashMap::new(),
             timers: BTreeSet::new(),
-            forks_from: None,
+            executing: 0,
+            import_failure: None,
             notify,
             stopping: false,
         })
@@ -83,7 +86,7 @@ impl Scheduler {
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 Err(error) => self.break_down(error.into()),
             }
-            self.worker.turn_again();
+            self.worker.begin_turn(self.clock.instant());
             for event in &events {
                 if event.token() != Self::WAKER {
                     self.worker.on_ready(event.token());
@@ -135,17 +138,16 @@ impl Scheduler {
     fn take_worker_events(&mut self) {
         while let Some(event) = self.worker.next_event() {
             match event {
-                WorkerEvent::Loaded(catalogue) => {
-                    self.catalogue = Some(catalogue.clone());
-                    self.tell(Notice::Loaded(catalogue));
-                }
+                WorkerEvent::Loaded(catalogue) => self.on_loaded(catalogue),
+                WorkerEvent::ImportFailed(error) => self.on_import_failed(error),
                 WorkerEvent::InputMade { input, made, error } => {
                     let made = error.map_or(Ok(MadeInput { input, made }), Err);
                     self.tell(Notice::InputMade(made));
                 }
                 WorkerEvent::Printed { level, text } => self.tell(Notice::Printed { level, text }),
-                WorkerEvent::NotForked { executor, error } => self.on_not_forked(executor, &error),
-                WorkerEvent::Ready(executor) => self.begin(executor),
+                WorkerEvent::NotForked { error, pause } => self.on_not_forked(&error, pause),
+                // The end of each turn is when attempts are given to executors.
+                WorkerEvent::Ready => {}
                 WorkerEvent::Message(executor, message) => self.on_executor(executor, message),
                 WorkerEvent::Stopped {
                     executor,
@@ -153,53 +155,9 @@ impl Scheduler {
                     usage,
                 } => self.on_stopped(executor, &stack, usage),
                 WorkerEvent::Ended(ended) => self.on_ended(ended),
-                WorkerEvent::Gone(error) => self.on_worker_gone(error),
+                WorkerEvent::Gone(error) => self.on_zygote_gone(&error),
             }
         }
-    }
-
-    /// Gives queued runs an executor each, as long as not too many attempts execute already.
-    fn dispatch(&mut self) {
-        let paused = self.forks_from.is_some_and(|at| self.clock.now() < at);
-        if self.catalogue.is_none() || paused {
-            return;
-        }
-        self.forks_from = None;
-        while self.executing() < self.settings.concurrency {
-            let Some(run) = self.queue.pop_front() else {
-                return;
-            };
-            if !self.runs.contains_key(&run) {
-                continue; // Cancelled while it waited in the queue.
-            }
-            match self.worker.fork() {
-                Ok(executor) => {
-                    self.slots.insert(
-                        executor,
-                        Slot {
-                            run,
-                            claim: None,
-                            timed_out: false,
-                        },
-                    );
-                }
-                Err(error) => return self.break_down(error.into()),
-            }
-        }
-    }
-
-    /// Attempts that use the machine: those that wait do not.
-    fn executing(&self) -> usize {
-        let waits = |slot: &&Slot| {
-            let attempt = self
-                .runs
-                .get(&slot.run)
-                .and_then(|live| live.attempt.as_ref());
-            attempt.is_some_and(|attempt| {
-                Some(attempt.claim) == slot.claim && !attempt.open_calls.is_empty()
-            })
-        };
-        self.slots.len() - self.slots.values().filter(waits).count()
     }
 
     fn fire_timers(&mut self) {
@@ -213,36 +171,13 @@ impl Scheduler {
                 continue;
             };
             match live.run.deadline() {
-                Some(deadline) if deadline <= now => self.time_out(run),
+                Some(deadline) if deadline <= now => self.time_out(run, deadline),
                 Some(_) => {}
                 // Not due after all, or something else by now: whoever changed it has set another timer.
                 None => {
                     let _ = self.apply(run, Event::Due);
                 }
             }
-        }
-    }
-
-    /// The zygote is gone, and so is every attempt that it executed. While it imported there was none, and trying again
-    /// would not help; after that it is started anew.
-    fn on_worker_gone(&mut self, error: WorkerError) {
-        if self.catalogue.take().is_none() {
-            return self.break_down(error.into());
-        }
-        self.tell(Notice::Printed {
-            level: Level::Warn,
-            text: error.to_string(),
-        });
-        // One whose time was up is settled as such; the others' ends nobody knows.
-        let timed_out = self.slots.iter().filter(|(_, slot)| slot.timed_out);
-        for executor in timed_out.map(|(executor, _)| *executor).collect::<Vec<_>>() {
-            self.settle_timeout(executor, &Stack::default(), None);
-        }
-        for (_, slot) in std::mem::take(&mut self.slots) {
-            self.lose(&slot);
-        }
-        if let Err(error) = self.worker.import(self.clock.instant()) {
-            self.break_down(error.into());
         }
     }
 

@@ -65,7 +65,8 @@ impl Pool {
     pub(crate) fn take(&mut self, isolation: Isolation, now: Instant) -> Option<u64> {
         let taken = match isolation {
             Isolation::Shared => self.idle.pop_back(),
-            Isolation::Attempt => self.idle.pop_front_if(|first| first.fresh),
+            Isolation::Attempt if self.idle.front()?.fresh => self.idle.pop_front(),
+            Isolation::Attempt => None,
         }?;
         self.taken = Some(now);
         Some(taken.id)
@@ -111,9 +112,7 @@ impl Pool {
 
     /// Spare ones are kept for as long after the last attempt as any other.
     fn spare_at(&self, now: Instant) -> usize {
-        let traffic = self
-            .taken
-            .is_some_and(|taken| now < taken + self.idle_time);
+        let traffic = self.taken.is_some_and(|taken| now < taken + self.idle_time);
         if traffic { self.spare } else { 0 }
     }
 

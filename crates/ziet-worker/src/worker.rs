@@ -221,7 +221,11 @@ impl Worker {
         let executor = self.due.first().map(|(at, _)| *at);
         let others = [self.forks_from, self.accepts_from, self.pool.next_look()];
         let import = self.loading_until();
-        executor.into_iter().chain(import).chain(others.into_iter().flatten()).min()
+        executor
+            .into_iter()
+            .chain(import)
+            .chain(others.into_iter().flatten())
+            .min()
     }
 
     fn loading_until(&self) -> Option<Instant> {

@@ -257,7 +257,10 @@ impl Worker {
 
     /// What it wrote last, to follow a text about it.
     pub(super) fn zygote_said(&self) -> String {
-        let said = self.zygote.as_ref().map_or("", |zygote| zygote.said.trim_end());
+        let said = self
+            .zygote
+            .as_ref()
+            .map_or("", |zygote| zygote.said.trim_end());
         if said.is_empty() {
             String::new()
         } else {

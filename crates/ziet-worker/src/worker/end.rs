@@ -27,8 +27,11 @@ impl Worker {
                 os::send_signal(pid, signal);
             }
             (Phase::Busy, _, _) => self.kill(id),
-            (Phase::Arriving { .. } | Phase::Idle | Phase::Dumping { .. } | Phase::Killed, _, _) => {
-            }
+            (
+                Phase::Arriving { .. } | Phase::Idle | Phase::Dumping { .. } | Phase::Killed,
+                _,
+                _,
+            ) => {}
         }
     }
 

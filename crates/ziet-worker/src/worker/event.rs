@@ -98,4 +98,3 @@ pub enum WorkerError {
     #[error("a message of the process that imported the project is not understood")]
     Frame(#[from] FrameError),
 }
-

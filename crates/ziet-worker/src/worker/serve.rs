@@ -69,8 +69,8 @@ impl Worker {
             descriptors,
         } = arrived;
         let mut waiting = self.executors.iter_mut();
-        let Some((&id, executor)) = waiting
-            .find(|(_, e)| e.secret == secret && matches!(e.phase, Phase::Arriving { .. }))
+        let Some((&id, executor)) =
+            waiting.find(|(_, e)| e.secret == secret && matches!(e.phase, Phase::Arriving { .. }))
         else {
             return;
         };

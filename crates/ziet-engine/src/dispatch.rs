@@ -1,0 +1,210 @@
+//! Gives queued runs to executors, and says what becomes of them where there can be none.
+
+use std::time::Duration;
+
+use ziet_core::action::Isolation;
+use ziet_core::error::{ErrorCode, Failure};
+use ziet_core::run::{Ending, RunState};
+use ziet_core::wire::Level;
+use ziet_core::{Catalogue, Event, RunId, Time};
+use ziet_worker::{Demand, Stack, WorkerError};
+
+use crate::notice::{Happening, Notice};
+use crate::turn::Scheduler;
+
+/// How long every run fails with what is known after an import has failed, before it is tried once more.
+const IMPORT_PAUSE: Duration = Duration::from_secs(10);
+
+/// Why the project could not be imported again.
+pub(crate) struct ImportFailure {
+    failure: Failure,
+    until: Time,
+}
+
+/// What an executor must be for a queued run.
+#[derive(Clone, Copy)]
+struct Wanted {
+    isolation: Isolation,
+    /// Bytes that its attempt may use.
+    memory: u64,
+}
+
+impl Scheduler {
+    /// Gives queued runs an executor each, as long as not too many attempts execute already.
+    pub(crate) fn dispatch(&mut self) {
+        if self.catalogue.is_none() || !self.import_allowed() {
+            return;
+        }
+        let mut taken = false;
+        while self.executing < self.settings.concurrency {
+            let Some(run) = self.queue.front().copied() else {
+                break;
+            };
+            let executor = match self.wanted(run) {
+                Ok(Some(wanted)) => {
+                    let Some(executor) = self.worker.take(wanted.isolation) else {
+                        break;
+                    };
+                    Ok((executor, wanted.memory))
+                }
+                Ok(None) => {
+                    self.queue.pop_front(); // Cancelled while it waited in the queue.
+                    continue;
+                }
+                Err(failure) => Err(failure),
+            };
+            self.queue.pop_front();
+            match executor {
+                Ok((executor, memory)) => {
+                    taken = true;
+                    self.begin(run, executor, memory);
+                }
+                Err(failure) => self.fail_queued(run, failure),
+            }
+        }
+        self.expect_executors(taken);
+    }
+
+    /// Has as many executors made as runs wait for, and may execute.
+    fn expect_executors(&mut self, taken: bool) {
+        let room = self.settings.concurrency.saturating_sub(self.executing);
+        let waiting = self.queue.len().min(room);
+        if waiting == 0 && !taken {
+            return;
+        }
+        let alone = |run: &&RunId| {
+            let wanted = self.wanted(**run).ok().flatten();
+            wanted.is_some_and(|wanted| wanted.isolation == Isolation::Attempt)
+        };
+        let fresh = self.queue.iter().take(waiting).filter(alone).count();
+        if let Err(error) = self.worker.expect(Demand { waiting, fresh }) {
+            self.on_import_failed(error);
+            self.import_allowed();
+        }
+    }
+
+    /// None for a run that is not to be executed any more.
+    ///
+    /// # Errors
+    /// Why it cannot be, when the project as it was imported last does not have its action.
+    fn wanted(&self, run: RunId) -> Result<Option<Wanted>, Failure> {
+        let live = self.runs.get(&run);
+        let (Some(live), Some(catalogue)) = (
+            live.filter(|live| live.run.state == RunState::Queued),
+            &self.catalogue,
+        ) else {
+            return Ok(None);
+        };
+        let Some(spec) = catalogue.get(&live.action) else {
+            return Err(missing(catalogue, live.action.as_str()));
+        };
+        Ok(Some(Wanted {
+            isolation: spec.isolation,
+            memory: spec.memory,
+        }))
+    }
+
+    /// Whether executors can be had, or the project imported to get some. Where that has just failed, every run that
+    /// waits fails with the same.
+    fn import_allowed(&mut self) -> bool {
+        let now = self.clock.now();
+        let Some(known) = self.import_failure.take_if(|known| now < known.until) else {
+            self.import_failure = None;
+            return true;
+        };
+        for run in std::mem::take(&mut self.queue) {
+            self.fail_queued(run, known.failure.clone());
+        }
+        self.import_failure = Some(known);
+        false
+    }
+
+    /// Ends a run that no executor will ever take. It counts as an attempt, so that its document says why.
+    fn fail_queued(&mut self, run: RunId, failure: Failure) {
+        let worker = self.worker_id;
+        // Rejected when it was cancelled in the same moment: then that is how it ended.
+        let _ = self.apply(run, Event::Claim { worker });
+        let claim = self.runs.get(&run).and_then(|live| live.run.state.claim());
+        if let Some(claim) = claim {
+            let ending = Ending::Failed(failure);
+            let _ = self.apply(run, Event::Ended { claim, ending });
+        }
+    }
+
+    pub(crate) fn on_loaded(&mut self, catalogue: Catalogue) {
+        self.catalogue = Some(catalogue.clone());
+        self.tell(Notice::Loaded(catalogue));
+    }
+
+    /// While the first import goes on no run waits yet, and whoever started the engine is told.
+    pub(crate) fn on_import_failed(&mut self, error: WorkerError) {
+        if self.catalogue.is_none() {
+            return self.break_down(error.into());
+        }
+        let text = error.to_string();
+        let (message, said) = text.split_once(":\n").unwrap_or((&text, ""));
+        let mut failure = import_failure(message.to_owned());
+        if !said.is_empty() {
+            failure.traceback = Some(said.to_owned());
+        }
+        self.import_failure = Some(ImportFailure {
+            failure,
+            until: self.clock.now().plus(IMPORT_PAUSE),
+        });
+    }
+
+    /// The zygote is gone, and with it every attempt that was executed. The next run starts another.
+    pub(crate) fn on_zygote_gone(&mut self, error: &WorkerError) {
+        self.tell(Notice::Printed {
+            level: Level::Warn,
+            text: error.to_string(),
+        });
+        for executor in self.slots.keys().copied().collect::<Vec<_>>() {
+            // One whose time was up is settled as such; the others' ends nobody knows.
+            self.settle_timeout(executor, &Stack::default(), None);
+            if let Some(slot) = self.vacate(executor) {
+                self.lose(&slot);
+            }
+        }
+    }
+
+    /// The system is out of processes or memory: that passes, or it is told again and again.
+    pub(crate) fn on_not_forked(&mut self, error: &str, pause: Duration) {
+        let pause = pause.as_secs();
+        let text = format!("no process for the attempt: {error}; trying again in {pause} s");
+        if let Some(run) = self.queue.front().copied() {
+            let level = Level::Warn;
+            self.tell_of(run, Happening::Output { level, text });
+        }
+    }
+}
+
+/// Why the project as it was imported last does not have an action that it once had.
+fn missing(catalogue: &Catalogue, action: &str) -> Failure {
+    let has = |module: &str| action.starts_with(&format!("{module}."));
+    let problem = catalogue.problems.iter().find(|problem| {
+        let own = problem.action.as_ref().map(|id| id.as_str() == action);
+        own.unwrap_or_else(|| has(&problem.module))
+    });
+    match problem {
+        Some(problem) => Failure {
+            traceback: Some(problem.traceback.clone()),
+            ..import_failure(format!("{}: {}", problem.headline(), problem.message))
+        },
+        None => Failure {
+            retryable: false,
+            ..Failure::new(
+                ErrorCode::UnknownAction,
+                "UnknownAction",
+                format!("the project has no action {action} any more"),
+            )
+        },
+    }
+}
+
+fn import_failure(message: String) -> Failure {
+    Failure {
+        retryable: false,
+        ..Failure::new(ErrorCode::ImportFailed, "ImportFailed", message)
+    }
+}
