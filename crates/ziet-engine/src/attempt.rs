@@ -8,7 +8,7 @@ use ziet_core::limits;
 use ziet_core::run::{Claim, Ending};
 use ziet_core::wire::{Finished, Level, Start};
 use ziet_core::{Event, RunId, Time};
-use ziet_worker::{Ended, Ending as ProcessEnding, ExecutorId, Stack, Usage, ending_text};
+use ziet_worker::{Ended, Ending as ProcessEnding, Excess, ExecutorId, Stack, Usage, ending_text};
 
 use crate::live::{Attempt, Slot, TimeUp};
 use crate::notice::Happening;
@@ -155,6 +155,33 @@ impl Scheduler {
         // Rejected when it was cancelled in the same moment: then that is how it ended.
         let event = Event::Ended { claim, ending };
         let _ = self.apply_at(run, event, time_up.settled, usage.into());
+    }
+
+    /// The worker has ended it because it used more than it may.
+    pub(crate) fn on_exceeded(
+        &mut self,
+        executor: ExecutorId,
+        excess: Excess,
+        usage: Option<Usage>,
+    ) {
+        let text = |used, limit| {
+            let (used, limit) = (limits::memory_text(used), limits::memory_text(limit));
+            format!("used {used}, limit {limit}")
+        };
+        let ending = match excess {
+            Excess::Memory { used, limit } => Ending::OutOfMemory(Failure::new(
+                ErrorCode::OutOfMemory,
+                "MemoryError",
+                text(used, limit),
+            )),
+            Excess::Scratch { used } => Ending::Failed(Failure::new(
+                ErrorCode::ScratchFull,
+                "ScratchFull",
+                text(used, limits::SCRATCH_BYTES),
+            )),
+        };
+        self.end(executor, ending, usage.into());
+        self.vacate(executor);
     }
 
     /// The process died although nobody stopped it.

@@ -154,6 +154,11 @@ impl Scheduler {
                     stack,
                     usage,
                 } => self.on_stopped(executor, &stack, usage),
+                WorkerEvent::Exceeded {
+                    executor,
+                    excess,
+                    usage,
+                } => self.on_exceeded(executor, excess, usage),
                 WorkerEvent::Ended(ended) => self.on_ended(ended),
                 WorkerEvent::Gone(error) => self.on_zygote_gone(&error),
             }

@@ -1,6 +1,7 @@
 //! One executor, seen from outside: from the moment it is asked for until its process has ended.
 
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use mio::{Registry, Token};
@@ -22,6 +23,8 @@ pub(crate) struct Executor {
     pub(crate) phase: Phase,
     /// What it did that no executor does, if anything.
     pub(crate) fault: Option<String>,
+    /// The number of the attempt that it executes, or executed last, among those of all executors.
+    pub(crate) attempt: u64,
     /// Attempts that it has begun.
     pub(crate) attempts: u32,
     /// Whether it serves one attempt only.
@@ -30,8 +33,12 @@ pub(crate) struct Executor {
     pub(crate) memory_limit: Option<u64>,
     /// Bytes that it had resident when it came.
     pub(crate) baseline: u64,
+    /// The most memory that the attempt was seen to have, with its descendants.
+    pub(crate) sampled: u64,
     /// Processor time that its earlier attempts have reported.
     pub(crate) reported: Duration,
+    /// The directory that it has to itself, if it has one.
+    pub(crate) scratch: Option<PathBuf>,
     /// What the attempt wrote to standard error last.
     pub(crate) tail: Tail,
 }
@@ -74,7 +81,7 @@ impl Part {
 
 impl Executor {
     /// One that was asked for, and must be there at `until`.
-    pub(crate) fn new(secret: String, until: Instant) -> Self {
+    pub(crate) fn new(secret: String, scratch: Option<PathBuf>, until: Instant) -> Self {
         Self {
             secret,
             pid: None,
@@ -82,11 +89,14 @@ impl Executor {
             link: None,
             phase: Phase::Arriving { until },
             fault: None,
+            attempt: 0,
             attempts: 0,
             alone: false,
             memory_limit: None,
             baseline: 0,
+            sampled: 0,
             reported: Duration::ZERO,
+            scratch,
             tail: Tail::default(),
         }
     }
@@ -110,18 +120,22 @@ impl Executor {
     /// What it has used that no attempt before this one has reported.
     pub(crate) fn usage(&self) -> Option<Usage> {
         let usage = os::usage(self.pid?)?;
+        let sampled = Some(self.sampled).filter(|sampled| *sampled > 0);
         Some(Usage {
             cpu: usage.cpu.saturating_sub(self.reported),
-            ..usage
+            peak_memory_bytes: usage.peak_memory_bytes.max(sampled),
         })
     }
 
-    pub(crate) fn close(self, registry: &Registry) {
-        let Some(mut link) = self.link else { return };
-        let _ = registry.deregister(link.channel.stream());
-        for pipe in [link.out, link.err, link.stack] {
-            pipe.close(registry);
+    /// What is left of it: its scratch directory, if it had one.
+    pub(crate) fn close(self, registry: &Registry) -> Option<PathBuf> {
+        if let Some(mut link) = self.link {
+            let _ = registry.deregister(link.channel.stream());
+            for pipe in [link.out, link.err, link.stack] {
+                pipe.close(registry);
+            }
         }
+        self.scratch
     }
 }
 

@@ -14,6 +14,7 @@ pub mod python;
 pub mod scan;
 mod stack;
 mod tail;
+mod watch;
 mod worker;
 mod zygote;
 
@@ -22,4 +23,4 @@ pub use pool::{Demand, PoolSettings};
 pub use project::Project;
 pub use python::Python;
 pub use stack::Stack;
-pub use worker::{Ended, ExecutorId, Worker, WorkerError, WorkerEvent, WorkerSettings};
+pub use worker::{Ended, Excess, ExecutorId, Worker, WorkerError, WorkerEvent, WorkerSettings};

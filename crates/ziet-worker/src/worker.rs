@@ -8,8 +8,9 @@ mod end;
 mod event;
 mod serve;
 mod supply;
+mod usage;
 
-use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
@@ -22,7 +23,8 @@ use ziet_core::frame::FrameError;
 use ziet_core::wire::{Level, StartMethod, ToExecutor, ToZygote};
 use ziet_core::{ActionId, Json};
 
-pub use self::event::{Ended, ExecutorId, WorkerError, WorkerEvent};
+pub use self::event::{Ended, Excess, ExecutorId, WorkerError, WorkerEvent};
+use self::usage::Watch;
 use crate::executor::{self, Arrival, Executor};
 use crate::os::{self, Ability};
 use crate::pool::{Pool, PoolSettings};
@@ -43,6 +45,7 @@ const CONTROL: Token = Token(0);
 const ZYGOTE_OUT: Token = Token(1);
 const ZYGOTE_ERR: Token = Token(2);
 const LISTENER: Token = Token(3);
+const WATCH: Token = Token(4);
 /// Above every executor's.
 const ARRIVALS: usize = usize::MAX / 2;
 
@@ -65,8 +68,9 @@ pub struct WorkerSettings {
 pub struct Worker {
     settings: WorkerSettings,
     registry: Registry,
-    /// Children of this process that were there before: whoever called `exec` to become it left them.
-    strangers: HashSet<u32>,
+    strays: os::Strays,
+    /// When to look for strays again: some were ended that may have left others.
+    strays_at: Option<Instant>,
     home: Option<Home>,
     zygote: Option<Zygote>,
     executors: HashMap<u64, Executor>,
@@ -82,6 +86,9 @@ pub struct Worker {
     forks_from: Option<Instant>,
     /// No connection is accepted before this.
     accepts_from: Option<Instant>,
+    watch: Watch,
+    /// Attempts that were begun in all executors together.
+    last_attempt: u64,
     /// Whether test data is being made.
     makes_input: bool,
     /// When this turn of the loop began.
@@ -105,6 +112,11 @@ impl Home {
         registry.register(&mut listener, LISTENER, Interest::READABLE)?;
         Ok(Self { folder, listener })
     }
+
+    /// Where the directories are that executors have to themselves.
+    fn scratch(&self) -> PathBuf {
+        self.folder.path().join("scratch")
+    }
 }
 
 impl Worker {
@@ -118,12 +130,12 @@ impl Worker {
         registry: Registry,
         now: Instant,
     ) -> Result<Self, WorkerError> {
-        os::adopt_orphans();
         let mut worker = Self {
             pool: Pool::new(&settings.pool),
             settings,
             registry,
-            strangers: os::own_children(),
+            strays: os::Strays::adopt(),
+            strays_at: None,
             home: None,
             zygote: None,
             executors: HashMap::new(),
@@ -134,6 +146,8 @@ impl Worker {
             failed_arrivals: 0,
             forks_from: None,
             accepts_from: None,
+            watch: Watch::default(),
+            last_attempt: 0,
             makes_input: false,
             now,
             events: VecDeque::new(),
@@ -219,7 +233,13 @@ impl Worker {
     /// When `on_time` has something to do.
     pub fn next_timer(&self) -> Option<Instant> {
         let executor = self.due.first().map(|(at, _)| *at);
-        let others = [self.forks_from, self.accepts_from, self.pool.next_look()];
+        let others = [
+            self.forks_from,
+            self.accepts_from,
+            self.strays_at,
+            self.watch.next_look(),
+            self.pool.next_look(),
+        ];
         let import = self.loading_until();
         executor
             .into_iter()
@@ -249,6 +269,12 @@ impl Worker {
         if self.accepts_from.take_if(|at| now >= *at).is_some() {
             self.accept();
         }
+        if self.strays_at.take_if(|at| now >= *at).is_some() {
+            self.end_strays();
+        }
+        if self.watch.next_look().is_some_and(|at| now >= at) {
+            self.look(now);
+        }
         if self.pool.next_look().is_some_and(|at| now >= at) {
             self.shrink(now);
         }
@@ -261,6 +287,7 @@ impl Worker {
             ZYGOTE_OUT => self.read_zygote_output(Level::Info),
             ZYGOTE_ERR => self.read_zygote_output(Level::Warn),
             LISTENER => self.accept(),
+            WATCH => self.on_readings(),
             Token(arrival) if arrival > ARRIVALS => self.read_arrival(arrival),
             token => {
                 if let Some((id, part)) = executor::from_token(token) {
@@ -286,7 +313,7 @@ impl Worker {
         if let Some(zygote) = self.zygote.take() {
             zygote.dismiss();
         }
-        os::end_descendants(&self.strangers);
+        self.strays.end_all();
     }
 }
 

@@ -112,6 +112,10 @@ impl Zygote {
         })
     }
 
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     pub(crate) fn note(&mut self, text: &str) {
         self.said.push_str(text);
         self.said.push('\n');

@@ -1,45 +1,21 @@
-//! Linux: what `/proc` tells of processes, the child subreaper, and what there is for a sandbox.
+//! Linux: what `/proc` tells of a process, and what there is for a sandbox.
 
-use std::collections::HashSet;
+mod tree;
+
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::Errno;
 use rustix::net::RecvFlags;
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use rustix::process::{PidfdFlags, pidfd_open};
 use rustix::time::{ClockId, clock_gettime};
 
-use super::{Cgroup, Usage, kill};
+use super::{Cgroup, Usage};
+pub(crate) use tree::{Strays, descendants, ends_within, kill_tree};
 
 /// Descriptors that are received do not reach programs that are started later.
 pub(crate) const RECEIVE: RecvFlags = RecvFlags::CMSG_CLOEXEC;
-
-/// How long a process may take to die of SIGKILL on a busy machine.
-const DYING: Duration = Duration::from_secs(1);
-
-/// Waits for the end of a child of this process, without reaping it. False when it still lives after `limit`.
-pub(crate) fn ends_within(child: u32, limit: Duration) -> bool {
-    let pid = i32::try_from(child).ok().and_then(Pid::from_raw);
-    let process = match pid.map(|pid| pidfd_open(pid, PidfdFlags::empty())) {
-        Some(Ok(process)) => process,
-        // Out of descriptors, say: then it is not known.
-        Some(Err(error)) => return error == Errno::SRCH,
-        None => return true,
-    };
-    let Ok(limit) = Timespec::try_from(limit) else {
-        return false;
-    };
-    poll(&mut [PollFd::new(&process, PollFlags::IN)], Some(&limit)).is_ok_and(|ready| ready > 0)
-}
-
-/// Makes this process the parent of descendants whose own parent dies, so that none of them gets out of sight.
-pub(crate) fn adopt_orphans() {
-    // It cannot fail for the process itself; without it only orphans of a killed zygote would stay.
-    let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
-}
 
 /// The process at the other end of a Unix socket.
 pub(crate) fn peer_pid(socket: impl AsFd) -> Option<u32> {
@@ -78,74 +54,31 @@ pub(crate) fn usage(pid: u32) -> Option<Usage> {
     let ticks: u64 = times.next()?.parse::<u64>().ok()? + times.next()?.parse::<u64>().ok()?;
     let per_second = rustix::param::clock_ticks_per_second().max(1);
     let cpu = Duration::from_millis(ticks * 1000 / per_second);
-    let status = fs_err::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let peak = status.lines().find_map(|line| {
-        line.strip_prefix("VmHWM:")?
-            .trim()
-            .strip_suffix(" kB")?
-            .trim()
-            .parse::<u64>()
-            .ok()
-    });
     Some(Usage {
         cpu,
-        peak_memory_bytes: peak.map(|kilobytes| kilobytes * 1024),
+        peak_memory_bytes: kilobytes(&format!("/proc/{pid}/status"), "VmHWM:"),
     })
 }
 
-/// Bytes of memory that a process has resident.
+/// Bytes of memory that a process has resident; None when it is gone.
 pub(crate) fn resident(pid: u32) -> Option<u64> {
-    let statm = fs_err::read_to_string(format!("/proc/{pid}/statm")).ok()?;
-    let pages: u64 = statm.split_ascii_whitespace().nth(1)?.parse().ok()?;
-    Some(pages * u64::try_from(rustix::param::page_size()).ok()?)
+    let sizes = fs_err::read_to_string(format!("/proc/{pid}/statm")).ok()?;
+    let pages: u64 = sizes.split(' ').nth(1)?.parse().ok()?;
+    Some(pages * rustix::param::page_size() as u64)
 }
 
-/// Ends what this process and its children started, wherever it went, but for the children in `spared`.
-pub(crate) fn end_descendants(spared: &HashSet<u32>) {
-    let own = std::process::id();
-    // Each round ends what the last one made orphans of; what forks faster than that is given up.
-    for _ in 0..100 {
-        let living: Vec<u32> = children(own)
-            .into_iter()
-            .filter(|pid| !spared.contains(pid) && !is_zombie(*pid))
-            .collect();
-        if living.is_empty() {
-            return;
-        }
-        living.iter().copied().for_each(kill);
-        for pid in living {
-            ends_within(pid, DYING);
-        }
-    }
+/// Bytes of its resident memory, where it shares a page only its part of that. Takes as long as it has memory: 1 ms and
+/// more. None also where it is not allowed to know.
+pub(crate) fn proportional(pid: u32) -> Option<u64> {
+    kilobytes(&format!("/proc/{pid}/smaps_rollup"), "Pss:")
 }
 
-/// The processes whose parent this one is.
-pub(crate) fn own_children() -> HashSet<u32> {
-    children(std::process::id()).into_iter().collect()
-}
-
-fn children(pid: u32) -> Vec<u32> {
-    let Ok(threads) = fs_err::read_dir(format!("/proc/{pid}/task")) else {
-        return Vec::new();
-    };
-    let listings = threads
-        .flatten()
-        .filter_map(|thread| fs_err::read_to_string(thread.path().join("children")).ok());
-    listings
-        .flat_map(|pids| {
-            pids.split_ascii_whitespace()
-                .filter_map(|pid| pid.parse().ok())
-                .collect::<Vec<_>>()
-        })
-        .collect()
-}
-
-fn is_zombie(pid: u32) -> bool {
-    let Ok(stat) = fs_err::read_to_string(format!("/proc/{pid}/stat")) else {
-        return true;
-    };
-    stat.rsplit_once(')')
-        .is_some_and(|(_, state)| state.trim_start().starts_with('Z'))
+/// The number in a line `Name:  123 kB` of a file in `/proc`, in bytes.
+fn kilobytes(file: &str, name: &str) -> Option<u64> {
+    let text = fs_err::read_to_string(file).ok()?;
+    let number = text.lines().find_map(|line| line.strip_prefix(name))?;
+    let kilobytes: u64 = number.trim().strip_suffix(" kB")?.trim().parse().ok()?;
+    Some(kilobytes * 1024)
 }
 
 /// The version of Landlock's interface; None where the kernel lacks it, or has it switched off.
@@ -222,12 +155,7 @@ pub(crate) fn cgroup() -> Option<Cgroup> {
 
 /// The machine's memory.
 pub(crate) fn memory_bytes() -> Option<u64> {
-    let about = fs_err::read_to_string("/proc/meminfo").ok()?;
-    let total = about
-        .lines()
-        .find_map(|line| line.strip_prefix("MemTotal:"))?;
-    let kilobytes: u64 = total.trim().strip_suffix(" kB")?.trim().parse().ok()?;
-    Some(kilobytes * 1024)
+    kilobytes("/proc/meminfo", "MemTotal:")
 }
 
 /// The time that a file gets that is written now: that of a clock which goes on only every few milliseconds.

@@ -15,7 +15,33 @@ pub(crate) fn ends_within(_: u32, _: Duration) -> bool {
     false
 }
 
-pub(crate) fn adopt_orphans() {}
+/// Sends SIGKILL to a process and its group. What has left the group stays, since nothing tells where it is.
+pub(crate) fn kill_tree(root: u32) {
+    super::kill(root);
+}
+
+/// Nothing is adopted here, so there are none.
+pub(crate) struct Strays;
+
+impl Strays {
+    pub(crate) fn adopt() -> Self {
+        Self
+    }
+
+    pub(crate) fn end(&self, _: &HashSet<u32>) -> bool {
+        false
+    }
+
+    pub(crate) fn end_all(&self) {}
+}
+
+pub(crate) fn descendants(_: u32) -> Vec<u32> {
+    Vec::new()
+}
+
+pub(crate) fn proportional(_: u32) -> Option<u64> {
+    None
+}
 
 pub(crate) fn peer_pid(_: impl AsFd) -> Option<u32> {
     None
@@ -35,13 +61,6 @@ pub(crate) fn resident(_: u32) -> Option<u64> {
 
 pub(crate) fn usage(_: u32) -> Option<Usage> {
     None
-}
-
-/// Ends what this process and its children started.
-pub(crate) fn end_descendants(_: &HashSet<u32>) {}
-
-pub(crate) fn own_children() -> HashSet<u32> {
-    HashSet::new()
 }
 
 pub(crate) fn landlock() -> Option<u32> {

@@ -131,7 +131,7 @@ impl Worker {
             return;
         };
         match (executor.pid, executor.zygote_pid, &mut self.zygote) {
-            (Some(pid), _, _) => os::kill(pid),
+            (Some(pid), _, _) => os::kill_tree(pid),
             (None, Some(pid), Some(zygote)) => {
                 // So short a message is never refused; a zygote that does not read it is ending.
                 let _ = zygote.channel.send(&ToZygote::Kill { pid });
@@ -227,7 +227,7 @@ impl Worker {
         let said = self.zygote_said();
         for executor in std::mem::take(&mut self.executors).into_values() {
             if let Some(pid) = executor.pid {
-                os::kill(pid);
+                os::kill_tree(pid);
             }
             executor.close(&self.registry);
         }
@@ -240,7 +240,7 @@ impl Worker {
         let imported = zygote.loading.is_none();
         let error = error(zygote.end(&self.registry), said);
         self.home = None;
-        os::end_descendants(&self.strangers);
+        self.end_strays();
         if std::mem::take(&mut self.makes_input) {
             self.events.push_back(WorkerEvent::InputMade {
                 input: Json::empty_object(),

@@ -1,14 +1,21 @@
 //! How executors end: told to, found out, or by themselves.
 
+use std::io::ErrorKind;
+use std::path::PathBuf;
+use std::thread::Builder;
 use std::time::{Duration, Instant};
 
 use super::{Ended, ExecutorId, Worker, WorkerError, WorkerEvent};
 use crate::executor::{Executor, Phase};
 use crate::os::{self, Ending};
 use crate::stack::Stack;
+use crate::zygote::Zygote;
 
 /// How long an executor whose time is up may take to show its stack.
 const STACK_TIME: Duration = Duration::from_millis(50);
+
+/// How long strays that were sent SIGKILL may take to die before they are looked at again.
+const STRAYS_PAUSE: Duration = Duration::from_millis(20);
 
 impl Worker {
     /// Ends an executor and what it started; nothing that it has sent or sends counts from here on. Answered by
@@ -130,15 +137,33 @@ impl Worker {
         self.forget(id);
     }
 
+    /// Ends what a zygote that is gone has left to this process. What that leaves in turn comes a moment later.
+    pub(super) fn end_strays(&mut self) {
+        let zygote = self.zygote.iter().map(Zygote::pid).collect();
+        let more = self.strays.end(&zygote);
+        self.strays_at = more.then(|| self.now + STRAYS_PAUSE);
+    }
+
     /// There is no such executor any more.
     pub(super) fn forget(&mut self, id: u64) {
         self.enter(id, Phase::Killed);
         let Some(executor) = self.executors.remove(&id) else {
             return;
         };
-        executor.close(&self.registry);
+        if let Some(scratch) = executor.close(&self.registry) {
+            remove(scratch);
+        }
         if self.executors.is_empty() {
             self.pool.emptied(self.now);
         }
+    }
+}
+
+/// Removes a scratch directory, which an executor makes only when it uses one. It may hold much, so that is left to a
+/// thread; what that cannot remove goes with the folder that it is in.
+fn remove(scratch: PathBuf) {
+    if fs_err::remove_dir(&scratch).is_err_and(|error| error.kind() != ErrorKind::NotFound) {
+        let remove = move || drop(fs_err::remove_dir_all(scratch));
+        let _ = Builder::new().name("ziet-remove".to_owned()).spawn(remove);
     }
 }

@@ -44,10 +44,29 @@ pub enum WorkerEvent {
         stack: Stack,
         usage: Option<Usage>,
     },
+    /// An executor was ended, with what it started, because its attempt used more than it may.
+    Exceeded {
+        executor: ExecutorId,
+        excess: Excess,
+        usage: Option<Usage>,
+    },
     /// An executor that was taken, and that nobody stopped, has ended.
     Ended(Ended),
     /// The zygote is gone, and every executor with it.
     Gone(WorkerError),
+}
+
+/// What an attempt has used too much of, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Excess {
+    Memory {
+        used: u64,
+        limit: u64,
+    },
+    /// Files in the directory that executors have to themselves.
+    Scratch {
+        used: u64,
+    },
 }
 
 /// The end of an executor in an attempt.

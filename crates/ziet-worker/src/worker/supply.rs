@@ -1,6 +1,7 @@
 //! Executors for attempts: taken out of the pool, given back, made and ended as it says.
 
-use std::time::Instant;
+use std::borrow::Cow;
+use std::time::{Duration, Instant};
 
 use ziet_core::action::Isolation;
 use ziet_core::frame::FrameError;
@@ -50,12 +51,16 @@ impl Worker {
         self.last_id += 1;
         let id = self.last_id;
         let secret = uuid::Uuid::new_v4().simple().to_string();
+        let home = self.home.as_ref().filter(|_| self.settings.sandbox);
+        let scratch = home.map(|home| home.scratch().join(id.to_string()));
+        let text = scratch.as_ref().map(|folder| folder.to_string_lossy());
         self.tell_zygote(&ToZygote::Fork {
             token: secret.clone(),
-            scratch: None,
+            scratch: text.map(Cow::into_owned),
         })?;
         let until = self.now + IMPORT_TIME;
-        self.executors.insert(id, Executor::new(secret, until));
+        self.executors
+            .insert(id, Executor::new(secret, scratch, until));
         self.due.insert((until, id));
         Ok(())
     }
@@ -73,8 +78,12 @@ impl Worker {
         let Some(executor) = self.executors.get_mut(&executor.0) else {
             return Ok(()); // It died in between, which is told by an event of its own.
         };
+        self.last_attempt += 1;
+        executor.attempt = self.last_attempt;
         executor.attempts += 1;
+        executor.sampled = 0;
         executor.tail.clear();
+        self.watch.begin(self.now);
         start.memory_limit = (executor.memory_limit != Some(memory)).then_some(memory);
         executor.memory_limit = Some(memory);
         match &mut executor.link {
@@ -93,7 +102,7 @@ impl Worker {
         if executor.phase != Phase::Busy || executor.fault.is_some() {
             return;
         }
-        executor.reported += std::time::Duration::from_millis(finished.cpu_ms);
+        executor.reported += Duration::from_millis(finished.cpu_ms);
         if self.settings.start == StartMethod::Spawn {
             // Making another takes as long as importing the project: whoever comes next must not wait for that.
             self.pool.keep_spare(1);
@@ -174,7 +183,7 @@ impl Worker {
             zygote.dismiss();
             self.home = None;
             self.arrivals.clear();
-            os::end_descendants(&self.strangers);
+            self.end_strays();
         }
     }
 }

@@ -1,0 +1,169 @@
+//! Measures what attempts use, in a thread of its own: reading `/proc` and walking folders takes too long for the loop.
+//!
+//! It answers each [`Watcher::look`] with one set of [`Reading`]s and wakes the loop. In between it sleeps. It knows
+//! nothing of limits being exceeded: what a reading means is for its owner to say.
+
+use std::collections::HashMap;
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use mio::unix::pipe;
+use mio::{Interest, Registry, Token};
+use walkdir::WalkDir;
+use ziet_core::limits::SCRATCH_BYTES;
+
+use crate::os;
+
+/// A scratch directory is walked at most so often.
+const WALK_EVERY: Duration = Duration::from_secs(1);
+
+/// What a file or folder counts for at least, although it may be empty: it takes a place in the file system, too.
+const ENTRY_BYTES: u64 = 4096;
+
+/// Of whom to look what it uses.
+#[derive(Clone, Debug)]
+pub(crate) struct Watched {
+    pub(crate) executor: u64,
+    /// A number of its own for each attempt of any executor.
+    pub(crate) attempt: u64,
+    pub(crate) pid: u32,
+    /// Bytes that the executor had resident right after its fork, which are not the attempt's.
+    pub(crate) baseline: u64,
+    /// Bytes of memory beyond which it is worth a closer look.
+    pub(crate) limit: u64,
+    pub(crate) scratch: Option<PathBuf>,
+}
+
+/// What an attempt uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Reading {
+    pub(crate) executor: u64,
+    pub(crate) attempt: u64,
+    /// Bytes that the executor and its descendants have resident, without the executor's baseline.
+    pub(crate) memory: u64,
+    /// Bytes in its scratch directory; not counted on when they are more than such a directory may hold.
+    pub(crate) scratch: u64,
+}
+
+struct Look {
+    watched: Vec<Watched>,
+    now: Instant,
+}
+
+/// The thread, seen from the loop; it ends when this is dropped.
+pub(crate) struct Watcher {
+    looks: mpsc::Sender<Look>,
+    readings: mpsc::Receiver<Vec<Reading>>,
+    woken: pipe::Receiver,
+}
+
+impl Watcher {
+    /// Starts the thread; `token` gets ready when there are readings.
+    pub(crate) fn start(registry: &Registry, token: Token) -> std::io::Result<Self> {
+        let (mut wake, mut woken) = pipe::new()?;
+        registry.register(&mut woken, token, Interest::READABLE)?;
+        let (looks, asked) = mpsc::channel::<Look>();
+        let (answer, readings) = mpsc::channel();
+        std::thread::Builder::new()
+            .name("ziet-watch".to_owned())
+            .spawn(move || {
+                let mut walks = Walks::default();
+                while let Ok(look) = asked.recv() {
+                    if answer.send(walks.look(&look)).is_err() {
+                        return;
+                    }
+                    // It is full only if the loop has not yet taken an earlier wake-up.
+                    let _ = wake.write(&[1]);
+                }
+            })?;
+        Ok(Self {
+            looks,
+            readings,
+            woken,
+        })
+    }
+
+    /// Asks for a reading of each. Answered in order; so the next is asked for when the last has been answered.
+    pub(crate) fn look(&self, watched: Vec<Watched>, now: Instant) {
+        // The thread ends only after this.
+        let _ = self.looks.send(Look { watched, now });
+    }
+
+    /// What has come since the last call. None when no look has been answered; a look at nothing is answered with
+    /// nothing. One whose process is gone has no reading.
+    pub(crate) fn readings(&mut self) -> Option<Vec<Reading>> {
+        // Emptied before the answers are taken: one that comes later wakes again.
+        while self.woken.read(&mut [0; 64]).is_ok_and(|length| length > 0) {}
+        self.readings.try_iter().last()
+    }
+}
+
+/// When the scratch directory of an attempt was walked, and what was found.
+#[derive(Default)]
+struct Walks(HashMap<u64, (Instant, u64)>);
+
+impl Walks {
+    fn look(&mut self, look: &Look) -> Vec<Reading> {
+        let mut walked = HashMap::new();
+        let read = |watched: &Watched| {
+            let memory = memory(watched)?;
+            let scratch = watched.scratch.as_deref().map_or(0, |folder| {
+                let last = self.0.get(&watched.attempt).copied();
+                let walk = last
+                    .filter(|(at, _)| look.now.saturating_duration_since(*at) < WALK_EVERY)
+                    .unwrap_or_else(|| (look.now, size(folder)));
+                walked.insert(watched.attempt, walk);
+                walk.1
+            });
+            Some(Reading {
+                executor: watched.executor,
+                attempt: watched.attempt,
+                memory,
+                scratch,
+            })
+        };
+        let readings = look.watched.iter().filter_map(read).collect();
+        self.0 = walked;
+        readings
+    }
+}
+
+/// Every process that shares a page has it resident; so a process and its forks may seem to have a multiple of what
+/// they take. Only if that exceeds the limit are the pages shared out among those that have them, which takes long.
+fn memory(watched: &Watched) -> Option<u64> {
+    let own = os::resident(watched.pid)?;
+    let below = os::descendants(watched.pid);
+    let all = || below.iter().copied();
+    let resident = own + all().filter_map(os::resident).sum::<u64>();
+    let memory = resident.saturating_sub(watched.baseline);
+    if memory <= watched.limit || below.is_empty() {
+        return Some(memory);
+    }
+    // Who may not be looked at is counted in full.
+    let shared_out = |pid| os::proportional(pid).or_else(|| os::resident(pid));
+    let proportional = all().chain([watched.pid]).filter_map(shared_out).sum();
+    Some(memory.min(proportional))
+}
+
+/// Bytes that a folder's files take on the disk, or a little more than a scratch directory may hold if they take more.
+/// Follows no links and leaves out what vanishes meanwhile.
+fn size(folder: &Path) -> u64 {
+    let mut sum = 0;
+    let entries = WalkDir::new(folder).min_depth(1).same_file_system(true);
+    for entry in entries.into_iter().flatten() {
+        sum += entry.metadata().map_or(0, |about| disk_bytes(&about));
+        if sum > SCRATCH_BYTES {
+            break;
+        }
+    }
+    sum
+}
+
+fn disk_bytes(about: &std::fs::Metadata) -> u64 {
+    use std::os::unix::fs::MetadataExt;
+    /// What `st_blocks` counts in, whatever the file system's own blocks are.
+    const BLOCK: u64 = 512;
+    (about.blocks() * BLOCK).max(ENTRY_BYTES)
+}
