@@ -118,11 +118,7 @@ impl Drive {
     }
 
     /// Executes one attempt, and gives what it returned.
-    pub(crate) fn execute(
-        &mut self,
-        isolation: Isolation,
-        action: &str,
-    ) -> anyhow::Result<Json> {
+    pub(crate) fn execute(&mut self, isolation: Isolation, action: &str) -> anyhow::Result<Json> {
         let executor = self.executor(isolation)?;
         self.begin(executor, action, &Json::empty_object())?;
         Ok(self.finished()?.1)

@@ -42,11 +42,22 @@ pub(crate) fn of_idle_executors(bench: &Bench) -> anyhow::Result<()> {
         }
     }
     let whole = Sample::new(taken);
-    figure("the engine, from submit (a commit included)", &whole.shown());
+    figure(
+        "the engine, from submit (a commit included)",
+        &whole.shown(),
+    );
     at_most("p50", sample.percentile(50), Duration::from_micros(200));
     at_most("p99", sample.percentile(99), Duration::from_millis(2));
-    at_most("p50 from submit", whole.percentile(50), Duration::from_micros(200));
-    at_most("p99 from submit", whole.percentile(99), Duration::from_millis(2));
+    at_most(
+        "p50 from submit",
+        whole.percentile(50),
+        Duration::from_micros(200),
+    );
+    at_most(
+        "p99 from submit",
+        whole.percentile(99),
+        Duration::from_millis(2),
+    );
     Ok(())
 }
 
@@ -75,10 +86,22 @@ pub(crate) fn of_fresh_forks(bench: &Bench) -> anyhow::Result<()> {
         taken.push(clock::monotonic() - asked);
     }
     let interpreter = Sample::new(taken);
-    figure("a fresh interpreter that imports pandas", &interpreter.shown());
-    at_most("p50 forked", forked.percentile(50), Duration::from_millis(5));
+    figure(
+        "a fresh interpreter that imports pandas",
+        &interpreter.shown(),
+    );
+    at_most(
+        "p50 forked",
+        forked.percentile(50),
+        Duration::from_millis(5),
+    );
     let ratio = interpreter.percentile(50).as_secs_f64() / forked.percentile(50).as_secs_f64();
     let shown = format!("{ratio:.0} times ({})", millis(interpreter.percentile(50)));
-    goal("faster than a fresh interpreter", &shown, "at least 60 times", ratio >= 60.0);
+    goal(
+        "faster than a fresh interpreter",
+        &shown,
+        "at least 60 times",
+        ratio >= 60.0,
+    );
     Ok(())
 }

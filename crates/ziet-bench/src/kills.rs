@@ -16,7 +16,9 @@ const TIMEOUT: Duration = Duration::from_secs(1);
 const ACTIONS: [&str; 2] = ["actions.spin", "actions.sleep_in_c"];
 
 pub(crate) fn measure(bench: &Bench) -> anyhow::Result<()> {
-    title("Attempts with a timeout of 1 s, half of them computing, half sleeping in C with the lock held");
+    title(
+        "Attempts with a timeout of 1 s, half of them computing, half sleeping in C with the lock held",
+    );
     let many = bench.times(200);
     let running = Running::start(bench.worker("executors")?, many, || true)?;
     let rounds = bench.times(20) / 4;
@@ -32,9 +34,21 @@ pub(crate) fn measure(bench: &Bench) -> anyhow::Result<()> {
     let (settled, killed) = (Sample::new(all.settled), Sample::new(all.killed));
     figure("settled after the deadline", &settled.shown());
     figure("told after the kill, after the deadline", &killed.shown());
-    at_most("settled, p99", settled.percentile(99), Duration::from_millis(20));
-    at_most("SIGKILL, p99", killed.percentile(99), Duration::from_millis(100));
-    at_most("the last process gone after its kill", all.gone, Duration::from_secs(1));
+    at_most(
+        "settled, p99",
+        settled.percentile(99),
+        Duration::from_millis(20),
+    );
+    at_most(
+        "SIGKILL, p99",
+        killed.percentile(99),
+        Duration::from_millis(100),
+    );
+    at_most(
+        "the last process gone after its kill",
+        all.gone,
+        Duration::from_secs(1),
+    );
     let shown = format!("{} of {kills}", all.left);
     goal("processes left", &shown, "none", all.left == 0);
     drop(running);
@@ -43,8 +57,17 @@ pub(crate) fn measure(bench: &Bench) -> anyhow::Result<()> {
     let few = Round::run(&running, 4)?;
     let killed = Sample::new(few.killed);
     figure("4 of them: told after the kill", &killed.shown());
-    at_most("4 of them: SIGKILL, p50", killed.percentile(50), Duration::from_millis(15));
-    goal("4 of them: with the stack", &few.stacks.to_string(), "4", few.stacks == 4);
+    at_most(
+        "4 of them: SIGKILL, p50",
+        killed.percentile(50),
+        Duration::from_millis(15),
+    );
+    goal(
+        "4 of them: with the stack",
+        &few.stacks.to_string(),
+        "4",
+        few.stacks == 4,
+    );
     Ok(())
 }
 
@@ -87,8 +110,11 @@ impl Round {
             let attempt: &AttemptDocument = document.attempts.first().context("no attempt")?;
             let deadline = attempt.started_at.plus(TIMEOUT);
             round.settled.push(attempt.finished_at.since(deadline));
-            round.killed.push(time.since(deadline).saturating_sub(offset - at));
-            let stack = matches!(&happening, Happening::Failed { failure } if !failure.frames.is_empty());
+            round
+                .killed
+                .push(time.since(deadline).saturating_sub(offset - at));
+            let stack =
+                matches!(&happening, Happening::Failed { failure } if !failure.frames.is_empty());
             round.stacks += usize::from(stack);
         }
         Ok(round)

@@ -14,7 +14,11 @@ pub(crate) fn measure(bench: &Bench) -> anyhow::Result<()> {
     let mut drive = Drive::start(bench.worker("executors_pandas")?)?;
     let executor = drive.executor(Isolation::Shared)?;
     tell("forked")?;
-    drive.begin(executor, "actions.collect", &ziet_core::Json::empty_object())?;
+    drive.begin(
+        executor,
+        "actions.collect",
+        &ziet_core::Json::empty_object(),
+    )?;
     drive.finished()?;
     tell("after an attempt that collected garbage")?;
     drive.worker.shut_down();

@@ -33,7 +33,12 @@ fn alive() -> anyhow::Result<Vec<Process>> {
             continue;
         };
         // Its name stands in brackets and may hold anything.
-        let mut rest = stat.rsplit(')').next().unwrap_or_default().split(' ').skip(1);
+        let mut rest = stat
+            .rsplit(')')
+            .next()
+            .unwrap_or_default()
+            .split(' ')
+            .skip(1);
         if let (Some(state), Some(parent)) = (rest.next(), rest.next())
             && state != "Z"
         {

@@ -18,7 +18,10 @@ pub(crate) fn measure(bench: &Bench) -> anyhow::Result<()> {
     title("Calls a second that do nothing, with a checked input of 1 KB");
     for (executors, least) in [(1, 10_000.0), (4, 25_000.0)] {
         let alone = of_worker(bench, executors)?;
-        figure(&format!("the worker alone, {executors} executors"), &format!("{alone:.0}/s"));
+        figure(
+            &format!("the worker alone, {executors} executors"),
+            &format!("{alone:.0}/s"),
+        );
         let whole = of_engine(bench, executors)?;
         goal(
             &format!("the engine, {executors} executors"),
@@ -72,17 +75,21 @@ fn of_engine(bench: &Bench, executors: usize) -> anyhow::Result<f64> {
     drop(open?);
     let (at, _) = running.completed()?;
     for (thread, now) in processes::processor_time()? {
-        let each = (now - used.get(&thread).copied().unwrap_or_default()).as_secs_f64() / count(calls);
-        figure(&format!("  processor time: {thread}"), &format!("{:.1} µs a run", each * 1e6));
+        let each =
+            (now - used.get(&thread).copied().unwrap_or_default()).as_secs_f64() / count(calls);
+        figure(
+            &format!("  processor time: {thread}"),
+            &format!("{:.1} µs a run", each * 1e6),
+        );
     }
     Ok(per_second(calls, at - before))
 }
 
 /// 1024 bytes.
 fn input() -> anyhow::Result<Json> {
-    let numbers = (0..64).map(|number| format!("{number:04}")).collect::<Vec<_>>();
-    let numbers = numbers.join(",").replace(",0", ", ").replace("[0", "[");
-    let start = format!("{{\"number\":1,\"numbers\":[1{}],\"text\":\"", &numbers[4..]);
+    let numbers: Vec<_> = (1000..1064).map(|number| number.to_string()).collect();
+    let numbers = numbers.join(",");
+    let start = format!("{{\"number\":1,\"numbers\":[{numbers}],\"text\":\"");
     let text = "x".repeat(1024 - start.len() - 2);
     Ok(Json::parse(&format!("{start}{text}\"}}"))?)
 }
