@@ -63,6 +63,7 @@ test: debug $(VENV)/.test $(VENV)/.demo ## Run all tests: Rust, Python, and the 
 lint: prerequisites $(VENV)/.build $(VENV)/.test $(VENV)/.lint ## Check format, lints, documentation and types
 	cargo fmt --all --check
 	cargo clippy $(LOCKED) --workspace --all-targets --quiet -- -D warnings
+	cargo rustc $(LOCKED) --package ziet-worker --lib --profile=check --quiet -- --cfg ziet_other_os -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc $(LOCKED) --workspace --no-deps --document-private-items --quiet
 	$(BIN)/ruff check --quiet
 	$(BIN)/ruff format --check --quiet

@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from ziet import Action, DefinitionError, _registry
+from ziet import Action, DefinitionError, _project, _registry
 
 
 @Action(description="Process payment transaction")
@@ -48,6 +48,7 @@ def test_defaults_are_made_from_module_and_function():
     assert process_payment.name == "Process Payment"
     assert process_payment.description == "Process payment transaction"
     assert (process_payment.timeout, process_payment.retries) == (300, 0)
+    assert (process_payment.memory, process_payment.isolation) == (10 * 1024**3, "shared")
     assert not process_payment.is_async
 
 
@@ -59,6 +60,23 @@ def test_options_are_kept():
         3,
     )
     assert wait_a_bit.is_async
+
+
+@pytest.mark.parametrize(
+    ("text", "nbytes"),
+    [
+        ("16MB", 16 * 1024**2),
+        ("512mb", 512 * 1024**2),
+        (" 1.5 GB ", 1536 * 1024**2),
+        ("10240 MB", 10 * 1024**3),
+        ("10GB", 10 * 1024**3),
+    ],
+)
+def test_memory_is_a_number_with_its_unit(define, text, nbytes):
+    action = define(f"@Action(description='d', memory={text!r}, isolation='attempt')\ndef f(): ...")["f"]
+    assert (action.memory, action.isolation) == (nbytes, "attempt")
+    spec = _project.spec(action, describe=False)
+    assert (spec.memory, spec.isolation) == (nbytes, "attempt")
 
 
 @pytest.mark.parametrize(
@@ -132,6 +150,24 @@ WRONG_OPTIONS = [
     ("description='d', retries=-1", "retries must be a whole number from 0 to 100, got -1; write retries=0"),
     ("description='d', retries=101", "got 101; write retries=100"),
     ("description='d', retries=False", "got False; write retries=3"),
+    (
+        "description='d', memory=512",
+        'memory must be a text such as "512MB" or "1.5GB", from 16 MB to 10 GB, got 512; write memory="512MB"',
+    ),
+    ("description='d', memory=None", 'got None; write memory="512MB"'),
+    ("description='d', memory='512'", "got '512'; write memory=\"512MB\""),
+    ("description='d', memory='512 KB'", "got '512 KB'; write memory=\"512MB\""),
+    ("description='d', memory='1e3MB'", "got '1e3MB'; write memory=\"512MB\""),
+    ("description='d', memory='-1GB'", "got '-1GB'; write memory=\"512MB\""),
+    ("description='d', memory='15.9MB'", "got '15.9MB'; write memory=\"16MB\""),
+    ("description='d', memory='10.1GB'", "got '10.1GB'; write memory=\"10GB\""),
+    ("description='d', memory='9' * 400 + 'GB'", 'write memory="10GB"'),
+    (
+        "description='d', isolation='process'",
+        'isolation must be "shared" or "attempt", got \'process\'; write isolation="shared"',
+    ),
+    ("description='d', isolation=True", 'got True; write isolation="attempt"'),
+    ("description='d', isolation=['shared']", "got ['shared']; write isolation="),
     ("description='d', id=''", "id must be a text that is not empty, got ''; write an id"),
     ("description='d', id=7", "id must be a text that is not empty, got 7; write an id"),
     ("description='d', id='a b'", "id 'a b' has characters outside A-Za-z0-9_.:- (' '); write an id"),
@@ -142,6 +178,7 @@ WRONG_OPTIONS = [
     ("description='d', name=['a']", "name must be a text that is not empty, got ['a']; write a name"),
     ("description='d', retry=3", "unknown option 'retry'; did you mean 'retries'? the options are description, id"),
     ("description='d', Timeout=3", "unknown option 'Timeout'; did you mean 'timeout'?"),
+    ("description='d', on_lost='fail'", "unknown option 'on_lost'; the options are description, id, name, timeout"),
     ("description='d', schedule='daily'", "unknown option 'schedule'; the options are description, id, name, timeout"),
 ]
 

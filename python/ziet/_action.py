@@ -24,7 +24,7 @@ from ziet._function import (
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any, Generic, ParamSpec, TypeVar
+    from typing import Any, Generic, Literal, ParamSpec, TypeVar
 
     P = ParamSpec("P")
     R = TypeVar("R")
@@ -37,7 +37,8 @@ else:
 
     P = R = None
 
-_OPTIONS = ("description", "id", "name", "timeout", "retries")
+_OPTIONS = ("description", "id", "name", "timeout", "retries", "memory", "isolation")
+_ISOLATIONS = ("shared", "attempt")
 _WRITE_DESCRIPTION = 'write @Action(description="What it does")'
 
 
@@ -58,6 +59,10 @@ class ActionFunction(Generic[P, R]):
     """How long one attempt may take, in seconds, 1 to 900."""
     retries: int
     """How often a failed run is attempted again, 0 to 100."""
+    memory: int
+    """How much memory one attempt may use, in bytes, 16 MB to 10 GB."""
+    isolation: str
+    """Whether attempts share a process one after the other ("shared"), or each has a fresh one ("attempt")."""
     local: Callable[P, R]
     """The plain function: called in this process, inside a run too."""
     is_async: bool
@@ -69,7 +74,16 @@ class ActionFunction(Generic[P, R]):
     __wrapped__: Callable[P, R]
 
     def __init__(
-        self, function: Callable[P, R], *, id: str, name: str, description: str, timeout: int, retries: int
+        self,
+        function: Callable[P, R],
+        *,
+        id: str,
+        name: str,
+        description: str,
+        timeout: int,
+        retries: int,
+        memory: int,
+        isolation: str,
     ) -> None:
         # First, so that attributes of the function cannot replace those of the action.
         functools.update_wrapper(self, function)
@@ -79,6 +93,8 @@ class ActionFunction(Generic[P, R]):
         self.description = description
         self.timeout = timeout
         self.retries = retries
+        self.memory = memory
+        self.isolation = isolation
         assert isinstance(function, types.FunctionType)
         self.is_async = is_async(function)
         self.place = place_of(function)
@@ -110,6 +126,11 @@ class Action:
         timeout: How long one attempt may take, in whole seconds, 1 to 900; an attempt that takes longer is killed and
             fails with `TimeoutError`. Waiting for actions that it calls does not count.
         retries: How often a failed run is attempted again, 0 to 100, after 2, 4, 8, 16, 30, 30, … seconds.
+        memory: How much memory one attempt may use on top of what the imported project takes, from "16MB" to "10GB",
+            where a MB is 1,048,576 bytes. Above it Python raises `MemoryError`, or the attempt is killed and fails as
+            out of memory.
+        isolation: "shared": attempts have a process one after the other, which keeps what modules keep in memory.
+            "attempt": each has a fresh process of its own, in which nothing of an earlier one is left.
 
     Raises:
         DefinitionError: The definition is wrong; the text names function, file and line, and what to write instead.
@@ -125,6 +146,8 @@ class Action:
             name: str | None = None,
             timeout: int = 300,
             retries: int = 0,
+            memory: str = "10GB",
+            isolation: Literal["shared", "attempt"] = "shared",
         ) -> None: ...
 
         def __call__(self, function: Callable[P, R], /) -> ActionFunction[P, R]: ...
@@ -222,6 +245,8 @@ def _checked_options(
         "description": given.get("description"),
         "timeout": given.get("timeout", 300),
         "retries": given.get("retries", 0),
+        "memory": _limits.memory_bytes(given.get("memory", "10GB")),
+        "isolation": given.get("isolation", "shared"),
     }
     if options["id"] is None:
         options["id"] = f"{function.__module__}.{function.__name__}"
@@ -231,6 +256,8 @@ def _checked_options(
         _wrong_description(given)
         or _wrong_number("timeout", options["timeout"], _limits.MIN_TIMEOUT_SECONDS, _limits.MAX_TIMEOUT_SECONDS)
         or _wrong_number("retries", options["retries"], 0, _limits.MAX_RETRIES)
+        or _wrong_memory(given.get("memory"), options["memory"])
+        or _wrong_isolation(options["isolation"])
         or _wrong_id(options["id"], made_up=given.get("id") is None)
         or _wrong_name(options["name"])
     )
@@ -273,6 +300,23 @@ def _wrong_number(option: str, value: Any, lowest: int, highest: int) -> tuple[s
         f"{option} must be a whole number from {lowest} to {highest}{unit}, got {value!r}",
         f"write {option}={nearest}",
     )
+
+
+def _wrong_memory(given: Any, nbytes: int | None) -> tuple[str, str] | None:
+    if nbytes is not None and _limits.MIN_ATTEMPT_MEMORY_BYTES <= nbytes <= _limits.MAX_ATTEMPT_MEMORY_BYTES:
+        return None
+    nearest = "512MB"
+    if nbytes is not None:
+        nearest = "16MB" if nbytes < _limits.MIN_ATTEMPT_MEMORY_BYTES else "10GB"
+    wrong = f'memory must be a text such as "512MB" or "1.5GB", from 16 MB to 10 GB, got {given!r}'
+    return wrong, f'write memory="{nearest}"'
+
+
+def _wrong_isolation(isolation: Any) -> tuple[str, str] | None:
+    if isinstance(isolation, str) and isolation in _ISOLATIONS:
+        return None
+    nearest = "attempt" if isolation is True else "shared"
+    return f'isolation must be "shared" or "attempt", got {isolation!r}', f'write isolation="{nearest}"'
 
 
 def _wrong_id(id: Any, *, made_up: bool) -> tuple[str, str] | None:

@@ -30,7 +30,30 @@ MAX_ID_LENGTH = 128
 MAX_KEY_LENGTH = 512
 """The longest key of a memory entry, in characters."""
 
+MAX_LINE_BYTES = 16 * 1024
+"""Bytes of a line that is printed or logged; the rest is cut off, and the line says so."""
+
 _BYTES_PER_MB = 1024 * 1024
+
+MIN_ATTEMPT_MEMORY_BYTES = 16 * _BYTES_PER_MB
+MAX_ATTEMPT_MEMORY_BYTES = 10 * 1024 * _BYTES_PER_MB
+"""An attempt may use 16 MB to 10 GB of memory, on top of what the imported project takes."""
+
+_UNITS = {"MB": _BYTES_PER_MB, "GB": 1024 * _BYTES_PER_MB}
+
+
+def memory_bytes(text: object) -> int | None:
+    """The bytes that `512MB` or `1.5 gb` means; None if it is not such a text."""
+    if not isinstance(text, str):
+        return None
+    text = text.replace(" ", "").upper()
+    number, unit = text[:-2], _UNITS.get(text[-2:])
+    whole, _, part = number.partition(".")
+    digits = whole + part
+    if unit is None or not (digits.isascii() and digits.isdigit()):
+        return None
+    # A number beyond all floats is as much too large as any other; 20 digits are enough to see that.
+    return round(float(f"{whole[:20]}.{part}") * unit)
 
 
 def size_text(nbytes: int, limit: int = MAX_JSON_BYTES) -> str:

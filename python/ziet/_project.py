@@ -85,6 +85,8 @@ def spec(action: ActionFunction[..., Any], *, describe: bool) -> _wire.ActionSpe
         retries=action.retries,
         parameters=[_wire.Parameter(**parameter) for parameter in decoder.parameters()],
         accepts_unknown=decoder.accepts_unknown,
+        memory=action.memory,
+        isolation=action.isolation,
     )
     if describe:
         _describe(told, action)

@@ -167,3 +167,162 @@ fn disk_bytes(about: &std::fs::Metadata) -> u64 {
     const BLOCK: u64 = 512;
     (about.blocks() * BLOCK).max(ENTRY_BYTES)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Child, Command, Stdio};
+
+    use mio::{Events, Poll};
+
+    use super::*;
+
+    const WATCHER: Token = Token(5);
+    const MB: u64 = 1024 * 1024;
+
+    /// A process that has this many MB, forks as often, and lives until its standard input is closed.
+    fn hog(megabytes: usize, forks: usize) -> Child {
+        use std::io::{BufRead, BufReader};
+        let script = format!(
+            "import os, sys\nheld = bytearray(os.urandom(1024) * 1024 * {megabytes})\nparent = os.getpid()\n\
+             for _ in range({forks}):\n if os.getpid() == parent: os.fork()\n\
+             if os.getpid() == parent: print(1, flush=True)\nsys.stdin.read()"
+        );
+        let mut command = Command::new("python3");
+        command.args(["-c", &script]).stdin(Stdio::piped());
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut out = BufReader::new(child.stdout.take().unwrap());
+        out.read_line(&mut String::new()).unwrap();
+        child
+    }
+
+    fn watched(pid: u32, limit: u64, scratch: Option<&Path>) -> Watched {
+        Watched {
+            executor: 3,
+            attempt: 8,
+            pid,
+            baseline: 0,
+            limit,
+            scratch: scratch.map(Path::to_owned),
+        }
+    }
+
+    /// One answer of the thread, by way of the loop.
+    fn answer(
+        watcher: &mut Watcher,
+        poll: &mut Poll,
+        watched: Vec<Watched>,
+        now: Instant,
+    ) -> Vec<Reading> {
+        assert_eq!(watcher.readings(), None);
+        watcher.look(watched, now);
+        let mut events = Events::with_capacity(4);
+        loop {
+            poll.poll(&mut events, Some(Duration::from_secs(20)))
+                .unwrap();
+            assert!(events.iter().all(|event| event.token() == WATCHER));
+            assert!(!events.is_empty(), "nobody has woken the loop");
+            if let Some(readings) = watcher.readings() {
+                return readings;
+            }
+        }
+    }
+
+    fn watcher() -> (Watcher, Poll) {
+        let poll = Poll::new().unwrap();
+        (Watcher::start(poll.registry(), WATCHER).unwrap(), poll)
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "a test passes the time in")]
+    fn now() -> Instant {
+        Instant::now()
+    }
+
+    #[test]
+    fn a_process_is_measured_with_what_it_started_and_one_that_is_gone_is_not() {
+        let (mut watcher, mut poll) = watcher();
+        let mut hog = hog(50, 0);
+        let mut gone = Command::new("true").spawn().unwrap();
+        gone.wait().unwrap();
+        let all = vec![
+            watched(gone.id(), MB, None),
+            watched(hog.id(), 1024 * MB, None),
+        ];
+
+        let [reading] = answer(&mut watcher, &mut poll, all, now())[..] else {
+            panic!()
+        };
+
+        assert_eq!(
+            (reading.executor, reading.attempt, reading.scratch),
+            (3, 8, 0)
+        );
+        assert!((50 * MB..80 * MB).contains(&reading.memory), "{reading:?}");
+        let own = Watched {
+            baseline: 50 * MB,
+            ..watched(hog.id(), 1024 * MB, None)
+        };
+        let [less] = answer(&mut watcher, &mut poll, vec![own], now())[..] else {
+            panic!()
+        };
+        assert!(less.memory < 30 * MB, "{less:?}");
+        drop(hog.stdin.take());
+        hog.wait().unwrap();
+        assert_eq!(answer(&mut watcher, &mut poll, Vec::new(), now()), []);
+    }
+
+    #[test]
+    fn memory_that_is_shared_with_forks_exceeds_no_limit_by_being_counted_often() {
+        let mut hog = hog(50, 4);
+        let memory = |limit| memory(&watched(hog.id(), limit, None)).unwrap();
+        let (in_full, shared_out) = (memory(1024 * MB), memory(100 * MB));
+        drop(hog.stdin.take());
+        hog.wait().unwrap();
+        assert!(in_full > 200 * MB, "{in_full}");
+        assert!((50 * MB..100 * MB).contains(&shared_out), "{shared_out}");
+    }
+
+    #[test]
+    fn a_scratch_directory_is_walked_once_in_a_second() {
+        let (mut watcher, mut poll) = watcher();
+        let folder = tempfile::tempdir().unwrap();
+        let start = now();
+        let mut size = |after: u64, attempt| {
+            let own = Watched {
+                attempt,
+                ..watched(std::process::id(), 1, Some(folder.path()))
+            };
+            let at = start + Duration::from_millis(after);
+            answer(&mut watcher, &mut poll, vec![own], at)[0].scratch
+        };
+        assert_eq!(size(0, 1), 0);
+        fs_err::write(folder.path().join("file"), vec![1; 100_000]).unwrap();
+        assert_eq!(size(900, 1), 0);
+        assert!(
+            size(950, 2) >= 100_000,
+            "of another attempt nothing is known"
+        );
+        fs_err::remove_file(folder.path().join("file")).unwrap();
+        assert!(size(1940, 2) >= 100_000);
+        assert_eq!(size(1950, 2), 0);
+    }
+
+    #[test]
+    fn a_folder_takes_what_is_in_it_and_not_what_links_point_to() {
+        let folder = tempfile::tempdir().unwrap();
+        let (inner, other) = (folder.path().join("inner"), tempfile::tempdir().unwrap());
+        fs_err::write(other.path().join("large"), vec![1; 1_000_000]).unwrap();
+        fs_err::create_dir(&inner).unwrap();
+        fs_err::write(inner.join("file"), vec![1; 40_000]).unwrap();
+        std::os::unix::fs::symlink(other.path(), inner.join("folder")).unwrap();
+        std::os::unix::fs::symlink(other.path().join("large"), inner.join("link")).unwrap();
+        fs_err::File::create(inner.join("sparse"))
+            .unwrap()
+            .set_len(1 << 40)
+            .unwrap();
+
+        // A file system may give a file more than it needs.
+        let least = 40_000 + 4 * ENTRY_BYTES;
+        assert!((least..2 * least).contains(&size(folder.path())));
+        assert_eq!(size(&folder.path().join("none")), 0);
+    }
+}

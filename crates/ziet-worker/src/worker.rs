@@ -41,6 +41,9 @@ const SOCKET: &str = "executors";
 /// Bytes of a folder's path, so that a socket in it has a path of no more than the 103 that every system takes.
 const LONGEST_FOLDER: usize = 90;
 
+/// Processes and threads that the project may have altogether where it is shut in.
+const PROCESSES: u32 = 4096;
+
 const CONTROL: Token = Token(0);
 const ZYGOTE_OUT: Token = Token(1);
 const ZYGOTE_ERR: Token = Token(2);
@@ -71,6 +74,8 @@ pub struct Worker {
     strays: os::Strays,
     /// When to look for strays again: some were ended that may have left others.
     strays_at: Option<Instant>,
+    /// None where no group can be made.
+    groups: Option<os::Groups>,
     home: Option<Home>,
     zygote: Option<Zygote>,
     executors: HashMap<u64, Executor>,
@@ -79,6 +84,7 @@ pub struct Worker {
     due: BTreeSet<(Instant, u64)>,
     arrivals: HashMap<usize, Arrival>,
     last_id: u64,
+    last_home: u64,
     last_arrival: usize,
     /// Executors in a row that ended before they could be used.
     failed_arrivals: u32,
@@ -103,6 +109,11 @@ pub struct Worker {
 struct Home {
     folder: TempDir,
     listener: UnixListener,
+    /// Of the zygote and of all that comes from it. An executor has none of its own: to move a process into another one
+    /// takes the kernel about 10 ms, several times as long as to fork it.
+    group: Option<os::Group>,
+    /// How often the kernel has ended something in the group for want of memory, as far as that is told.
+    memory_kills: u64,
 }
 
 impl Home {
@@ -110,7 +121,18 @@ impl Home {
         let folder = private_folder()?;
         let mut listener = UnixListener::bind(folder.path().join(SOCKET))?;
         registry.register(&mut listener, LISTENER, Interest::READABLE)?;
-        Ok(Self { folder, listener })
+        Ok(Self {
+            folder,
+            listener,
+            group: None,
+            memory_kills: 0,
+        })
+    }
+
+    /// Whether the kernel has ended something for want of memory since this was asked last.
+    fn ran_out_of_memory(&mut self) -> bool {
+        let kills = self.group.as_ref().map_or(0, os::Group::memory_kills);
+        std::mem::replace(&mut self.memory_kills, kills) < kills
     }
 
     /// Where the directories are that executors have to themselves.
@@ -132,16 +154,17 @@ impl Worker {
     ) -> Result<Self, WorkerError> {
         let mut worker = Self {
             pool: Pool::new(&settings.pool),
-            settings,
             registry,
             strays: os::Strays::adopt(),
             strays_at: None,
+            groups: os::Groups::find(&settings.without),
             home: None,
             zygote: None,
             executors: HashMap::new(),
             due: BTreeSet::new(),
             arrivals: HashMap::new(),
             last_id: 0,
+            last_home: 0,
             last_arrival: ARRIVALS,
             failed_arrivals: 0,
             forks_from: None,
@@ -153,6 +176,7 @@ impl Worker {
             events: VecDeque::new(),
             again: VecDeque::new(),
             buffer: vec![0; 64 * 1024],
+            settings,
         };
         worker.import()?;
         Ok(worker)
@@ -165,7 +189,7 @@ impl Worker {
             out: ZYGOTE_OUT,
             err: ZYGOTE_ERR,
         };
-        let home = Home::new(&self.registry).map_err(WorkerError::Folder)?;
+        let mut home = Home::new(&self.registry).map_err(WorkerError::Folder)?;
         let socket = home.folder.path().join(SOCKET);
         let mut zygote = Zygote::start(&self.settings, &socket, &self.registry, &tokens, self.now)
             .map_err(|source| WorkerError::Start {
@@ -181,9 +205,24 @@ impl Worker {
             describe: self.settings.describe,
             start: self.settings.start,
         })?;
+        self.last_home += 1;
+        home.group = self.groups.as_ref().and_then(|groups| {
+            let processes = self.settings.sandbox.then_some(PROCESSES);
+            groups.add(self.last_home, zygote.pid(), processes).ok()
+        });
         self.home = Some(home);
         self.zygote = Some(zygote);
         Ok(())
+    }
+
+    /// The zygote is gone: so is what came from it, and where its executors connected.
+    fn leave_home(&mut self) {
+        self.arrivals.clear();
+        let group = self.home.take().and_then(|home| home.group);
+        if let (Some(group), Some(groups)) = (group, &mut self.groups) {
+            group.kill();
+            groups.remove(group);
+        }
     }
 
     /// Asks for test data, of which the object `given` has some; answered by [`WorkerEvent::InputMade`].
@@ -313,6 +352,7 @@ impl Worker {
         if let Some(zygote) = self.zygote.take() {
             zygote.dismiss();
         }
+        self.leave_home();
         self.strays.end_all();
     }
 }

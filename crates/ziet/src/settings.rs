@@ -364,6 +364,9 @@ fn default(
             let processors = available_parallelism().map_or(1, NonZero::get);
             (processors * ATTEMPTS_PER_PROCESSOR).into()
         }
+        // Apple's own libraries start threads which do not survive a fork.
+        ("start", Default::Depends(_)) if cfg!(target_os = "macos") => "spawn".into(),
+        ("start", Default::Depends(_)) => "fork".into(),
         ("ascii", Default::Depends(_)) => environment.dumb_terminal.into(),
         (_, Default::Depends(_)) => Value::Null,
     }

@@ -45,8 +45,6 @@ pub struct Abilities {
     pub cgroup: Option<Cgroup>,
     pub root: bool,
     pub pidfd: bool,
-    /// Whether a socket tells the process at its other end in a way that cannot become another's.
-    pub peer_pidfd: bool,
     pub processors: usize,
     pub memory_bytes: Option<u64>,
     /// None where there is no limit.
@@ -76,7 +74,6 @@ impl Abilities {
             cgroup: super::cgroup(),
             root: rustix::process::geteuid().is_root(),
             pidfd: super::pidfd(),
-            peer_pidfd: super::peer_pidfd(),
             processors: available_parallelism().map_or(1, NonZero::get),
             memory_bytes: super::memory_bytes(),
             open_files: getrlimit(Resource::Nofile).current,
@@ -128,7 +125,7 @@ mod tests {
         if let Some(Cgroup { folder, .. }) = Abilities::probe().cgroup {
             let below = fs_err::read_dir(folder).unwrap().flatten();
             let mut names = below.map(|entry| entry.file_name());
-            assert!(names.all(|name| !name.to_string_lossy().starts_with("ziet-")));
+            assert!(names.all(|name| !name.to_string_lossy().starts_with("ziet-probe-")));
         }
     }
 }

@@ -1,10 +1,9 @@
 //! Linux: what `/proc` tells of a process, and what there is for a sandbox.
 
+mod groups;
 mod tree;
 
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
-use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::os::fd::AsFd;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::net::RecvFlags;
@@ -12,6 +11,7 @@ use rustix::process::{PidfdFlags, pidfd_open};
 use rustix::time::{ClockId, clock_gettime};
 
 use super::{Cgroup, Usage};
+pub(crate) use groups::{Group, Groups};
 pub(crate) use tree::{Strays, descendants, ends_within, kill_tree};
 
 /// Descriptors that are received do not reach programs that are started later.
@@ -100,45 +100,11 @@ pub(crate) fn pidfd() -> bool {
     pidfd_open(rustix::process::getpid(), PidfdFlags::empty()).is_ok()
 }
 
-/// Whether the kernel has `SO_PEERPIDFD`.
-pub(crate) fn peer_pidfd() -> bool {
-    let Ok((socket, _other)) = UnixStream::pair() else {
-        return false;
-    };
-    let mut found: libc::c_int = -1;
-    let mut size = libc::socklen_t::try_from(size_of_val(&found)).unwrap_or_default();
-    // SAFETY: both pointers are to variables that outlive the call, and `size` is that of the first.
-    #[expect(unsafe_code, reason = "rustix does not have the option")]
-    let status = unsafe {
-        libc::getsockopt(
-            socket.as_raw_fd(),
-            libc::SOL_SOCKET,
-            libc::SO_PEERPIDFD,
-            (&raw mut found).cast(),
-            &raw mut size,
-        )
-    };
-    if status == 0 {
-        // SAFETY: the kernel has just made this descriptor, and nobody else knows it.
-        #[expect(unsafe_code, reason = "it came as a number")]
-        drop(unsafe { OwnedFd::from_raw_fd(found) });
-    }
-    status == 0
-}
-
 /// This process's group of version 2, where that is mounted.
 pub(crate) fn cgroup() -> Option<Cgroup> {
-    let mounts = fs_err::read_to_string("/proc/self/mountinfo").ok()?;
-    let mount = mounts.lines().find_map(|line| {
-        let (about, kind) = line.split_once(" - ")?;
-        let point = about.split(' ').nth(4)?;
-        kind.starts_with("cgroup2 ").then_some(point)
-    })?;
-    let groups = fs_err::read_to_string("/proc/self/cgroup").ok()?;
-    let own = groups.lines().find_map(|line| line.strip_prefix("0::/"))?;
-    let folder: PathBuf = Path::new(mount).join(own).components().collect();
+    let folder = groups::own_group()?;
     let controllers = fs_err::read_to_string(folder.join("cgroup.controllers")).unwrap_or_default();
-    let leaf = folder.join(format!("ziet-{}", std::process::id()));
+    let leaf = folder.join(format!("ziet-probe-{}", std::process::id()));
     let made = fs_err::create_dir(&leaf).map_err(|error| error.to_string());
     let leaf = made.map(|()| {
         let can_kill = leaf.join("cgroup.kill").exists();

@@ -21,8 +21,9 @@ use linux as system;
 use other as system;
 pub use system::file_time;
 pub(crate) use system::{
-    RECEIVE, Strays, cgroup, descendants, ends_within, inner_pid, is_exiting, kill_tree, landlock,
-    memory_bytes, no_new_privileges, peer_pid, peer_pidfd, pidfd, proportional, resident, usage,
+    Group, Groups, RECEIVE, Strays, cgroup, descendants, ends_within, inner_pid, is_exiting,
+    kill_tree, landlock, memory_bytes, no_new_privileges, peer_pid, pidfd, proportional, resident,
+    usage,
 };
 
 /// How a process ended.

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use rustix::net::RecvFlags;
 
-use super::{Cgroup, Usage};
+use super::{Ability, Cgroup, Usage};
 
 pub(crate) const RECEIVE: RecvFlags = RecvFlags::empty();
 
@@ -33,6 +33,39 @@ impl Strays {
     }
 
     pub(crate) fn end_all(&self) {}
+}
+
+/// There are no groups here.
+pub(crate) enum Groups {}
+
+pub(crate) enum Group {}
+
+impl Groups {
+    pub(crate) fn find(_: &[Ability]) -> Option<Self> {
+        None
+    }
+
+    pub(crate) fn controllers(&self) -> &[&'static str] {
+        match *self {}
+    }
+
+    pub(crate) fn add(&self, _: u64, _: u32, _: Option<u32>) -> std::io::Result<Group> {
+        match *self {}
+    }
+
+    pub(crate) fn remove(&mut self, _: Group) {
+        match *self {}
+    }
+}
+
+impl Group {
+    pub(crate) fn kill(&self) {
+        match *self {}
+    }
+
+    pub(crate) fn memory_kills(&self) -> u64 {
+        match *self {}
+    }
 }
 
 pub(crate) fn descendants(_: u32) -> Vec<u32> {
@@ -76,10 +109,6 @@ pub(crate) fn cgroup() -> Option<Cgroup> {
 }
 
 pub(crate) fn pidfd() -> bool {
-    false
-}
-
-pub(crate) fn peer_pidfd() -> bool {
     false
 }
 

@@ -232,14 +232,13 @@ impl Worker {
             executor.close(&self.registry);
         }
         self.due.clear();
-        self.arrivals.clear();
         self.pool = Pool::new(&self.settings.pool);
         let Some(zygote) = self.zygote.take() else {
             return;
         };
         let imported = zygote.loading.is_none();
         let error = error(zygote.end(&self.registry), said);
-        self.home = None;
+        self.leave_home();
         self.end_strays();
         if std::mem::take(&mut self.makes_input) {
             self.events.push_back(WorkerEvent::InputMade {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::thread::Builder;
 use std::time::{Duration, Instant};
 
-use super::{Ended, ExecutorId, Worker, WorkerError, WorkerEvent};
+use super::{Ended, Excess, ExecutorId, Home, Worker, WorkerError, WorkerEvent};
 use crate::executor::{Executor, Phase};
 use crate::os::{self, Ending};
 use crate::stack::Stack;
@@ -118,6 +118,19 @@ impl Worker {
             Phase::Dumping { .. } => self.kill(id),
             Phase::Arriving { .. } => self.did_not_arrive(ending),
             Phase::Idle => self.pool.remove(id),
+            Phase::Busy
+                if ending == Ending::Signal(9)
+                    && executor.fault.is_none()
+                    && self.home.as_mut().is_some_and(Home::ran_out_of_memory) =>
+            {
+                self.events.push_back(WorkerEvent::Exceeded {
+                    executor: ExecutorId(id),
+                    excess: Excess::System {
+                        used: executor.sampled,
+                    },
+                    usage: executor.usage(),
+                });
+            }
             Phase::Busy => {
                 let fault = executor.fault.take();
                 let stderr = executor.tail.take();

@@ -67,6 +67,10 @@ pub enum Excess {
     Scratch {
         used: u64,
     },
+    /// Of the memory that the system had left, and so the kernel ended it.
+    System {
+        used: u64,
+    },
 }
 
 /// The end of an executor in an attempt.

@@ -181,8 +181,7 @@ impl Worker {
             && let Some(zygote) = self.zygote.take()
         {
             zygote.dismiss();
-            self.home = None;
-            self.arrivals.clear();
+            self.leave_home();
             self.end_strays();
         }
     }

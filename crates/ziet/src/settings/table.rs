@@ -242,12 +242,13 @@ pub(crate) const SETTINGS: &[Setting] = &[
     Setting {
         name: "start",
         kind: Kind::Choice(&["fork", "spawn"]),
-        default: Default::Is("fork"),
+        default: Default::Depends("fork, but on macOS spawn"),
         flag: None,
         places: Places::FileAndVariable,
         summary: "How the processes of actions are made",
         details: "`fork` copies a process that has imported the project, in milliseconds. `spawn` starts a fresh interpreter \
-                  that imports the project itself, and keeps one ready: for libraries that cannot be forked.",
+                  that imports the project itself: for libraries that cannot be forked. That takes as long as the import \
+                  does, so from the end of the first attempt on one is kept ready.",
         since: "0.1",
     },
     Setting {

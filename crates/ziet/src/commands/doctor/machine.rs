@@ -133,17 +133,14 @@ fn cgroup(cgroup: Option<&Cgroup>) -> Check {
 
 fn processes(abilities: &Abilities) -> Check {
     const NAME: &str = "pidfd";
-    match (abilities.pidfd, abilities.peer_pidfd) {
-        (true, true) => Check::ok(NAME, "pidfd_open, SO_PEERPIDFD"),
-        (true, false) => Check::ok(
-            NAME,
-            "pidfd_open; no SO_PEERPIDFD (Linux 6.5), process ids do instead",
-        ),
-        (false, _) => Check::warning(
+    if abilities.pidfd {
+        Check::ok(NAME, "pidfd_open")
+    } else {
+        Check::warning(
             NAME,
             "missing",
-            "processes are ended for certain with Linux 5.4 or later",
-        ),
+            "processes are ended for certain with Linux 5.3 or later",
+        )
     }
 }
 

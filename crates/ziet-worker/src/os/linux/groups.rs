@@ -1,0 +1,321 @@
+//! Control groups (version 2) of executors: ended as a whole, and limited as a whole where the controllers are there.
+//!
+//! They are made below the group that this program is in, in a folder that it has locked: one that is not locked was
+//! left by a program that has died. Nobody else's group is changed.
+
+use std::fs::File;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use super::super::Ability;
+
+/// What the folders of workers begin with.
+const FOLDER: &str = "ziet-worker-";
+
+/// Where this program itself is while limits are set.
+const SELF: &str = "self";
+
+const CONTROLLERS: [&str; 2] = ["memory", "pids"];
+
+/// The groups that a worker makes.
+pub(crate) struct Groups {
+    /// The group that this program was started in.
+    home: PathBuf,
+    folder: PathBuf,
+    controllers: Vec<&'static str>,
+    /// Whether this program has moved into its folder, because a group with processes of its own limits none below it.
+    moved: bool,
+    /// Groups in which something has not died yet.
+    dying: Vec<Group>,
+    _lock: File,
+}
+
+impl Groups {
+    /// None where a group can be made only by others, or cannot be killed as a whole (before Linux 5.14).
+    pub(crate) fn find(without: &[Ability]) -> Option<Self> {
+        if without.contains(&Ability::Cgroup) {
+            return None;
+        }
+        Self::make(own_group()?).ok()
+    }
+
+    fn make(home: PathBuf) -> std::io::Result<Self> {
+        // Whoever may not write here may not move a process out of it, either.
+        File::options()
+            .write(true)
+            .open(home.join("cgroup.procs"))?;
+        remove_left_over(&home)?;
+        let folder = home.join(format!("{FOLDER}{}", uuid::Uuid::new_v4().simple()));
+        fs_err::create_dir(&folder)?;
+        let lock = File::open(&folder)?;
+        lock.try_lock()?;
+        let mut groups = Self {
+            home,
+            folder,
+            controllers: Vec::new(),
+            moved: false,
+            dying: Vec::new(),
+            _lock: lock,
+        };
+        if !groups.folder.join("cgroup.kill").exists() {
+            return Err(ErrorKind::Unsupported.into());
+        }
+        groups.enable(&CONTROLLERS);
+        Ok(groups)
+    }
+
+    /// What is limited: `memory`, `pids`, both or nothing.
+    pub(crate) fn controllers(&self) -> &[&'static str] {
+        &self.controllers
+    }
+
+    /// Has the groups limited by those of `wanted` that there are. Where they must be switched on first, that is done
+    /// only if this program is alone in its group.
+    fn enable(&mut self, wanted: &[&'static str]) {
+        let mut there = words(&self.home.join("cgroup.controllers"));
+        there.retain(|name| wanted.contains(&name.as_str()));
+        let given = words(&self.home.join("cgroup.subtree_control"));
+        if !there.iter().all(|name| given.contains(name)) {
+            let own = std::process::id().to_string();
+            if words(&self.home.join("cgroup.procs")) == [own.as_str()] {
+                let inner = self.folder.join(SELF);
+                self.moved = fs_err::create_dir(&inner).is_ok() && join(&inner, &own).is_ok();
+            }
+            if !self.moved || switch(&self.home, '+', &there).is_err() {
+                there.retain(|name| given.contains(name));
+            }
+        }
+        if switch(&self.folder, '+', &there).is_ok() {
+            let is_there = |name: &&&str| there.iter().any(|there| there == **name);
+            self.controllers = wanted.iter().filter(is_there).copied().collect();
+        }
+    }
+
+    /// Makes a group for the executor with this number, and moves its process there, with the limit of `processes`
+    /// where that is possible. What it started before stays where it is.
+    pub(crate) fn add(
+        &self,
+        executor: u64,
+        pid: u32,
+        processes: Option<u32>,
+    ) -> std::io::Result<Group> {
+        let group = Group {
+            folder: self.folder.join(executor.to_string()),
+        };
+        fs_err::create_dir(&group.folder)?;
+        if let Some(most) = processes.filter(|_| self.controllers.contains(&"pids")) {
+            fs_err::write(group.folder.join("pids.max"), most.to_string())?;
+        }
+        join(&group.folder, &pid.to_string())?;
+        Ok(group)
+    }
+
+    /// Removes a group, now or with one of the next: what was sent SIGKILL may take a while to die.
+    pub(crate) fn remove(&mut self, group: Group) {
+        self.dying.push(group);
+        self.dying.retain(|group| {
+            fs_err::remove_dir(&group.folder)
+                .is_err_and(|error| error.kind() != ErrorKind::NotFound)
+        });
+    }
+}
+
+impl Drop for Groups {
+    fn drop(&mut self) {
+        if self.moved {
+            let all: Vec<String> = words(&self.home.join("cgroup.subtree_control"));
+            let _ = switch(&self.folder, '-', &all);
+            let _ = switch(&self.home, '-', &all);
+            let _ = join(&self.home, &std::process::id().to_string());
+        }
+        // What still dies keeps it; the next worker removes it then.
+        let _ = remove(&self.folder);
+    }
+}
+
+/// The group of one executor and of what it has started since it was moved there. To be given to [`Groups::remove`].
+pub(crate) struct Group {
+    folder: PathBuf,
+}
+
+impl Group {
+    /// Sends SIGKILL to all that is in it; also to what is being forked meanwhile.
+    pub(crate) fn kill(&self) {
+        // It can fail only if the group is gone, and then nothing is in it.
+        let _ = fs_err::write(self.folder.join("cgroup.kill"), "1");
+    }
+
+    /// How often the kernel has ended something in it for want of memory, where it counts that.
+    pub(crate) fn memory_kills(&self) -> u64 {
+        let events = fs_err::read_to_string(self.folder.join("memory.events"));
+        let counts = events.unwrap_or_default();
+        let count = counts
+            .lines()
+            .find_map(|line| line.strip_prefix("oom_kill "));
+        count
+            .and_then(|count| count.parse().ok())
+            .unwrap_or_default()
+    }
+}
+
+/// The group of version 2 that this program is in; None where that is not mounted.
+pub(super) fn own_group() -> Option<PathBuf> {
+    let mounts = fs_err::read_to_string("/proc/self/mountinfo").ok()?;
+    let mount = mounts.lines().find_map(|line| {
+        let (about, kind) = line.split_once(" - ")?;
+        let point = about.split(' ').nth(4)?;
+        kind.starts_with("cgroup2 ").then_some(point)
+    })?;
+    let groups = fs_err::read_to_string("/proc/self/cgroup").ok()?;
+    let own = groups.lines().find_map(|line| line.strip_prefix("0::/"))?;
+    Some(Path::new(mount).join(own).components().collect())
+}
+
+fn join(group: &Path, pid: &str) -> std::io::Result<()> {
+    fs_err::write(group.join("cgroup.procs"), pid)
+}
+
+/// Has what is below a group limited by these controllers, or not any more.
+fn switch(group: &Path, sign: char, controllers: &[String]) -> std::io::Result<()> {
+    let changes: Vec<String> = controllers
+        .iter()
+        .map(|name| format!("{sign}{name}"))
+        .collect();
+    fs_err::write(group.join("cgroup.subtree_control"), changes.join(" "))
+}
+
+fn words(file: &Path) -> Vec<String> {
+    let text = fs_err::read_to_string(file).unwrap_or_default();
+    text.split_whitespace().map(str::to_owned).collect()
+}
+
+/// Ends and removes what workers that have died have left.
+fn remove_left_over(home: &Path) -> std::io::Result<()> {
+    for entry in fs_err::read_dir(home)?.flatten() {
+        if entry.file_name().to_string_lossy().starts_with(FOLDER)
+            && File::open(entry.path()).is_ok_and(|folder| folder.try_lock().is_ok())
+        {
+            let _ = fs_err::write(entry.path().join("cgroup.kill"), "1");
+            let _ = remove(&entry.path());
+        }
+    }
+    Ok(())
+}
+
+/// Removes a worker's folder with the groups in it, if nothing is in them.
+fn remove(folder: &Path) -> std::io::Result<()> {
+    for entry in fs_err::read_dir(folder)?.flatten() {
+        if entry.path().is_dir() {
+            fs_err::remove_dir(entry.path())?;
+        }
+    }
+    fs_err::remove_dir(folder)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Child, Command, Stdio};
+    use std::time::Duration;
+
+    use super::*;
+    use crate::os;
+
+    /// None, with a word about it, where this machine has no group to give.
+    fn groups() -> Option<Groups> {
+        let groups = Groups::find(&[]);
+        let could = os::cgroup().is_some_and(|cgroup| cgroup.leaf == Ok(true));
+        assert_eq!(groups.is_some(), could, "it is what doctor says");
+        if !could {
+            println!("not tested here: there are no groups");
+        }
+        groups
+    }
+
+    /// A shell that waits for a line, starts a daemon and says its id.
+    fn shell() -> Child {
+        let script = "read line; setsid sleep 1000 > /dev/null & echo $!; wait";
+        Command::new("/bin/sh")
+            .args(["-c", script])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap()
+    }
+
+    /// Has it go on, and gives the daemon's id.
+    fn daemon_of(shell: &mut Child) -> u32 {
+        use std::io::{BufRead, BufReader};
+        drop(shell.stdin.take());
+        let mut line = String::new();
+        let mut out = BufReader::new(shell.stdout.take().unwrap());
+        out.read_line(&mut line).unwrap();
+        line.trim().parse().unwrap()
+    }
+
+    #[test]
+    fn all_in_a_group_end_together_and_then_it_can_be_removed() {
+        let Some(mut groups) = groups() else { return };
+        let mut shell = shell();
+        let group = groups.add(7, shell.id(), Some(50)).unwrap();
+        let daemon = daemon_of(&mut shell);
+        let inside = words(&group.folder.join("cgroup.procs"));
+        assert!(inside.contains(&daemon.to_string()));
+        assert_eq!(group.memory_kills(), 0);
+
+        group.kill();
+
+        assert!(os::ends_within(daemon, Duration::from_secs(10)));
+        assert_eq!(
+            os::Ending::from(shell.wait().unwrap()),
+            os::Ending::Signal(9)
+        );
+        let (folder, all) = (group.folder.clone(), groups.folder.clone());
+        groups.remove(group);
+        assert!(!folder.exists());
+        drop(groups);
+        assert!(!all.exists());
+    }
+
+    #[test]
+    fn a_group_that_is_still_in_use_is_removed_later() {
+        let Some(mut groups) = groups() else { return };
+        let mut shell = shell();
+        let group = groups.add(1, shell.id(), None).unwrap();
+        let folder = group.folder.clone();
+        groups.remove(group);
+        assert!(folder.exists());
+        shell.kill().unwrap();
+        shell.wait().unwrap();
+        let next = Group {
+            folder: folder.join("none"),
+        };
+        groups.remove(next);
+        assert!(!folder.exists());
+    }
+
+    #[test]
+    fn what_a_dead_worker_left_is_ended_and_what_a_living_one_has_is_not() {
+        let Some(living) = groups() else { return };
+        let mut kept = shell();
+        living.add(1, kept.id(), None).unwrap();
+        let dead = living.home.join(format!("{FOLDER}dead"));
+        let mut left = shell();
+        fs_err::create_dir_all(dead.join("1")).unwrap();
+        join(&dead.join("1"), &left.id().to_string()).unwrap();
+
+        drop(groups());
+
+        left.wait().unwrap();
+        assert!(kept.try_wait().unwrap().is_none());
+        assert!(living.folder.exists());
+        kept.kill().unwrap();
+        kept.wait().unwrap();
+        drop(groups());
+        assert!(!dead.exists());
+    }
+
+    #[test]
+    fn the_switch_turns_them_off() {
+        assert!(Groups::find(&[Ability::Cgroup]).is_none());
+    }
+}
