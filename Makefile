@@ -14,6 +14,8 @@ TEST_WORKERS ?= auto
 SOAK_CASES ?= 100000
 # How many seconds `make soak` lets the fuzzer try each kind of message.
 FUZZ_SECONDS ?= 60
+# What `make bench` measures of executors, all when empty; `ziet-bench --help` names the sections.
+SECTIONS ?=
 # More arguments for pytest (`make test`) or for the benchmark (`make bench`).
 ARGS ?=
 
@@ -76,8 +78,10 @@ generate: prerequisites ## Write anew what is generated: docs/reference and the 
 	UPDATE_REFERENCE=1 cargo test $(LOCKED) --quiet --package ziet reference
 	UPDATE_VECTORS=1 cargo test $(LOCKED) --quiet --package ziet-core --test wire
 
-bench: build $(HYPERFINE) ## Measure start-up: the import, the help, a whole local run
+bench: build $(VENV)/.test $(HYPERFINE) ## Measure start-up, and how executors start, work, and are ended
+	@cargo build $(LOCKED) --release --package ziet-bench
 	@$(BIN)/python bench/start_up.py --hyperfine $(HYPERFINE) $(ARGS)
+	@env -u PYTHONDONTWRITEBYTECODE target/release/ziet-bench --python $(BIN)/python $(SECTIONS)
 
 soak: debug $(VENV)/.test $(VENV)/.demo $(CARGO_FUZZ) ## Run the long tests: more random histories, the fuzzer, pytest's marked soak
 	PROPTEST_CASES=$(SOAK_CASES) cargo test $(LOCKED) --workspace --quiet -- --include-ignored

@@ -14,6 +14,11 @@ pub(crate) fn monotonic() -> Duration {
     )
 }
 
+/// The time since `moment`, which was [`monotonic`] then.
+pub(crate) fn since(moment: Duration) -> Duration {
+    monotonic().saturating_sub(moment)
+}
+
 #[expect(clippy::disallowed_methods, reason = "this is the clock module")]
 pub(crate) fn instant() -> Instant {
     Instant::now()

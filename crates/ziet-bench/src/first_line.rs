@@ -83,7 +83,7 @@ pub(crate) fn of_fresh_forks(bench: &Bench) -> anyhow::Result<()> {
             .env_remove("PYTHONDONTWRITEBYTECODE")
             .status()?;
         ensure!(status.success(), "this Python has no pandas");
-        taken.push(clock::monotonic() - asked);
+        taken.push(clock::since(asked));
     }
     let interpreter = Sample::new(taken);
     figure(

@@ -9,7 +9,7 @@ use ziet_core::document::AttemptDocument;
 use ziet_engine::Happening;
 
 use crate::figures::{Sample, at_most, figure, goal, title};
-use crate::running::{Running, Told};
+use crate::running::{Gate, Running, Told};
 use crate::{Bench, clock, processes};
 
 const TIMEOUT: Duration = Duration::from_secs(1);
@@ -87,7 +87,7 @@ impl Round {
     fn run(running: &Running, number: usize) -> anyhow::Result<Self> {
         // All of them are there before the first begins.
         let gates = running.hold(number)?;
-        let open: Result<Vec<_>, _> = gates.iter().map(super::running::Gate::reached).collect();
+        let open: Result<Vec<_>, _> = gates.iter().map(Gate::reached).collect();
         drop(open?);
         for _ in 0..number {
             running.completed()?;
@@ -110,9 +110,10 @@ impl Round {
             let attempt: &AttemptDocument = document.attempts.first().context("no attempt")?;
             let deadline = attempt.started_at.plus(TIMEOUT);
             round.settled.push(attempt.finished_at.since(deadline));
-            round
-                .killed
-                .push(time.since(deadline).saturating_sub(offset - at));
+            round.killed.push(
+                time.since(deadline)
+                    .saturating_sub(offset.saturating_sub(at)),
+            );
             let stack =
                 matches!(&happening, Happening::Failed { failure } if !failure.frames.is_empty());
             round.stacks += usize::from(stack);
@@ -121,10 +122,10 @@ impl Round {
     }
 
     fn wait_until_gone(&mut self) -> anyhow::Result<()> {
-        let since = clock::monotonic();
+        let begun = clock::monotonic();
         loop {
             self.left = processes::executors()?.len();
-            self.gone = clock::monotonic() - since;
+            self.gone = clock::since(begun);
             if self.left == 0 || self.gone > Duration::from_secs(5) {
                 return Ok(());
             }

@@ -1,6 +1,6 @@
 //! An engine with a store in memory, and what is told of its runs.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
@@ -110,7 +110,7 @@ fn is_end(happening: &Happening) -> bool {
 }
 
 /// A named pipe that an attempt waits at.
-pub(crate) struct Gate(std::path::PathBuf);
+pub(crate) struct Gate(PathBuf);
 
 impl Gate {
     fn new(path: &Path) -> anyhow::Result<Self> {

@@ -9,7 +9,7 @@ use ziet_core::action::Isolation;
 
 use crate::drive::Drive;
 use crate::figures::{figure, goal, title};
-use crate::running::Running;
+use crate::running::{Gate, Running};
 use crate::{Bench, clock, processes};
 
 const NOOP: &str = "actions.noop";
@@ -49,7 +49,7 @@ fn of_worker(bench: &Bench, executors: usize) -> anyhow::Result<f64> {
         let executor = drive.executor(Isolation::Shared)?;
         drive.begin(executor, NOOP, &input)?;
     }
-    let taken = clock::monotonic() - before;
+    let taken = clock::since(before);
     drive.worker.shut_down();
     Ok(per_second(calls, taken))
 }
@@ -66,7 +66,7 @@ fn of_engine(bench: &Bench, executors: usize) -> anyhow::Result<f64> {
     };
     let running = Running::start(bench.worker("executors")?, executors, last)?;
     let gates = running.hold(executors)?;
-    let open: Result<Vec<_>, _> = gates.iter().map(super::running::Gate::reached).collect();
+    let open: Result<Vec<_>, _> = gates.iter().map(Gate::reached).collect();
     for _ in 0..calls {
         running.submit(NOOP, &input)?;
     }
@@ -75,14 +75,14 @@ fn of_engine(bench: &Bench, executors: usize) -> anyhow::Result<f64> {
     drop(open?);
     let (at, _) = running.completed()?;
     for (thread, now) in processes::processor_time()? {
-        let each =
-            (now - used.get(&thread).copied().unwrap_or_default()).as_secs_f64() / count(calls);
+        let before = used.get(&thread).copied().unwrap_or_default();
+        let each = now.saturating_sub(before).as_secs_f64() / count(calls);
         figure(
             &format!("  processor time: {thread}"),
             &format!("{:.1} µs a run", each * 1e6),
         );
     }
-    Ok(per_second(calls, at - before))
+    Ok(per_second(calls, at.saturating_sub(before)))
 }
 
 /// 1024 bytes.
