@@ -11,6 +11,7 @@ use ziet_core::{ActionId, Json, MemoryId, RunId};
 use ziet_worker::{Demand, ExecutorId, Worker, WorkerEvent, WorkerSettings};
 
 use crate::clock;
+use crate::processes::Supervisors;
 
 /// More than any benchmark uses.
 const MEMORY: u64 = 10 << 30;
@@ -19,6 +20,7 @@ pub(crate) struct Drive {
     poll: Poll,
     events: Events,
     pub(crate) worker: Worker,
+    pub(crate) supervisors: Supervisors,
 }
 
 impl Drive {
@@ -30,8 +32,10 @@ impl Drive {
             poll,
             events: Events::with_capacity(256),
             worker,
+            supervisors: Supervisors::default(),
         };
         while !matches!(drive.event()?, WorkerEvent::Loaded(_)) {}
+        drive.supervisors = Supervisors::new()?;
         Ok(drive)
     }
 

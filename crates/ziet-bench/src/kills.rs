@@ -10,7 +10,7 @@ use ziet_engine::Happening;
 
 use crate::figures::{Sample, at_most, figure, goal, title};
 use crate::running::{Gate, Running, Told};
-use crate::{Bench, clock, processes};
+use crate::{Bench, clock};
 
 const TIMEOUT: Duration = Duration::from_secs(1);
 const ACTIONS: [&str; 2] = ["actions.spin", "actions.sleep_in_c"];
@@ -102,7 +102,7 @@ impl Round {
             told.insert(one.run, one);
         }
         let mut round = Self::default();
-        round.wait_until_gone()?;
+        round.wait_until_gone(running)?;
         let offset = clock::monotonic();
         let time = clock::time();
         for (run, Told { at, happening, .. }) in told {
@@ -121,10 +121,10 @@ impl Round {
         Ok(round)
     }
 
-    fn wait_until_gone(&mut self) -> anyhow::Result<()> {
+    fn wait_until_gone(&mut self, running: &Running) -> anyhow::Result<()> {
         let begun = clock::monotonic();
         loop {
-            self.left = processes::executors()?.len();
+            self.left = running.supervisors.executors()?.len();
             self.gone = clock::since(begun);
             if self.left == 0 || self.gone > Duration::from_secs(5) {
                 return Ok(());

@@ -13,20 +13,20 @@ pub(crate) fn measure(bench: &Bench) -> anyhow::Result<()> {
     title("Private memory of an idle executor that has pandas");
     let mut drive = Drive::start(bench.worker("executors_pandas")?)?;
     let executor = drive.executor(Isolation::Shared)?;
-    tell("forked")?;
+    tell(&drive, "forked")?;
     drive.begin(
         executor,
         "actions.collect",
         &ziet_core::Json::empty_object(),
     )?;
     drive.finished()?;
-    tell("after an attempt that collected garbage")?;
+    tell(&drive, "after an attempt that collected garbage")?;
     drive.worker.shut_down();
     Ok(())
 }
 
-fn tell(name: &str) -> anyhow::Result<()> {
-    let executors = processes::executors()?;
+fn tell(drive: &Drive, name: &str) -> anyhow::Result<()> {
+    let executors = drive.supervisors.executors()?;
     let pid = *executors.first().context("there is no executor")?;
     let bytes = processes::private_bytes(pid)?;
     let tenths = bytes * 10 / (1 << 20);

@@ -1,29 +1,13 @@
 //! What `/proc` tells of this process and of those below it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 use anyhow::Context;
 
-/// A process that has not ended.
-#[derive(Clone, Copy)]
-struct Process {
-    pid: u32,
-    parent: u32,
-}
-
-/// The executors that are alive: the children of this process's children.
-pub(crate) fn executors() -> anyhow::Result<Vec<u32>> {
-    let alive = alive()?;
-    let children_of = |parents: &[u32]| -> Vec<u32> {
-        let below = alive.iter().filter(|one| parents.contains(&one.parent));
-        below.map(|one| one.pid).collect()
-    };
-    Ok(children_of(&children_of(&[std::process::id()])))
-}
-
-fn alive() -> anyhow::Result<Vec<Process>> {
-    let mut alive = Vec::new();
+/// All processes below this one that have not ended.
+fn below() -> anyhow::Result<HashSet<u32>> {
+    let mut children: HashMap<u32, Vec<u32>> = HashMap::new();
     for entry in fs_err::read_dir("/proc")? {
         let Ok(pid) = entry?.file_name().to_string_lossy().parse() else {
             continue;
@@ -33,20 +17,37 @@ fn alive() -> anyhow::Result<Vec<Process>> {
             continue;
         };
         // Its name stands in brackets and may hold anything.
-        let mut rest = stat
-            .rsplit(')')
-            .next()
-            .unwrap_or_default()
-            .split(' ')
-            .skip(1);
+        let rest = stat.rsplit(')').next().unwrap_or_default();
+        let mut rest = rest.split(' ').skip(1);
         if let (Some(state), Some(parent)) = (rest.next(), rest.next())
             && state != "Z"
         {
-            let parent = parent.parse()?;
-            alive.push(Process { pid, parent });
+            children.entry(parent.parse()?).or_default().push(pid);
         }
     }
-    Ok(alive)
+    let mut below = HashSet::new();
+    let mut parents = vec![std::process::id()];
+    while let Some(parent) = parents.pop() {
+        let found = children.remove(&parent).unwrap_or_default();
+        below.extend(&found);
+        parents.extend(found);
+    }
+    Ok(below)
+}
+
+/// The processes that supervise executors: all that are there before the first executor.
+#[derive(Default)]
+pub(crate) struct Supervisors(HashSet<u32>);
+
+impl Supervisors {
+    pub(crate) fn new() -> anyhow::Result<Self> {
+        Ok(Self(below()?))
+    }
+
+    /// The executors that are alive, and what they have started.
+    pub(crate) fn executors(&self) -> anyhow::Result<Vec<u32>> {
+        Ok(below()?.difference(&self.0).copied().collect())
+    }
 }
 
 /// Bytes that this process shares with no other.
@@ -64,13 +65,15 @@ pub(crate) fn private_bytes(pid: u32) -> anyhow::Result<u64> {
 }
 
 /// Processor time so far, of each thread of this process by its name, and of all executors together.
-pub(crate) fn processor_time() -> anyhow::Result<BTreeMap<String, Duration>> {
+pub(crate) fn processor_time(
+    supervisors: &Supervisors,
+) -> anyhow::Result<BTreeMap<String, Duration>> {
     let mut used = BTreeMap::new();
     for task in tasks(std::process::id())? {
         let name = fs_err::read_to_string(format!("{task}/comm"))?;
         *used.entry(name.trim().to_owned()).or_default() += run_time(&task)?;
     }
-    for pid in executors()? {
+    for pid in supervisors.executors()? {
         for task in tasks(pid)? {
             *used.entry("executors".to_owned()).or_default() += run_time(&task)?;
         }

@@ -14,12 +14,14 @@ use ziet_store::Location;
 use ziet_worker::WorkerSettings;
 
 use crate::clock;
+use crate::processes::Supervisors;
 
 /// How long anything may take that is waited for.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 pub(crate) struct Running {
     pub(crate) engine: Engine,
+    pub(crate) supervisors: Supervisors,
     told: Receiver<Told>,
     gates: TempDir,
 }
@@ -63,6 +65,7 @@ impl Running {
         loaded.recv_timeout(PATIENCE)??;
         Ok(Self {
             engine,
+            supervisors: Supervisors::new()?,
             told,
             gates: tempfile::tempdir()?,
         })

@@ -70,11 +70,11 @@ fn of_engine(bench: &Bench, executors: usize) -> anyhow::Result<f64> {
     for _ in 0..calls {
         running.submit(NOOP, &input)?;
     }
-    let used = processes::processor_time()?;
+    let used = processes::processor_time(&running.supervisors)?;
     let before = clock::monotonic();
     drop(open?);
     let (at, _) = running.completed()?;
-    for (thread, now) in processes::processor_time()? {
+    for (thread, now) in processes::processor_time(&running.supervisors)? {
         let before = used.get(&thread).copied().unwrap_or_default();
         let each = now.saturating_sub(before).as_secs_f64() / count(calls);
         figure(
