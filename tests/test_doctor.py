@@ -40,7 +40,7 @@ def test_everything_is_looked_at(ziet: Ziet) -> None:
 
     assert " ".join(checks) == (
         "ziet project python sdk msgspec docstring_parser actions "
-        "system sandbox landlock privileges cgroup pidfd disk open files processes"
+        "system landlock privileges cgroup pidfd sandbox off sandbox on disk open files processes"
     )
     assert checks["ziet"][1].endswith(f" at {PROGRAM.resolve()}")
     assert checks["project"] == ("ok", f"{project.folder} (it has a ziet.toml)", "")
@@ -49,7 +49,8 @@ def test_everything_is_looked_at(ziet: Ziet) -> None:
     assert checks["python"][0] == "ok"
     assert checks["python"][1] in [f"{version} at {path} ({why})" for why, path in found.items()]
     assert checks["actions"] == ("ok", "2 actions in 1 module", "")
-    assert checks["sandbox"][1].startswith("off: ")
+    assert checks["sandbox off"][1].startswith("in use: what is left is ended by ")
+    assert checks["sandbox off"][1].endswith("; memory: RLIMIT_DATA and watching")
     assert checks["disk"][1].endswith(f" ms to flush 4 KB (fdatasync, in {project.folder})")
     assert set(os.listdir(project.folder)) <= {"ziet.toml", "actions.py", "__pycache__"}
     assert all((status == "ok") == (advice == "") for status, _, advice in checks.values())

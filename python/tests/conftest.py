@@ -2,6 +2,7 @@
 
 import msgspec
 import pytest
+from worker import Zygote
 
 from ziet import _context, _project, _registry
 from ziet._local_memory import LocalMemory, local_memory
@@ -57,6 +58,22 @@ def run(monkeypatch):
     fake = FakeRun()
     monkeypatch.setattr(_context, "run", fake)
     return fake
+
+
+@pytest.fixture
+def made(tmp_path):
+    """Makes real zygotes, each with a project of one module, and ends them."""
+    zygotes = []
+
+    def make(source, **options):
+        folder = tmp_path / f"project-{len(zygotes)}"
+        folder.mkdir()
+        zygotes.append(Zygote(folder, source, **options))
+        return zygotes[-1]
+
+    yield make
+    for zygote in zygotes:
+        zygote.close()
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ziet import _project, _wire
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ziet._action import ActionFunction
+
+_ENDING_SECONDS = 1.0
+"""How long a thread that has its answer may take to end."""
 
 _AnswerT = TypeVar("_AnswerT", bound=_wire.Message)
 
@@ -26,6 +30,12 @@ class Attempt:
         self.attempt = start.attempt
         self.mocked = start.mocked
         self.secrets = dict(start.secrets)
+        self._ending: list[threading.Thread] = []
+
+    def finish(self) -> None:
+        """Waits for threads of Ziet's own that have nothing to wait for any more."""
+        for thread in self._ending:
+            thread.join(_ENDING_SECONDS)
 
     def call(self, action: ActionFunction[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         inputs = _project.inputs(action)
@@ -55,11 +65,16 @@ class Attempt:
     async def _call_async(self, action: ActionFunction[..., Any], arguments: bytes) -> Any:
         """Waits in a thread of its own, so that any number of calls can be awaited at once."""
         import asyncio
-        import threading
 
         loop = asyncio.get_running_loop()
         done: asyncio.Future[Any] = loop.create_future()
         requests: list[int] = []
+        given_up: list[bool] = []
+
+        def begun(request: int) -> None:
+            requests.append(request)
+            if given_up:  # Before the request was made, which is not made then.
+                raise ActionError("the call was given up")
 
         def settle(set_it: Any, value: Any) -> None:
             if not done.done():  # It may have been cancelled meanwhile.
@@ -67,20 +82,28 @@ class Attempt:
 
         def wait() -> None:
             try:
-                result, set_it = self._call(action, arguments, requests.append), done.set_result
+                result, set_it = self._call(action, arguments, begun), done.set_result
             except BaseException as error:  # noqa: BLE001 - raised where it is awaited
                 result, set_it = error, done.set_exception
             with contextlib.suppress(RuntimeError):  # The loop may have ended without waiting.
                 loop.call_soon_threadsafe(settle, set_it, result)
 
-        threading.Thread(target=wait, name=f"ziet-call-{action.id}", daemon=True).start()
+        thread = threading.Thread(target=wait, name=f"ziet-call-{action.id}", daemon=True)
+        thread.start()
         try:
-            return await done
+            result = await done
         except asyncio.CancelledError:
             # Nobody waits any more: the child run is not wanted either.
+            given_up.append(True)
             for request in requests:
-                self._channel.send(_wire.Abandon(request))
+                self._channel.abandon(request)
+            self._ends(thread)
             raise
+        self._ends(thread)
+        return result
+
+    def _ends(self, thread: threading.Thread) -> None:
+        self._ending = [each for each in self._ending if each.is_alive()] + [thread]
 
     def memory_add(self, key: str, value: bytes, metadata: bytes | None) -> str:
         return self._ask(lambda request: _wire.MemoryAdd(request, key, value, metadata), _wire.MemoryAdded).entry_id

@@ -87,6 +87,15 @@ class Channel:
             with self._answered:
                 self._answers.pop(number, None)
 
+    def abandon(self, number: int) -> None:
+        """Has the thread that waits for this request give up, and the program know it."""
+        with self._answered:
+            self._answers.pop(number, None)
+            self._answered.notify_all()
+        self.send(_wire.Abandon(number))
+        # It may be the one that reads: an answer, whosever it is, lets it see that nobody waits for its own any more.
+        self.request(_wire.Drain)
+
     def can_request(self) -> bool:
         """Whether this thread is not in the middle of a request or of sending."""
         return self.here and threading.get_ident() not in (self._sender, self._reads)
@@ -98,7 +107,9 @@ class Channel:
     def _wait(self, number: int) -> list[_wire.Answer]:
         with self._answered:
             while True:
-                answers = self._answers[number]
+                answers = self._answers.get(number)
+                if answers is None:
+                    raise ZietError("the call was given up")
                 if answers and not getattr(answers[-1], "more", False):
                     return answers
                 if self._reads:

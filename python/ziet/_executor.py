@@ -1,51 +1,66 @@
-"""An executor: a process forked from the zygote that executes attempts, one at a time.
+"""An executor: a process that executes attempts, one at a time, forked from the zygote or started afresh.
 
 It knows nothing of time limits, retries or storage: the Rust program decides and kills. Whatever the code of an action
-needs from the platform goes over one socket, in the order in which it happens.
+needs from the platform goes over one socket, in the order in which it happens. What an attempt leaves behind is told
+when it ends; the program then puts another executor in the place of this one.
 """
 
 from __future__ import annotations
 
 import faulthandler
 import os
-import resource
 import signal
 import socket
-from typing import Any
+from contextvars import copy_context
+from typing import Any, NamedTuple
 
 from ziet import _context, _output, _process, _project, _registry, _stack, _wire
+from ziet._accounting import Accounting
 from ziet._attempt import Attempt
 from ziet._channel import Channel
 from ziet._errors import InputError, refusal_code
+from ziet._leftovers import Leftovers
+from ziet._surroundings import Surroundings
 
 _NICENESS = 10
 """Below the Rust program, so that deadlines are kept while actions use every core."""
 
 
-def main(path: str, token: str) -> None:
+class Order(NamedTuple):
+    """What an executor is made with."""
+
+    path: str
+    """The program's socket."""
+    token: str
+    """What it says in its hello, so that the program knows it for the one that was asked for."""
+    scratch: str | None
+    """The folder that it makes for its actions, None where they stay in that of the shell."""
+
+
+def main(order: Order) -> None:
     """Serves one connection to the Rust program, then ends the process."""
     status = 1
     try:
         os.setsid()
         os.nice(_NICENESS)
         _process.adopt_orphans()
-        serve(_connect(path, token))
-        status = 0
+        channel = _connect(order)
+        Executor(channel, order.scratch).serve()
     except (EOFError, OSError):
         status = 0  # The program is gone or done with this executor.
     finally:
         os._exit(status)
 
 
-def _connect(path: str, token: str) -> Channel:
+def _connect(order: Order) -> Channel:
     """Says hello, together with the pipes that stand for standard output, standard error and the stack."""
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    connection.connect(path)
+    connection.connect(order.path)
     out, err, stack = os.pipe(), os.pipe(), os.pipe()
     os.dup2(out[1], 1)
     os.dup2(err[1], 2)
     _show_stack_on(stack[1])
-    hello = _wire.Hello(_wire.PROTOCOL, token, int(_process.STACK_SIGNAL))
+    hello = _wire.Hello(_wire.PROTOCOL, order.token, int(_process.STACK_SIGNAL))
     socket.send_fds(connection, [_wire.encode(hello)], [out[0], err[0], stack[0]])
     for pipe in (out, err, stack):
         os.close(pipe[0])
@@ -63,58 +78,80 @@ def _show_stack_on(descriptor: int) -> None:
     def show_awaiting(_signal: int, _frame: object) -> None:
         os.write(descriptor, _awaiting().encode("utf-8", "backslashreplace"))
 
-    signal.signal(_process.STACK_SIGNAL, show_awaiting)
-    faulthandler.enable(file=descriptor, all_threads=False)
-    # The program signals the process, and the kernel gives that to its main thread, which executes the action.
-    faulthandler.register(_process.STACK_SIGNAL, file=descriptor, all_threads=False, chain=True)
+    def show() -> None:
+        # Without that it would think its handler in place, although the action has put another one there.
+        faulthandler.unregister(_process.STACK_SIGNAL)
+        signal.signal(_process.STACK_SIGNAL, show_awaiting)
+        # The program signals the process, and the kernel gives that to its main thread, which executes the action.
+        faulthandler.register(_process.STACK_SIGNAL, file=descriptor, all_threads=False, chain=True)
+
+    def show_crash() -> None:
+        faulthandler.enable(file=descriptor, all_threads=False)
+
+    show()
+    show_crash()
+    global _show_again, _show_crash_again
+    _show_again, _show_crash_again = show, show_crash
 
 
-def serve(channel: Channel) -> None:
-    """Executes what the program sends until the program closes the connection."""
-    process = os.getpid()
-    while True:
-        start = channel.next_start()
-        attempt = Attempt(channel, start)
+_show_again: Any = None
+"""Puts the handler of the stack's signal back into its place."""
+_show_crash_again: Any = None
+"""Has a crash tell its stack to the program, also after the action had it told elsewhere."""
+
+
+class Executor:
+    """The loop of an executor, and what it knows of its own process from before the first attempt."""
+
+    def __init__(self, channel: Channel, scratch: str | None) -> None:
+        self._channel = channel
+        self._process = os.getpid()
+        self._accounting = Accounting()
+        self._leftovers = Leftovers()
+        self._surroundings = Surroundings(scratch, _show_again, _show_crash_again)
         _output.capture(channel)
-        environment = dict(os.environ)
-        os.environ.update(start.environment)
-        os.environ[_context.RUN_VARIABLE] = start.run_id
+
+    def serve(self) -> None:
+        """Executes what the program sends until the program closes the connection."""
+        while True:
+            # In a call of its own, so that nothing of an attempt is kept while the next one is waited for.
+            self._serve_one()
+
+    def _serve_one(self) -> None:
+        start = self._channel.next_start()
+        attempt = Attempt(self._channel, start)
+        self._accounting.begin(start.memory_limit)
+        self._surroundings.begin(start.run_id, start.environment)
         _context.run = attempt
-        finished = execute(start, process)
+        output, failure = self._outcome(start)
+        attempt.finish()
         _context.run = None
-        os.environ.clear()
-        os.environ.update(environment)
-        _output.flush()
-        channel.send(finished)
+        _output.finish()
+        left, spent = self._leftovers.find()
+        spent = not self._surroundings.restore() or spent
+        cpu_ms, peak = self._accounting.end()
+        self._channel.send(_wire.Finished(output, failure, cpu_ms, peak, left, spent))
 
-
-def execute(start: _wire.Start, process: int) -> _wire.Finished:
-    """Executes one attempt and says how it ended. Raises nothing but what comes from a broken connection."""
-    before = resource.getrusage(resource.RUSAGE_SELF)
-    output, failure = _outcome(start, process)
-    after = resource.getrusage(resource.RUSAGE_SELF)
-    cpu = (after.ru_utime + after.ru_stime) - (before.ru_utime + before.ru_stime)
-    # Linux counts in kilobytes, macOS in bytes.
-    peak = after.ru_maxrss * (1024 if _process.LINUX else 1)
-    return _wire.Finished(output, failure, round(cpu * 1000), peak)
-
-
-def _outcome(start: _wire.Start, process: int) -> tuple[bytes | None, _wire.Failure | None]:
-    code = "exception"
-    try:
-        action = _registry.actions[start.action_id]
-        arguments = _decoded(action, start.input)
-        value = _call(action.local, arguments)
-        if os.getpid() != process:
-            os._exit(0)
-        code = "invalid_output"
-        return _project.result(action).encode(value), None
-    except _InvalidInput as error:
-        return None, _stack.describe(error.error, "invalid_input", with_locals=start.locals)
-    except BaseException as error:  # noqa: BLE001 - also SystemExit and KeyboardInterrupt end an attempt, not the loop
-        if os.getpid() != process:
-            _end_forked(error)
-        return None, _stack.describe(error, refusal_code(error) or code, with_locals=start.locals)
+    def _outcome(self, start: _wire.Start) -> tuple[bytes | None, _wire.Failure | None]:
+        code = "exception"
+        try:
+            action = _registry.actions[start.action_id]
+            arguments = _decoded(action, start.input)
+            # What an action sets in a context variable is not there for the next attempt.
+            value = copy_context().run(_call, action.local, arguments)
+            if os.getpid() != self._process:
+                os._exit(0)
+            code = "invalid_output"
+            return _project.result(action).encode(value), None
+        except _InvalidInput as error:
+            return None, _stack.describe(error.error, "invalid_input", with_locals=start.locals)
+        except BaseException as error:  # noqa: BLE001 - also SystemExit and KeyboardInterrupt end an attempt, not the loop
+            if os.getpid() != self._process:
+                _end_forked(error)
+            if isinstance(error, MemoryError):
+                # What fills the memory is held by the traceback, which is needed to tell of it.
+                self._accounting.lift_limit()
+            return None, _stack.describe(error, refusal_code(error) or code, with_locals=start.locals)
 
 
 class _InvalidInput(Exception):

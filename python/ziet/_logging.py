@@ -25,13 +25,24 @@ class Handler(logging.Handler):
         self._lines.send(level, text, 2)
 
 
-def attach(lines: Lines, terminal: tuple[Any, ...]) -> None:
-    """From here on records are lines. Handlers of the project that log to one of the streams in `terminal` are taken
-    away: they would tell every record twice."""
-    root = logging.getLogger()
-    for handler in root.handlers[:]:
-        if isinstance(handler, logging.StreamHandler) and handler.stream in terminal:  # type: ignore[misc]
-            root.removeHandler(handler)  # type: ignore[arg-type]
-    root.addHandler(Handler(lines))
-    if root.level == logging.WARNING:  # As logging itself sets it, so nobody chose it.
-        root.setLevel(logging.INFO)
+_attached: list[tuple[Handler, tuple[Any, ...]]] = []
+
+
+def attach(lines: Lines, streams: tuple[Any, ...]) -> None:
+    """From here on records are lines. Handlers of the project that log to one of `streams`, which end as lines too, are
+    taken away: they would tell every record twice."""
+    _attached[:] = [(Handler(lines), streams)]
+    attach_again()
+    if logging.root.level == logging.WARNING:  # As logging itself sets it, so nobody chose it.
+        logging.root.setLevel(logging.INFO)
+
+
+def attach_again() -> None:
+    """The same where an action has taken the handler away."""
+    for handler, streams in _attached:
+        if handler in logging.root.handlers:
+            continue
+        for other in logging.root.handlers[:]:
+            if isinstance(other, logging.StreamHandler) and any(other.stream is each for each in streams):  # type: ignore[misc]
+                logging.root.removeHandler(other)  # type: ignore[arg-type]
+        logging.root.addHandler(handler)

@@ -3,9 +3,11 @@ what its descendants leave behind; elsewhere these do nothing."""
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
 import sys
+from typing import Any
 
 LINUX = sys.platform == "linux"
 
@@ -16,17 +18,47 @@ _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 
 
+_LINE_BUFFERED = 1
+
+
 def _prctl(option: int, value: int) -> None:
     if LINUX:
-        import ctypes
+        _c().prctl(option, value, 0, 0, 0)
 
-        ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0)
+
+@functools.cache
+def _c() -> Any:
+    import ctypes
+
+    return ctypes.CDLL(None)
+
+
+@functools.cache
+def _c_stdout() -> Any:
+    import ctypes
+
+    return ctypes.c_void_p.in_dll(_c(), "stdout")
+
+
+def buffer_c_by_lines() -> None:
+    """Has what C code prints written line by line also where that goes into a pipe."""
+    if LINUX:
+        _c().setvbuf(_c_stdout(), None, _LINE_BUFFERED, 0)
+
+
+def flush_c() -> None:
+    """Writes what C code has printed and not written."""
+    if LINUX:
+        _c().fflush(_c_stdout())
 
 
 def die_with_parent(parent: int) -> None:
-    """Ends this process when `parent` dies. The kernel means the thread that made it, so that thread must live on."""
+    """Ends this process when `parent` dies. The kernel means the thread that made it, so that thread must live on.
+
+    A parent outside the process's pid namespace has the number 0, dead or alive.
+    """
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # It died before this was asked for.
+    if parent and os.getppid() != parent:  # It died before this was asked for.
         os._exit(1)
 
 
@@ -38,6 +70,24 @@ def outlive_parent() -> None:
 def adopt_orphans() -> None:
     """Makes this process the parent of descendants whose own parent dies."""
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def kept(path: str, flags: int) -> int | None:
+    """A descriptor of what only some systems have, and only some sandboxes show; None elsewhere."""
+    try:
+        return os.open(path, flags)
+    except OSError:
+        return None
+
+
+def data_bytes() -> int | None:
+    """How much writable memory of its own this process has, as the limit on data counts it; None where that is not
+    known."""
+    try:
+        with open("/proc/self/status") as status:
+            return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmData:"))
+    except (OSError, StopIteration):
+        return None
 
 
 def children() -> set[int]:

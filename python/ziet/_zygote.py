@@ -1,4 +1,5 @@
-"""The zygote: a warm Python process that has imported a project once and forks an executor whenever it is asked to.
+"""The zygote: a warm Python process that has imported a project once and makes an executor whenever it is asked to: by
+forking itself, or, for what cannot be forked, by starting a fresh interpreter.
 
 It owns its executors as their parent: their exits are told to the Rust program and kept unreaped until the program
 says so, so that a process id never means another process in between. It runs no action itself. When the program is
@@ -8,19 +9,27 @@ gone, it ends everything that it started.
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import select
 import signal
 import socket
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ziet import __version__, _executor, _process, _project, _wire
+from ziet import __version__, _executor, _leftovers, _process, _project, _wire
+
+if TYPE_CHECKING:
+    from ziet._spawned import Spawner
+
+_ONE_THREAD = ("OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+"""What keeps libraries from starting threads when they are imported. Those that start them when they are first used,
+such as MKL and OpenMP, do that after the fork and are not limited."""
 
 
 def main() -> None:
-    """Serves on the socket that stands where standard input was; arguments: the program's process id, the socket of
-    the executors."""
+    """Serves on the socket that stands where standard input was; arguments: the parent's process id, 0 if that is in
+    another pid namespace, and the socket of the executors."""
     parent, path = int(sys.argv[-2]), sys.argv[-1]
     _process.die_with_parent(parent)
     _process.adopt_orphans()
@@ -32,11 +41,11 @@ def main() -> None:
     sys.argv = [""]
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]
-    token = Zygote(control, path).serve()
-    if token is None:
+    order = Zygote(control, path, parent).serve()
+    if order is None:
         os._exit(0)
     # In the executor. The frames of the zygote are left behind, so that a stack shows only what the action does.
-    _executor.main(path, token)
+    _executor.main(order)
 
 
 class _ProgramGone(Exception):
@@ -44,11 +53,13 @@ class _ProgramGone(Exception):
 
 
 class Zygote:
-    """The loop of the zygote, and the executors that it has forked and not reaped."""
+    """The loop of the zygote, and the executors that it has made and not reaped."""
 
-    def __init__(self, control: socket.socket, path: str) -> None:
+    def __init__(self, control: socket.socket, path: str, parent: int) -> None:
         self._control = control
         self._path = path
+        self._parent = parent
+        self._spawner: Spawner | None = None
         self._reader = _wire.Reader(control, _wire.ToZygote)
         self._executors: set[int] = set()
         self._told: set[int] = set()
@@ -57,22 +68,22 @@ class Zygote:
         for end in (self._wake, self._woken):
             os.set_blocking(end, False)
 
-    def serve(self) -> str | None:
-        """Returns in an executor with its token, and in the zygote with None when the program is gone."""
+    def serve(self) -> _executor.Order | None:
+        """Returns in an executor with what it is made with, and in the zygote with None when the program is gone."""
         folder = os.path.dirname(__file__)
         self._send(_wire.ZygoteHello(_wire.PROTOCOL, __version__, sys.version.split()[0], folder))
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         self._watch_children()
         while True:
             try:
-                token = self._turn()
+                order = self._turn()
             except _ProgramGone:
                 self._end()
                 return None
-            if token is not None:
-                return token
+            if order is not None:
+                return order
 
-    def _turn(self) -> str | None:
+    def _turn(self) -> _executor.Order | None:
         ready, _, _ = select.select([self._control, self._wake], [], [])
         if self._wake in ready:
             self._tell_exits()
@@ -81,8 +92,9 @@ class Zygote:
         while True:
             message = self._read()
             if isinstance(message, _wire.Fork):
-                if self._fork(message.token):
-                    return message.token
+                order = _executor.Order(self._path, message.token, message.scratch)
+                if self._make(order):
+                    return order
             else:
                 self._handle(message)
             if not self._reader.buffered():
@@ -90,30 +102,51 @@ class Zygote:
 
     def _handle(self, message: Any) -> None:
         if isinstance(message, _wire.Load):
-            for answer in _project.load(message):
-                self._send(answer)
-            # What importing the project did to signals is not the zygote's.
-            self._watch_children()
-            self._own_children = _process.children()
-            # From here on the end of the program is seen as the end of the socket, in time to clear up first.
-            _process.outlive_parent()
-            self._send(_wire.Loaded())
+            self._load(message)
         elif isinstance(message, _wire.MakeInput):
             self._send(_project.make_input(message.action_id, message.given))
         elif isinstance(message, _wire.Reap):
             self._executors.discard(message.pid)
             self._told.discard(message.pid)
             os.waitpid(message.pid, 0)
+        elif isinstance(message, _wire.Kill) and message.pid in self._executors:
+            # It is not reaped, so the number is still its own.
+            _process.kill(message.pid)
 
-    def _fork(self, token: str) -> bool:
-        """True in the executor."""
+    def _load(self, project: _wire.Load) -> None:
+        if project.start == "spawn":
+            from ziet._spawned import Spawner
+
+            self._spawner = Spawner(project)
+        unset = [name for name in _ONE_THREAD if name not in os.environ]
+        os.environ.update(dict.fromkeys(unset, "1"))
+        for answer in _project.load(project):
+            self._send(answer)
+            if self._spawner and isinstance(answer, _wire.Problem):
+                self._spawner.pass_over(answer.problem)
+        for name in unset:
+            os.environ.pop(name, None)
+        # What importing the project did to signals is not the zygote's.
+        self._watch_children()
+        self._own_children = _process.children()
+        if self._spawner is None:
+            _make_ready_to_fork()
+        if self._parent:
+            # From here on the end of the program is seen as the end of the socket, in time to clear up first. In a pid
+            # namespace of its own there is nothing to clear up: the kernel ends all that is in it.
+            _process.outlive_parent()
+        self._send(_wire.Loaded())
+
+    def _make(self, order: _executor.Order) -> bool:
+        """True in an executor that was forked."""
         sys.stdout.flush()
         sys.stderr.flush()
+        _process.flush_c()
         zygote = os.getpid()
         try:
-            pid = os.fork()
+            pid = os.fork() if self._spawner is None else self._spawner.spawn(order)
         except OSError as error:
-            self._send(_wire.ForkFailed(token, error.strerror or str(error)))
+            self._send(_wire.ForkFailed(order.token, error.strerror or str(error)))
             return False
         if pid == 0:
             _process.die_with_parent(zygote)
@@ -123,9 +156,10 @@ class Zygote:
             self._control.close()
             os.close(self._wake)
             os.close(self._woken)
+            _make_random_again()
             return True
         self._executors.add(pid)
-        self._send(_wire.Forked(token, pid))
+        self._send(_wire.Forked(order.token, pid))
         return False
 
     def _watch_children(self) -> None:
@@ -186,6 +220,27 @@ class Zygote:
             self._control.sendall(_wire.encode(message))
         except OSError:
             raise _ProgramGone from None
+
+
+def _make_ready_to_fork() -> None:
+    """The project is imported. Its objects are kept from the garbage collector, which would write to them and so make
+    each executor have a copy of its own."""
+    gc.collect()
+    gc.freeze()
+    threads = _leftovers.in_the_way_of_forking()
+    if threads:
+        print(  # noqa: T201 - the deployment's log
+            f"importing the project started threads that executors will not have: {', '.join(threads)}. What waits for "
+            'them there waits for ever: start them in the action, or set start = "spawn"',
+            file=sys.stderr,
+        )
+
+
+def _make_random_again() -> None:
+    """Python does so with `random`, but numpy would give each executor the same numbers."""
+    numpy_random = sys.modules.get("numpy.random")
+    if numpy_random is not None:
+        numpy_random.seed()
 
 
 def _pass_over(_signal: int, _frame: object) -> None:

@@ -6,6 +6,7 @@ use ziet_core::error::Failure;
 use ziet_core::run::{Cancelled, Outcome};
 use ziet_core::wire::Level;
 use ziet_core::{ActionId, Catalogue, Json, RunId};
+use ziet_worker::sandbox::Mechanisms;
 
 use crate::EngineError;
 use crate::submit::MadeInput;
@@ -14,6 +15,8 @@ use crate::submit::MadeInput;
 pub enum Notice {
     /// The project is imported; runs can be submitted.
     Loaded(Catalogue),
+    /// What holds the project's code, and ends it.
+    Supervised(Mechanisms),
     /// Test data, or why there is none.
     InputMade(Result<MadeInput, String>),
     /// The project printed something while it was imported.

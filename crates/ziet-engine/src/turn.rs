@@ -153,6 +153,7 @@ impl Scheduler {
                     let made = error.map_or(Ok(MadeInput { input, made }), Err);
                     self.tell(Notice::InputMade(made));
                 }
+                WorkerEvent::Supervised(mechanisms) => self.tell(Notice::Supervised(mechanisms)),
                 WorkerEvent::Printed { level, text } => self.tell(Notice::Printed { level, text }),
                 WorkerEvent::NotForked { error, pause } => self.on_not_forked(&error, pause),
                 // The end of each turn is when attempts are given to executors.

@@ -11,6 +11,7 @@ mod pipe;
 mod pool;
 pub mod project;
 pub mod python;
+pub mod sandbox;
 pub mod scan;
 mod stack;
 mod tail;

@@ -30,6 +30,7 @@ use crate::os::{self, Ability};
 use crate::pool::{Pool, PoolSettings};
 use crate::project::Project;
 use crate::python::Python;
+use crate::sandbox;
 use crate::zygote::{Tokens, Zygote};
 
 /// How long nothing is asked for that the system has just refused: a process, a descriptor.
@@ -97,6 +98,8 @@ pub struct Worker {
     last_attempt: u64,
     /// Whether test data is being made.
     makes_input: bool,
+    /// Whether it is still to be told what holds the project's code.
+    tells_mechanisms: bool,
     /// When this turn of the loop began.
     now: Instant,
     events: VecDeque<WorkerEvent>,
@@ -137,7 +140,7 @@ impl Home {
 
     /// Where the directories are that executors have to themselves.
     fn scratch(&self) -> PathBuf {
-        self.folder.path().join("scratch")
+        sandbox::scratch(self.folder.path())
     }
 }
 
@@ -172,6 +175,7 @@ impl Worker {
             watch: Watch::default(),
             last_attempt: 0,
             makes_input: false,
+            tells_mechanisms: true,
             now,
             events: VecDeque::new(),
             again: VecDeque::new(),
@@ -358,7 +362,7 @@ impl Worker {
 }
 
 /// A folder that only this user can enter, for the socket of the executors.
-fn private_folder() -> std::io::Result<TempDir> {
+pub(crate) fn private_folder() -> std::io::Result<TempDir> {
     let mut builder = tempfile::Builder::new();
     builder
         .prefix("ziet-")

@@ -1,5 +1,6 @@
 //! The zygote's process, seen from outside: how it is started, and what it says.
 
+use std::ffi::OsStr;
 use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -14,6 +15,7 @@ use ziet_core::limits::IMPORT_TIME;
 use crate::channel::Channel;
 use crate::os;
 use crate::pipe::Pipe;
+use crate::sandbox;
 use crate::worker::WorkerSettings;
 
 /// What Python is told to run. The SDK is imported before the project is on the path, from the program's own folder
@@ -59,6 +61,29 @@ pub(crate) struct Tokens {
     pub(crate) err: Token,
 }
 
+/// Python, with what it is told to do: the program's process id, or 0 where the guardian of a sandbox stands between
+/// the two, and the socket of the executors.
+fn command(settings: &WorkerSettings, socket: &Path) -> std::io::Result<Command> {
+    let sdk = settings.sdk.as_deref().unwrap_or(Path::new(""));
+    let parent = if settings.sandbox {
+        0
+    } else {
+        std::process::id()
+    };
+    let parent = parent.to_string();
+    let arguments = ["-c", BOOTSTRAP].map(OsStr::new).into_iter().chain([
+        sdk.as_os_str(),
+        OsStr::new(&parent),
+        socket.as_os_str(),
+    ]);
+    if settings.sandbox {
+        return sandbox::command(settings, socket, arguments);
+    }
+    let mut command = Command::new(&settings.python.path);
+    command.args(arguments);
+    Ok(command)
+}
+
 impl Zygote {
     /// The calling thread must live as long as the zygote may: the kernel ends a zygote with the thread that made it.
     pub(crate) fn start(
@@ -70,11 +95,7 @@ impl Zygote {
     ) -> std::io::Result<Self> {
         let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
         ours.set_nonblocking(true)?;
-        let mut child = Command::new(&settings.python.path)
-            .args(["-c", BOOTSTRAP])
-            .arg(settings.sdk.as_deref().unwrap_or(Path::new("")))
-            .arg(std::process::id().to_string())
-            .arg(socket)
+        let mut child = command(settings, socket)?
             // Standard input is the one descriptor that can be handed over without code between fork and exec.
             .stdin(OwnedFd::from(theirs))
             .stdout(Stdio::piped())

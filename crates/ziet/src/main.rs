@@ -16,6 +16,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
 use clap_complete::CompleteEnv;
+use ziet_worker::sandbox;
 
 use crate::cli::{Cli, Command, RunCommand};
 use crate::commands::Resolve;
@@ -24,6 +25,9 @@ use crate::output::Printer;
 use crate::settings::{Environment, Look, Settings};
 
 fn main() -> ExitCode {
+    if let Some(status) = sandbox::launch_if_asked(std::env::args_os()) {
+        return status;
+    }
     // A shell that asks for candidates gets them here, and the program ends.
     CompleteEnv::with_factory(Cli::command)
         .var(commands::ASKS)

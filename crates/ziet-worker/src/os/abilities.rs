@@ -7,13 +7,13 @@ use std::thread::available_parallelism;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Resource, getrlimit};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// How many times a disk is made to flush.
 const FLUSHES: usize = 32;
 
 /// What a system may have or lack, and what can be done without.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Ability {
     Landlock,

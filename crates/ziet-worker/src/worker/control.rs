@@ -8,6 +8,7 @@ use crate::channel::Readiness;
 use crate::executor::Phase;
 use crate::os::{self, Ending};
 use crate::pool::Pool;
+use crate::sandbox::{self, Mechanisms};
 
 impl Worker {
     pub(super) fn read_control(&mut self) {
@@ -57,6 +58,7 @@ impl Worker {
                 if let Some(zygote) = &mut self.zygote {
                     zygote.sdk_folder = folder;
                 }
+                self.tell_mechanisms();
             }
             FromZygote::Action { spec } => self.with_catalogue(|catalogue| catalogue.add(*spec)),
             FromZygote::Problem { problem } => {
@@ -77,6 +79,20 @@ impl Worker {
             FromZygote::Exited { pid, status } => self.on_exited(pid, status)?,
         }
         Ok(())
+    }
+
+    /// Told once: they are the same for the next zygote.
+    fn tell_mechanisms(&mut self) {
+        if !std::mem::replace(&mut self.tells_mechanisms, false) {
+            return;
+        }
+        let folder = self.home.as_ref().map(|home| home.folder.path());
+        let sandbox = folder.filter(|_| self.settings.sandbox);
+        let sandbox = sandbox.and_then(|folder| sandbox::report(folder)?.ok());
+        self.events.push_back(WorkerEvent::Supervised(Mechanisms {
+            sandbox,
+            groups: None,
+        }));
     }
 
     fn on_loaded(&mut self) {
@@ -202,6 +218,12 @@ impl Worker {
     }
 
     fn on_zygote_closed(&mut self) {
+        if self.settings.sandbox
+            && let Some(home) = &self.home
+            && let Some(Err(refusal)) = sandbox::report(home.folder.path())
+        {
+            return self.end_zygote(|_, _| WorkerError::Sandbox(refusal));
+        }
         let python = self.settings.python.clone();
         let loading = self
             .zygote

@@ -9,6 +9,7 @@ use ziet_core::{Catalogue, Json};
 
 use crate::os::{Ending, Usage};
 use crate::python::Python;
+use crate::sandbox::Mechanisms;
 use crate::stack::Stack;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -18,6 +19,8 @@ pub struct ExecutorId(pub(crate) u64);
 pub enum WorkerEvent {
     /// The project is imported.
     Loaded(Catalogue),
+    /// What holds the project's code, and ends it.
+    Supervised(Mechanisms),
     InputMade {
         input: Json,
         made: Vec<String>,
@@ -110,6 +113,8 @@ pub enum WorkerError {
         theirs: u32,
         ours: u32,
     },
+    #[error("{0}")]
+    Sandbox(String),
     #[error("the process that imported the project ended ({ending}){said}")]
     Zygote { ending: String, said: String },
     #[error("the process that imported the project does not answer{said}")]

@@ -4,6 +4,7 @@
 
 mod machine;
 mod python;
+mod walls;
 
 use std::process::ExitCode;
 

@@ -90,6 +90,11 @@ fn await_import(
         match incoming {
             Incoming::Notice(Notice::Loaded(catalogue)) => return Ok((catalogue, lines)),
             Incoming::Notice(Notice::Printed { level, text }) => lines.push((level, text)),
+            Incoming::Notice(Notice::Supervised(mechanisms)) => {
+                if mechanisms.sandbox.is_some() {
+                    printer.aside(format_args!("Sandbox: {mechanisms}"));
+                }
+            }
             Incoming::Notice(Notice::Broken(error)) => return Err(error.into()),
             Incoming::Notice(Notice::Run { .. } | Notice::InputMade(_)) => {}
             Incoming::Interrupt | Incoming::Outdated => return Err(CliError::interrupted()),

@@ -167,7 +167,9 @@ fn test_data(
                 return Err(CliError::usage("test data could not be made")
                     .hint("give the parameters with -p"));
             }
-            Incoming::Notice(Notice::Printed { .. } | Notice::Run { .. }) => {}
+            Incoming::Notice(
+                Notice::Printed { .. } | Notice::Run { .. } | Notice::Supervised(_),
+            ) => {}
             Incoming::Interrupt | Incoming::Outdated => return Err(CliError::interrupted()),
         }
     }
@@ -226,7 +228,7 @@ fn follow(local: &Local<'_>, root: RunId, lines: &mut LocalRun<'_>) -> Result<bo
                 };
             }
             Incoming::Notice(Notice::Printed { level, text }) => lines.output(level, &text),
-            Incoming::Notice(Notice::Loaded(_) | Notice::InputMade(_)) => {}
+            Incoming::Notice(Notice::Loaded(_) | Notice::InputMade(_) | Notice::Supervised(_)) => {}
             Incoming::Notice(Notice::Broken(error)) => return Err(error.into()),
         }
     }

@@ -214,21 +214,26 @@ fn remove(folder: &Path) -> std::io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{BufRead, BufReader};
     use std::process::{Child, Command, Stdio};
+    use std::sync::{Mutex, MutexGuard, PoisonError};
     use std::time::Duration;
 
     use super::*;
     use crate::os;
 
-    /// None, with a word about it, where this machine has no group to give.
-    fn groups() -> Option<Groups> {
+    /// None, with a word about it, where this machine has no group to give. One test at a time: a program that moves
+    /// into its group does so for all of them.
+    fn groups() -> Option<(Groups, MutexGuard<'static, ()>)> {
+        static ALONE: Mutex<()> = Mutex::new(());
+        let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
         let groups = Groups::find(&[]);
         let could = os::cgroup().is_some_and(|cgroup| cgroup.leaf == Ok(true));
         assert_eq!(groups.is_some(), could, "it is what doctor says");
         if !could {
             println!("not tested here: there are no groups");
         }
-        groups
+        Some((groups?, alone))
     }
 
     /// A shell that waits for a line, starts a daemon and says its id.
@@ -244,7 +249,6 @@ mod tests {
 
     /// Has it go on, and gives the daemon's id.
     fn daemon_of(shell: &mut Child) -> u32 {
-        use std::io::{BufRead, BufReader};
         drop(shell.stdin.take());
         let mut line = String::new();
         let mut out = BufReader::new(shell.stdout.take().unwrap());
@@ -254,7 +258,9 @@ mod tests {
 
     #[test]
     fn all_in_a_group_end_together_and_then_it_can_be_removed() {
-        let Some(mut groups) = groups() else { return };
+        let Some((mut groups, _alone)) = groups() else {
+            return;
+        };
         let mut shell = shell();
         let group = groups.add(7, shell.id(), Some(50)).unwrap();
         let daemon = daemon_of(&mut shell);
@@ -278,7 +284,9 @@ mod tests {
 
     #[test]
     fn a_group_that_is_still_in_use_is_removed_later() {
-        let Some(mut groups) = groups() else { return };
+        let Some((mut groups, _alone)) = groups() else {
+            return;
+        };
         let mut shell = shell();
         let group = groups.add(1, shell.id(), None).unwrap();
         let folder = group.folder.clone();
@@ -295,7 +303,9 @@ mod tests {
 
     #[test]
     fn what_a_dead_worker_left_is_ended_and_what_a_living_one_has_is_not() {
-        let Some(living) = groups() else { return };
+        let Some((living, _alone)) = groups() else {
+            return;
+        };
         let mut kept = shell();
         living.add(1, kept.id(), None).unwrap();
         let dead = living.home.join(format!("{FOLDER}dead"));
@@ -303,19 +313,70 @@ mod tests {
         fs_err::create_dir_all(dead.join("1")).unwrap();
         join(&dead.join("1"), &left.id().to_string()).unwrap();
 
-        drop(groups());
+        drop(Groups::make(living.home.clone()).unwrap());
 
         left.wait().unwrap();
         assert!(kept.try_wait().unwrap().is_none());
         assert!(living.folder.exists());
         kept.kill().unwrap();
         kept.wait().unwrap();
-        drop(groups());
+        drop(Groups::make(living.home.clone()).unwrap());
         assert!(!dead.exists());
     }
 
     #[test]
     fn the_switch_turns_them_off() {
         assert!(Groups::find(&[Ability::Cgroup]).is_none());
+    }
+
+    /// Has Python execute this once it is in a group of its own. Gives the line that it prints, if it does, and whether
+    /// it ran out of memory.
+    fn limited(groups: &mut Groups, executor: u64, script: &str) -> (String, bool) {
+        const LIMIT: u64 = 64 * 1024 * 1024;
+        let mut command = Command::new("python3");
+        command.args(["-c", &format!("input()\n{script}")]);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut python = command.spawn().unwrap();
+        let group = groups.add(executor, python.id(), Some(20)).unwrap();
+        group.limit_memory(LIMIT).unwrap();
+        std::io::Write::write_all(&mut python.stdin.take().unwrap(), b"\n").unwrap();
+        let mut line = String::new();
+        let mut out = BufReader::new(python.stdout.take().unwrap());
+        out.read_line(&mut line).unwrap();
+        let out_of_memory = group.ran_out_of_memory();
+        group.kill();
+        python.wait().unwrap();
+        groups.remove(group);
+        (line, out_of_memory)
+    }
+
+    #[test]
+    fn what_is_in_a_group_is_limited() {
+        const FORKS: &str = "
+import os, signal
+for count in range(100):
+    try:
+        if os.fork() == 0: signal.pause()
+    except OSError:
+        print(count, flush=True)
+        signal.pause()
+print(100)
+";
+        const TAKES: &str = "held = b'.' * 30_000_000\nprint(len(held))";
+        let Some((mut groups, _alone)) = groups() else {
+            return;
+        };
+        if groups.controllers() != CONTROLLERS {
+            println!(
+                "not tested here: the controllers are {:?}",
+                groups.controllers()
+            );
+            return;
+        }
+        let mut limited = |executor, script: &str| limited(&mut groups, executor, script);
+        assert_eq!(limited(1, FORKS), ("19\n".to_owned(), false));
+        assert_eq!(limited(2, TAKES), ("30000000\n".to_owned(), false));
+        let too_much = TAKES.replace("30", "300");
+        assert_eq!(limited(3, &too_much), (String::new(), true));
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ziet_worker::{Abilities, Cgroup, flush_time};
 
-use super::Check;
+use super::{Check, walls};
 use crate::settings::Settings;
 
 /// A commit waits for the disk, and so does whoever waits for a commit.
@@ -25,17 +25,13 @@ pub(super) fn checks(settings: Option<&Settings>) -> Vec<Check> {
     let abilities = Abilities::probe();
     let mut checks = vec![
         system(&abilities),
-        Check::ok(
-            "sandbox",
-            "off: local runs keep the environment and the folder of the shell; \
-             limits of time, and ending all that was started, apply",
-        ),
         landlock(&abilities),
         privileges(&abilities),
         cgroup(abilities.cgroup.as_ref()),
         processes(&abilities),
     ];
     if let Some(settings) = settings {
+        checks.extend(walls::checks(settings));
         checks.push(disk(settings.root()));
         checks.extend(limits(&abilities, settings.concurrency()));
     }
@@ -67,7 +63,8 @@ fn landlock(abilities: &Abilities) -> Check {
         None => Check::warning(
             "landlock",
             "missing",
-            "a sandbox of files needs Linux 5.13 or later, with landlock among the kernel's security modules; local runs do without",
+            "a sandbox is then made of namespaces alone; Landlock is in Linux from 5.13 on, where it is among the kernel's \
+             security modules",
         ),
     }
 }
@@ -78,7 +75,7 @@ fn privileges(abilities: &Abilities) -> Check {
         return Check::warning(
             NAME,
             "ziet is run by root, and so is the code of actions",
-            "run it as another user, unless this is a container of its own",
+            "shut the code in with --sandbox on, or run ziet as another user, unless this is a container of its own",
         );
     }
     if abilities.no_new_privileges {
@@ -94,27 +91,21 @@ fn privileges(abilities: &Abilities) -> Check {
 
 fn cgroup(cgroup: Option<&Cgroup>) -> Check {
     const NAME: &str = "cgroup";
-    const WITHOUT: &str = "local runs do without";
+    const WITHOUT: &str = "memory and processes are then limited and ended in other ways";
     let Some(Cgroup {
         folder,
         controllers,
         leaf,
     }) = cgroup
     else {
-        return Check::warning(
-            NAME,
-            "version 2 is not mounted",
-            format!("a sandbox needs it to limit memory; {WITHOUT}"),
-        );
+        return Check::warning(NAME, "version 2 is not mounted", WITHOUT);
     };
     let folder = folder.display();
     match leaf {
         Err(error) => Check::warning(
             NAME,
             format!("none can be made below {folder}: {error}"),
-            format!(
-                "a sandbox needs one, such as `systemd-run --user --scope -p Delegate=yes` delegates; {WITHOUT}"
-            ),
+            format!("{WITHOUT}; `systemd-run --user --scope -p Delegate=yes ziet …` gives it one"),
         ),
         Ok(can_kill) => {
             let missing: Vec<&str> = ["memory", "pids"]
@@ -126,7 +117,7 @@ fn cgroup(cgroup: Option<&Cgroup>) -> Check {
                 return Check::ok(NAME, format!("can be made below {folder}"));
             }
             let found = format!("can be made below {folder}, without {}", missing.join(", "));
-            Check::warning(NAME, found, format!("a sandbox needs these; {WITHOUT}"))
+            Check::warning(NAME, found, WITHOUT)
         }
     }
 }

@@ -1,0 +1,154 @@
+//! What shut-in code may read: one list, of which both the new root and the Landlock rules are made.
+//!
+//! It is a list of what is needed, never of what is to be hidden, and never `/` itself.
+
+use std::path::{Path, PathBuf};
+
+use crate::worker::WorkerSettings;
+
+/// Libraries and programs, and what these need to find names, time zones, certificates and fonts.
+const SYSTEM: &[&str] = &[
+    "/usr",
+    "/bin",
+    "/sbin",
+    "/lib",
+    "/lib32",
+    "/lib64",
+    "/libx32",
+    "/nix/store",
+    "/gnu/store",
+    "/etc/alternatives",
+    "/etc/ca-certificates",
+    "/etc/ca-certificates.conf",
+    "/etc/crypto-policies",
+    "/etc/fonts",
+    "/etc/gai.conf",
+    "/etc/group",
+    "/etc/host.conf",
+    "/etc/hostname",
+    "/etc/hosts",
+    "/etc/ld.so.cache",
+    "/etc/ld.so.conf",
+    "/etc/ld.so.conf.d",
+    "/etc/ld.so.preload",
+    "/etc/locale.alias",
+    "/etc/localtime",
+    "/etc/mime.types",
+    "/etc/nsswitch.conf",
+    "/etc/os-release",
+    "/etc/passwd",
+    "/etc/pki",
+    "/etc/protocols",
+    "/etc/resolv.conf",
+    "/etc/services",
+    "/etc/ssl",
+    "/etc/timezone",
+    "/var/lib/ca-certificates",
+    "/sys/devices/system/cpu",
+    "/sys/devices/system/node",
+    "/sys/kernel/mm/transparent_hugepage",
+];
+
+/// Devices that are no way to anything.
+pub(super) const DEVICES: &[&str] = &[
+    "/dev/null",
+    "/dev/zero",
+    "/dev/full",
+    "/dev/random",
+    "/dev/urandom",
+];
+
+/// What belongs to Python in the folder that it is installed in, which may also be somebody's home.
+const INSTALLED: &[&str] = &[
+    "bin",
+    "etc",
+    "include",
+    "lib",
+    "lib32",
+    "lib64",
+    "libexec",
+    "pyvenv.cfg",
+    "share",
+    "ssl",
+];
+
+/// The folder below a project's in which the platform keeps its own state.
+const STATE: &str = ".ziet";
+
+/// Files and folders, of which those that are missing do not matter.
+pub(super) fn readable(settings: &WorkerSettings, python: &Path) -> Vec<PathBuf> {
+    let mut paths: Vec<PathBuf> = SYSTEM.iter().map(PathBuf::from).collect();
+    paths.push(python.to_owned());
+    for prefix in prefixes(python) {
+        paths.extend(INSTALLED.iter().map(|part| prefix.join(part)));
+    }
+    paths.extend(settings.sdk.clone());
+    paths.push(settings.project.root.clone());
+    // One that lies in another is seen with it.
+    paths.sort();
+    paths
+}
+
+/// What lies in a readable folder, and is not for the project to see.
+pub(super) fn hidden(settings: &WorkerSettings) -> PathBuf {
+    settings.project.root.join(STATE)
+}
+
+/// Where an interpreter and, if it belongs to an environment, that and the one beneath it are installed.
+fn prefixes(python: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let prefix = |program: &Path| {
+        let folder = program.parent()?;
+        let above = folder.parent().filter(|_| folder.ends_with("bin"));
+        Some(above.unwrap_or(folder).to_owned())
+    };
+    if let Some(environment) = prefix(python)
+        && let Ok(about) = fs_err::read_to_string(environment.join("pyvenv.cfg"))
+    {
+        let home = about.lines().find_map(|line| {
+            let (key, value) = line.split_once('=')?;
+            (key.trim() == "home").then(|| Path::new(value.trim()).join("python3"))
+        });
+        found.extend(home.as_deref().and_then(prefix));
+        found.push(environment);
+    }
+    let real = fs_err::canonicalize(python).ok();
+    found.extend(real.as_deref().and_then(prefix));
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_environment_brings_the_installation_beneath_it_and_no_home() {
+        let root = tempfile::tempdir().unwrap();
+        let real = fs_err::canonicalize(root.path()).unwrap();
+        let installed = real.join("versions/3.12");
+        let environment = real.join("project/.venv");
+        for folder in [&installed, &environment, &real.join("home")] {
+            fs_err::create_dir_all(folder.join("bin")).unwrap();
+        }
+        fs_err::write(installed.join("bin/python3.12"), "").unwrap();
+        let link = |from: PathBuf, to: PathBuf| fs_err::os::unix::fs::symlink(to, from).unwrap();
+        link(
+            real.join("home/bin/python3"),
+            installed.join("bin/python3.12"),
+        );
+        link(
+            environment.join("bin/python3"),
+            real.join("home/bin/python3"),
+        );
+        let home = format!(
+            "home = {}\nversion = 3.12\n",
+            installed.join("bin").display()
+        );
+        fs_err::write(environment.join("pyvenv.cfg"), home).unwrap();
+
+        let found = prefixes(&environment.join("bin/python3"));
+
+        assert_eq!(found, [installed.clone(), environment, installed.clone()]);
+        assert_eq!(prefixes(&real.join("home/bin/python3")), [installed]);
+    }
+}

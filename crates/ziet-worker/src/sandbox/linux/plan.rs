@@ -1,0 +1,184 @@
+//! What the worker prepares for a sandbox, and what it hands to the launcher.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::{DirBuilder, Permissions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::net::UnixListener;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use rustix::fs::{Gid, Uid, chown};
+use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+use serde::{Deserialize, Serialize};
+use tempfile::TempDir;
+
+use super::{allowed, user};
+use crate::os::Ability;
+use crate::sandbox::Layers;
+use crate::worker::WorkerSettings;
+
+/// By this name the program knows that it is to be the launcher.
+pub(super) const LAUNCHER: &str = "ziet-launcher";
+
+/// Where the launcher says what it has done, in the worker's private folder.
+const REPORT: &str = "sandbox.json";
+
+/// All that is handed on of the supervisor's environment.
+const PASSED_ON: &[&str] = &[
+    "PATH",
+    "LANG",
+    "LANGUAGE",
+    "TZ",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+];
+
+/// What the launcher is told.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Plan {
+    /// The process that it follows into death.
+    pub(super) worker: i32,
+    /// The worker's private folder; removed when the worker is gone.
+    pub(super) folder: PathBuf,
+    /// Of the executors.
+    pub(super) socket: PathBuf,
+    pub(super) python: PathBuf,
+    /// What the path to Python leads to.
+    pub(super) interpreter: PathBuf,
+    pub(super) arguments: Vec<PathBuf>,
+    /// The folder of the project, which must be readable for anything to work.
+    pub(super) project: PathBuf,
+    pub(super) readable: Vec<PathBuf>,
+    pub(super) hidden: PathBuf,
+    /// The user to become, if that is another one.
+    pub(super) user: Option<u32>,
+    pub(super) without: Vec<Ability>,
+}
+
+impl Plan {
+    pub(super) fn scratch(&self) -> PathBuf {
+        scratch(&self.folder)
+    }
+
+    /// The one of the process that imports the project.
+    pub(super) fn home(&self) -> PathBuf {
+        self.scratch().join("zygote")
+    }
+
+    /// Where the new root is put together.
+    pub(super) fn root(&self) -> PathBuf {
+        self.folder.join("root")
+    }
+
+    /// # Errors
+    /// When the folder cannot be written to.
+    pub(super) fn report(&self, said: &Result<Layers, String>) -> io::Result<()> {
+        fs_err::write(self.folder.join(REPORT), serde_json::to_vec(said)?)
+    }
+}
+
+/// The command that shuts Python in and becomes its guardian: it ends when and as Python does. Makes the folder of
+/// `socket` ready for whoever will be inside, and this process unreadable for them.
+///
+/// # Errors
+/// When the folder cannot be prepared, or a path is not UTF-8.
+pub(crate) fn command<'a>(
+    settings: &WorkerSettings,
+    socket: &Path,
+    arguments: impl Iterator<Item = &'a OsStr>,
+) -> io::Result<Command> {
+    set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
+    let python = std::path::absolute(&settings.python.path)?;
+    let plan = Plan {
+        worker: rustix::process::getpid().as_raw_nonzero().get(),
+        folder: socket.parent().unwrap_or(socket).to_owned(),
+        socket: socket.to_owned(),
+        arguments: arguments
+            .map(|argument| Path::new(argument).to_owned())
+            .collect(),
+        project: settings.project.root.clone(),
+        readable: allowed::readable(settings, &python),
+        hidden: allowed::hidden(settings),
+        interpreter: fs_err::canonicalize(&python)?,
+        python,
+        user: user::other(),
+        without: settings.without.clone(),
+    };
+    prepare(&plan)?;
+    let home = plan.home();
+    let mut command = Command::new("/proc/self/exe");
+    command
+        .arg0(LAUNCHER)
+        .arg(serde_json::to_string(&plan)?)
+        .env_clear()
+        .envs(std::env::vars_os().filter(|(name, _)| is_passed_on(name)))
+        .envs([("HOME", &home), ("TMPDIR", &home)])
+        .envs([
+            ("USER", "ziet"),
+            ("LOGNAME", "ziet"),
+            ("PYTHONDONTWRITEBYTECODE", "1"),
+        ]);
+    Ok(command)
+}
+
+fn prepare(plan: &Plan) -> io::Result<()> {
+    let mut folders = DirBuilder::new();
+    folders.recursive(true).mode(0o700);
+    folders.create(plan.home())?;
+    folders.create(plan.root())?;
+    if let Some(id) = plan.user {
+        let (user, group) = (Some(Uid::from_raw(id)), Some(Gid::from_raw(id)));
+        for path in [&plan.scratch(), &plan.home(), &plan.socket] {
+            chown(path, user, group)?;
+        }
+        // Through it, the other user gets to what is its own, and sees nothing else.
+        chown(&plan.folder, None, group)?;
+        fs_err::set_permissions(&plan.folder, Permissions::from_mode(0o710))?;
+    }
+    Ok(())
+}
+
+/// The folder in a worker's private one in which everything inside may write.
+pub(crate) fn scratch(folder: &Path) -> PathBuf {
+    folder.join("scratch")
+}
+
+/// What the launcher has done by the time that Python runs, or why it does not; None when it did not get that far.
+pub(crate) fn report(folder: &Path) -> Option<Result<Layers, String>> {
+    let text = fs_err::read(folder.join(REPORT)).ok()?;
+    serde_json::from_slice(&text).ok()
+}
+
+/// Shuts a Python in that does nothing, and says what holds it.
+///
+/// # Errors
+/// With the reason why it cannot be done.
+pub(crate) fn probe(settings: &WorkerSettings) -> Result<Layers, String> {
+    let (folder, done) = try_out(settings).map_err(|error| error.to_string())?;
+    let layers = report(folder.path()).unwrap_or_else(|| Err(done.status.to_string()))?;
+    if done.status.success() {
+        return Ok(layers);
+    }
+    let said = String::from_utf8_lossy(&done.stderr);
+    Err(format!("{}: {}", done.status, said.trim_end()))
+}
+
+fn try_out(settings: &WorkerSettings) -> io::Result<(TempDir, Output)> {
+    let folder = crate::worker::private_folder()?;
+    let socket = folder.path().join("executors");
+    let _listener = UnixListener::bind(&socket)?;
+    let nothing = ["-c", ""].map(OsStr::new).into_iter();
+    let done = command(settings, &socket, nothing)?
+        .stdin(Stdio::null())
+        .output()?;
+    Ok((folder, done))
+}
+
+fn is_passed_on(name: &OsString) -> bool {
+    let Some(name) = name.to_str() else {
+        return false;
+    };
+    name.starts_with("LC_") || PASSED_ON.contains(&name)
+}

@@ -1,0 +1,69 @@
+"""What an attempt may use and has used: the limit of its memory, its peak, and its CPU time.
+
+The kernel counts for the whole life of a process, which may serve many attempts; here an attempt's share is taken out.
+What a system does not offer, or a sandbox hides, is done without: the program watches memory from outside as well.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import resource
+
+from ziet import _process
+
+_RESET_PEAK = b"5"
+"""What /proc/self/clear_refs takes as the wish that the highest use of memory is counted anew."""
+
+
+class Accounting:
+    """Counts for one process; made before its first attempt, when it has nothing but what it was forked with."""
+
+    def __init__(self) -> None:
+        self._data = _process.data_bytes()
+        self._peak = _process.kept("/proc/self/clear_refs", os.O_WRONLY)
+        self._limits = resource.getrlimit(resource.RLIMIT_DATA)
+        self._lifted = False
+        self._cpu = _cpu_seconds(resource.getrusage(resource.RUSAGE_SELF))
+
+    def begin(self, memory_limit: int | None) -> None:
+        """An attempt begins. It may use `memory_limit` bytes more than the process had; None: as many as the last."""
+        if self._peak is not None:
+            try:
+                os.write(self._peak, _RESET_PEAK)
+            except OSError:  # An action has closed it: from here on the peak is that of all attempts.
+                self._peak = None
+        if memory_limit is not None and self._data is not None:
+            _, hard = self._limits
+            soft = self._data + memory_limit
+            self._limits = (soft if hard == resource.RLIM_INFINITY else min(soft, hard), hard)
+            self._set(*self._limits)
+
+    def lift_limit(self) -> None:
+        """Makes room to tell of an attempt that has used up its memory. `end` sets the limit again."""
+        self._lifted = True
+        self._set(self._limits[1], self._limits[1])
+
+    def end(self) -> tuple[int, int]:
+        """The CPU time of the attempt and of the children that it has waited for, in milliseconds, and the highest use
+        of memory in bytes."""
+        usage = resource.getrusage(resource.RUSAGE_SELF)
+        # What passes between two attempts, microseconds of Ziet's own, counts to the next one.
+        before, self._cpu = self._cpu, _cpu_seconds(usage)
+        if self._lifted:
+            self._lifted = False
+            gc.collect()  # Frames that refer to each other may still hold what filled the memory.
+            self._set(*self._limits)
+        # Linux counts in kilobytes, macOS in bytes.
+        return round((self._cpu - before) * 1000), usage.ru_maxrss * (1024 if _process.LINUX else 1)
+
+    def _set(self, soft: int, hard: int) -> None:
+        try:
+            resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
+        except (OSError, ValueError):  # The action has lowered the hard limit below it, which holds.
+            pass
+
+
+def _cpu_seconds(own: resource.struct_rusage) -> float:
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime

@@ -1,0 +1,148 @@
+"""What every attempt finds as the first one did: environment, current folder, signals, timers, streams.
+
+Only what the platform gives an attempt is put back. What goes with modules, such as `sys.path`, import hooks or the
+handlers of loggers, stays as the action left it: a module that is imported once has set it up once.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ziet import _output, _process
+from ziet._context import RUN_VARIABLE
+from ziet._scratch import Scratch
+
+_RUN_VARIABLE = os.fsencode(RUN_VARIABLE)
+
+_SIGNALS = [
+    int(getattr(signal, name))
+    for name in ("SIGHUP", "SIGINT", "SIGUSR1", "SIGUSR2", "SIGPIPE", "SIGALRM", "SIGTERM", "SIGCHLD", "SIGPROF")
+]
+"""Those that programs handle. Looking at all of them would take as long as everything else between two attempts."""
+
+# What is behind the functions of `signal`, which make members of enums of all that they return: that takes far longer.
+_handler_of: Callable[[int], Any] = sys.modules["_signal"].getsignal
+_set_blocked: Callable[[int, Any], Any] = sys.modules["_signal"].pthread_sigmask
+
+
+class Surroundings:
+    """Those of one executor, as they were when it was made."""
+
+    def __init__(self, scratch: str | None, show_stack: Callable[[], None], show_crash: Callable[[], None]) -> None:
+        """`show_stack` puts the handler of the stack's signal into its place, `show_crash` those of crashes."""
+        self._scratch = Scratch(scratch) if scratch is not None else None
+        self._entered = scratch is None
+        self._show_stack = show_stack
+        self._show_crash = show_crash
+        self._handlers = [(number, _handler_of(number)) for number in _SIGNALS]
+        self._stack_handler = _handler_of(_process.STACK_SIGNAL)
+        self._blocked = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+        self._umask = os.umask(0o077)
+        os.umask(self._umask)
+        self._recursion = sys.getrecursionlimit()
+        self._collects = gc.isenabled()
+        self._pipes = _pipes()
+        self._environ = os.environ
+        # What is behind it: to work with that takes a fraction of the time.
+        self._variables: dict[bytes, bytes] = vars(os.environ)["_data"]
+        self._note_place()
+
+    def _note_place(self) -> None:
+        self._folder = _folder()
+        self._wanted_variables = dict(self._variables)
+        self._own_variables = False
+
+    def begin(self, run_id: str, environment: Sequence[tuple[str, str]]) -> None:
+        """An attempt of that run begins, with these variables in addition."""
+        if not self._entered:
+            # Now, and not before: many executors never get any work.
+            assert self._scratch is not None
+            self._scratch.enter()
+            self._entered = True
+            self._note_place()
+        for name, value in environment:
+            os.environ[name] = value
+        self._own_variables = bool(environment)
+        value = run_id.encode()
+        os.putenv(_RUN_VARIABLE, value)
+        self._variables[_RUN_VARIABLE] = self._wanted_variables[_RUN_VARIABLE] = value
+
+    def restore(self) -> bool:
+        """Puts back what the attempt has changed. False: that is not possible."""
+        try:
+            self._restore_signals()
+            self._restore_process()
+            self._restore_environment()
+            _output.restore()
+            if "asyncio" in sys.modules:
+                _forget_event_loop()
+            return _pipes() == self._pipes and (self._scratch is None or self._scratch.is_empty())
+        except Exception:  # noqa: BLE001 - the action has broken what Python itself relies on
+            return False
+
+    def _restore_signals(self) -> None:
+        # First, since a timer that is set is about to interrupt.
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.set_wakeup_fd(-1)
+        for number, handler in self._handlers:
+            # None: not set by Python, which therefore cannot set it again.
+            if _handler_of(number) is not handler and handler is not None:
+                signal.setitimer(signal.ITIMER_PROF, 0)  # Without a handler it would have ended the process.
+                signal.signal(number, handler)
+        if _handler_of(_process.STACK_SIGNAL) is not self._stack_handler:
+            self._show_stack()
+        self._show_crash()
+        _set_blocked(signal.SIG_SETMASK, self._blocked)
+
+    def _restore_process(self) -> None:
+        os.umask(self._umask)
+        if sys.getrecursionlimit() != self._recursion:
+            sys.setrecursionlimit(self._recursion)
+        if gc.isenabled() != self._collects:
+            (gc.enable if self._collects else gc.disable)()
+        if self._folder is not None and _folder() != self._folder:
+            os.chdir(self._folder)
+
+    def _restore_environment(self) -> None:
+        os.environ = self._environ  # noqa: B003 - the object that it was: an action may have put another in its place
+        if not self._own_variables and self._variables == self._wanted_variables:
+            return
+        wanted = {os.fsdecode(name): os.fsdecode(value) for name, value in self._wanted_variables.items()}
+        for name in set(os.environ) - set(wanted):
+            del os.environ[name]
+        os.environ.update(wanted)
+
+
+def _folder() -> str | None:
+    try:
+        return os.getcwd()
+    except OSError:  # It was removed, or this user may not see where it is.
+        return None
+
+
+def _pipes() -> list[tuple[int, int] | None]:
+    """What standard output and standard error are."""
+    return [_identity(1), _identity(2)]
+
+
+def _identity(descriptor: int) -> tuple[int, int] | None:
+    try:
+        status = os.fstat(descriptor)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def _forget_event_loop() -> None:
+    """After `asyncio.run` Python makes no event loop by itself any more, which would break the next action that relies
+    on it. Since Python 3.14 it never does."""
+    import asyncio
+
+    policy: Any = vars(asyncio.events).get("_event_loop_policy")
+    if policy is not None and sys.version_info < (3, 14) and type(policy) is asyncio.DefaultEventLoopPolicy:
+        asyncio.set_event_loop_policy(None)  # pyright: ignore[reportDeprecated]

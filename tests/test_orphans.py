@@ -1,0 +1,156 @@
+"""Whatever an action has started ends with its attempt, however that ends, and with the program, however that ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import psutil
+import pytest
+
+from program import Project, Ziet, marked
+
+LEAVES = """
+import ctypes, json, os, signal, subprocess, sys, time
+from pathlib import Path
+from ziet import Action
+
+LEFT = Path(os.environ["SCRATCH"]) / "left"
+SUBREAPER = 36
+
+def deaf():
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
+
+def sleeps():
+    time.sleep(600)
+
+def adopts():
+    ctypes.CDLL(None).prctl(SUBREAPER, 1, 0, 0, 0)
+    start_daemon()
+    time.sleep(600)
+
+def start(doing):
+    # Only when its first byte has come, it has done what comes before it sleeps.
+    begun, begin = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.setsid()
+        os.write(begin, b".")
+        doing()
+        os._exit(0)
+    os.read(begun, 1)
+    os.close(begun)
+    os.close(begin)
+    return pid
+
+def start_daemon():
+    told, tell = os.pipe()
+    middle = os.fork()
+    if middle == 0:
+        os.setsid()
+        os.write(tell, str(start(sleeps)).encode())
+        os._exit(0)
+    os.waitpid(middle, 0)
+    pid = int(os.read(told, 20))
+    os.close(told)
+    os.close(tell)
+    return pid
+
+def start_all():
+    sleep = ["sleep", "600"]
+    LEFT.write_text(json.dumps([
+        subprocess.Popen(sleep).pid,
+        subprocess.Popen(sleep, start_new_session=True).pid,
+        subprocess.Popen(sleep, env={}, start_new_session=True).pid,
+        subprocess.Popen(sleep, start_new_session=True, preexec_fn=deaf).pid,
+        start_daemon(),
+        start(adopts),
+    ]))
+
+def alive():
+    left = json.loads(LEFT.read_text())
+    until = time.monotonic() + 5
+    while left and time.monotonic() < until:
+        left = [pid for pid in left if os.path.exists(f"/proc/{pid}")]
+        time.sleep(0.01)
+    return left
+
+@Action(description="Starts processes and ends", timeout=2)
+def leave(how: str):
+    start_all()
+    if how == "raises":
+        raise ValueError(how)
+    if how == "exits":
+        os._exit(3)
+    if how == "is killed":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if how == "hangs":
+        print("hanging")
+        time.sleep(600)
+
+@Action(description="Says what is alive of what an action has left")
+def left_by(how: str) -> list[int]:
+    try:
+        leave(how)
+    except Exception:
+        pass
+    return alive()
+
+@Action(description="Kills the zygote, and says afterwards what is alive")
+def without_zygote() -> list[int]:
+    if LEFT.exists():
+        return alive()
+    start_all()
+    os.kill(os.getppid(), signal.SIGKILL)
+    time.sleep(600)
+
+@Action(description="Forks 400 times, as fast as it can, and never ends", timeout=2)
+def bomb():
+    more, room = os.pipe()
+    os.write(room, b"." * 300 + b"!" + b"." * 99)
+    while True:
+        if os.read(more, 1) == b"!":
+            open(2, "w", closefd=False).write("300 forks\\n")
+        if os.fork() == 0:
+            os.setsid()
+"""
+
+
+@pytest.fixture
+def project(ziet: Ziet) -> Project:
+    return ziet.write({"leaves.py": LEAVES})
+
+
+@pytest.mark.parametrize("how", ["returns", "raises", "exits", "is killed", "hangs"])
+def test_what_an_attempt_started_ends_with_it(project: Project, how: str) -> None:
+    done = project.run("left_by", "-p", f"how={how}", "--json")
+    assert done.document["output"] == [], done.lines
+
+
+def test_what_executors_leave_when_their_zygote_dies_is_ended(project: Project) -> None:
+    done = project.run("without_zygote", "--json")
+    assert done.document["output"] == [], done.lines
+    assert [attempt["state"] for attempt in done.document["attempts"]] == ["lost", "completed"]
+
+
+def test_a_fork_bomb_ends_with_its_attempt(project: Project, ziet: Ziet) -> None:
+    running = project.start("run", "--local", "action", "bomb")
+    running.until("300 forks")
+    assert len(marked(ziet.mark)) > 100
+    assert running.finish().status == 1
+
+
+@pytest.mark.parametrize(("action", "told"), [("leave", "hanging"), ("bomb", "300 forks")])
+def test_nothing_outlives_the_program(project: Project, ziet: Ziet, action: str, told: str) -> None:
+    how = ["-p", "how=hangs"] if action == "leave" else []
+    running = project.start("run", "--local", "action", action, *how)
+    running.until(told)
+    below = running.descendants()
+
+    os.kill(running.pid, signal.SIGKILL)
+    running.finish()
+
+    _, alive = psutil.wait_procs(below, timeout=10)
+    assert alive == []
+    assert ziet.left_over() == []
