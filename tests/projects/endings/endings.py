@@ -13,12 +13,12 @@ import threading
 import time
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from ziet import Action as AnyAction
 from ziet import memory
 
-Action: Any = partial(AnyAction, isolation=os.environ.get("ISOLATION", "shared"))
+Action: Any = partial(cast("Any", AnyAction), isolation=os.environ.get("ISOLATION", "shared"))
 LONG = 600
 MB = 1024 * 1024
 libc = ctypes.CDLL(None)
