@@ -131,7 +131,7 @@ def test_what_an_attempt_started_ends_with_it(project: Project, how: str) -> Non
 def test_what_executors_leave_when_their_zygote_dies_is_ended(project: Project) -> None:
     done = project.run("without_zygote", "--json")
     assert done.document["output"] == [], done.lines
-    assert [attempt["state"] for attempt in done.document["attempts"]] == ["lost", "completed"]
+    assert [attempt["outcome"] for attempt in done.document["attempts"]] == ["lost", "completed"]
 
 
 def test_a_fork_bomb_ends_with_its_attempt(project: Project, ziet: Ziet) -> None:
