@@ -31,7 +31,7 @@ use crate::pool::{Pool, PoolSettings};
 use crate::project::Project;
 use crate::python::Python;
 use crate::sandbox;
-use crate::zygote::{Tokens, Zygote};
+use crate::zygote::{Place, Tokens, Zygote};
 
 /// How long nothing is asked for that the system has just refused: a process, a descriptor.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -185,11 +185,17 @@ impl Worker {
         };
         let mut home = Home::new(&self.registry).map_err(WorkerError::Folder)?;
         let socket = home.folder.path().join(SOCKET);
-        let mut zygote = Zygote::start(&self.settings, &socket, &self.registry, &tokens, self.now)
+        self.last_home += 1;
+        home.group = self.group(&format!("zygote-{}", self.last_home));
+        let place = Place {
+            socket: &socket,
+            group: home.group.as_ref(),
+        };
+        let mut zygote = Zygote::start(&self.settings, &place, &self.registry, &tokens, self.now)
             .map_err(|source| WorkerError::Start {
-                python: self.settings.python.clone(),
-                source,
-            })?;
+            python: self.settings.python.clone(),
+            source,
+        })?;
         let text = |path: &PathBuf| path.to_string_lossy().into_owned();
         let project = &self.settings.project;
         zygote.channel.send(&ToZygote::Load {
@@ -199,8 +205,6 @@ impl Worker {
             describe: self.settings.describe,
             start: self.settings.start,
         })?;
-        self.last_home += 1;
-        home.group = self.group(&format!("zygote-{}", self.last_home), Some(zygote.pid()));
         self.home = Some(home);
         self.zygote = Some(zygote);
         Ok(())
@@ -214,9 +218,9 @@ impl Worker {
     }
 
     /// A group for a process and what it starts, where there can be one.
-    fn group(&self, name: &str, pid: Option<u32>) -> Option<os::Group> {
+    fn group(&self, name: &str) -> Option<os::Group> {
         let processes = self.settings.sandbox.then_some(PROCESSES);
-        self.groups.as_ref()?.add(name, pid?, processes).ok()
+        self.groups.as_ref()?.make_one(name, processes).ok()
     }
 
     /// What is left in it is ended.

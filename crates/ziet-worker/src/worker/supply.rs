@@ -143,9 +143,12 @@ impl Worker {
 
     /// It has said hello: whoever waits may take it.
     pub(super) fn arrived(&mut self, id: u64) {
-        let pid = self.executors.get(&id).and_then(|executor| executor.pid);
-        let group = self.group(&id.to_string(), pid);
+        let group = self.group(&id.to_string());
         if let Some(executor) = self.executors.get_mut(&id) {
+            if let (Some(group), Some(pid)) = (&group, executor.pid) {
+                // Where that fails, it stays in its zygote's.
+                let _ = group.join(pid);
+            }
             executor.group = group;
         }
         self.failed_arrivals = 0;

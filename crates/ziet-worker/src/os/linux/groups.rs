@@ -99,23 +99,13 @@ impl Groups {
         }
     }
 
-    /// Makes a group of this name and has a process, which has been reaped by nobody, moved there soon: another thread
-    /// does that, since it takes the kernel up to 10 ms. What the process started before stays where it is. There are
-    /// no more than `processes` in it, threads included, where that can be limited.
-    pub(crate) fn add(
-        &self,
-        name: &str,
-        pid: u32,
-        processes: Option<u32>,
-    ) -> std::io::Result<Group> {
+    /// Makes a group of this name, with no more than `processes` in it, threads included, where that can be limited.
+    pub(crate) fn make_one(&self, name: &str, processes: Option<u32>) -> std::io::Result<Group> {
         let group = Group {
             folder: self.folder.join(name),
+            moves: self.moves.clone(),
             limits_memory: self.controllers.contains(&"memory"),
         };
-        let process = pidfd_open(
-            as_pid(pid).ok_or(ErrorKind::InvalidInput)?,
-            PidfdFlags::empty(),
-        )?;
         fs_err::create_dir(&group.folder)?;
         if let Some(most) = processes.filter(|_| self.controllers.contains(&"pids")) {
             fs_err::write(group.folder.join("pids.max"), most.to_string())?;
@@ -124,12 +114,6 @@ impl Groups {
             // All of it or nothing: an executor whose child the kernel has picked would go on without it.
             fs_err::write(group.folder.join("memory.oom.group"), "1")?;
         }
-        // The thread ends only after this.
-        let _ = self.moves.send(Move {
-            group: group.folder.clone(),
-            pid,
-            process,
-        });
         Ok(group)
     }
 
@@ -163,7 +147,7 @@ struct Move {
     process: OwnedFd,
 }
 
-/// The thread ends when the other end of the channel is dropped.
+/// The thread ends when nobody can ask it any more.
 fn start_mover() -> std::io::Result<mpsc::Sender<Move>> {
     let (moves, next) = mpsc::channel::<Move>();
     let carry_out = move || {
@@ -187,13 +171,35 @@ fn start_mover() -> std::io::Result<mpsc::Sender<Move>> {
     Ok(moves)
 }
 
-/// The group of one process and of what it has started since it was moved there. To be given to [`Groups::remove`].
+/// One group. To be given to [`Groups::remove`].
 pub(crate) struct Group {
     folder: PathBuf,
+    moves: mpsc::Sender<Move>,
     limits_memory: bool,
 }
 
 impl Group {
+    /// What a process may be made in by whoever has this open.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Has a process, which nobody has reaped, moved there soon: another thread does that, since it takes the kernel up
+    /// to 10 ms. What the process started before stays where it is.
+    pub(crate) fn join(&self, pid: u32) -> std::io::Result<()> {
+        let process = pidfd_open(
+            as_pid(pid).ok_or(ErrorKind::InvalidInput)?,
+            PidfdFlags::empty(),
+        )?;
+        // The thread ends only after this.
+        let _ = self.moves.send(Move {
+            group: self.folder.clone(),
+            pid,
+            process,
+        });
+        Ok(())
+    }
+
     /// Sends SIGKILL to all that is in it; also to what is being forked meanwhile.
     pub(crate) fn kill(&self) {
         // It can fail only if the group is gone, and then nothing is in it.
@@ -315,7 +321,8 @@ mod tests {
 
     /// Its process is moved there by another thread.
     fn joined(groups: &Groups, name: &str, pid: u32) -> Group {
-        let group = groups.add(name, pid, Some(20)).unwrap();
+        let group = groups.make_one(name, Some(20)).unwrap();
+        group.join(pid).unwrap();
         let procs = group.folder.join("cgroup.procs");
         let is_there = || words(&procs).contains(&pid.to_string());
         assert!((0..10_000).any(|_| {
@@ -374,6 +381,7 @@ mod tests {
         shell.wait().unwrap();
         let next = Group {
             folder: folder.join("none"),
+            moves: groups.moves.clone(),
             limits_memory: false,
         };
         groups.remove(next);
