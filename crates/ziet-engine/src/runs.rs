@@ -35,7 +35,11 @@ impl Scheduler {
         let live = self.runs.get_mut(&id).ok_or(Rejected::Finished)?;
         let next = transition(&live.run, event, now)?;
         let fence = live.run.attempts;
-        let claim = live.run.state.claim();
+        let worker = live
+            .run
+            .state
+            .claim()
+            .map_or(self.worker_id, |claim| claim.worker);
         if let Some(deadline) = live.run.deadline() {
             self.timers.remove(&(deadline, id));
         }
@@ -43,8 +47,7 @@ impl Scheduler {
         if let Some(deadline) = live.run.deadline() {
             self.timers.insert((deadline, id));
         }
-        let mut written = Vec::with_capacity(3);
-        let mut later = Vec::with_capacity(next.effects.len());
+        let (mut written, mut later) = (Vec::new(), Vec::new());
         for effect in next.effects {
             match effect {
                 Effect::Record {
@@ -52,7 +55,6 @@ impl Scheduler {
                     outcome,
                     failure,
                 } => {
-                    let worker = claim.map_or(self.worker_id, |claim| claim.worker);
                     let ended = Ended {
                         number: attempt,
                         outcome,
