@@ -31,7 +31,7 @@ use crate::pool::{Pool, PoolSettings};
 use crate::project::Project;
 use crate::python::Python;
 use crate::sandbox;
-use crate::zygote::{Tokens, Zygote};
+use crate::zygote::{Place, Tokens, Zygote};
 
 /// How long nothing is asked for that the system has just refused: a process, a descriptor.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -195,11 +195,20 @@ impl Worker {
         };
         let mut home = Home::new(&self.registry).map_err(WorkerError::Folder)?;
         let socket = home.folder.path().join(SOCKET);
-        let mut zygote = Zygote::start(&self.settings, &socket, &self.registry, &tokens, self.now)
+        self.last_home += 1;
+        home.group = self.groups.as_ref().and_then(|groups| {
+            let processes = self.settings.sandbox.then_some(PROCESSES);
+            groups.make_one(self.last_home, processes).ok()
+        });
+        let place = Place {
+            socket: &socket,
+            group: home.group.as_ref(),
+        };
+        let mut zygote = Zygote::start(&self.settings, &place, &self.registry, &tokens, self.now)
             .map_err(|source| WorkerError::Start {
-                python: self.settings.python.clone(),
-                source,
-            })?;
+            python: self.settings.python.clone(),
+            source,
+        })?;
         let text = |path: &PathBuf| path.to_string_lossy().into_owned();
         let project = &self.settings.project;
         zygote.channel.send(&ToZygote::Load {
@@ -209,11 +218,6 @@ impl Worker {
             describe: self.settings.describe,
             start: self.settings.start,
         })?;
-        self.last_home += 1;
-        home.group = self.groups.as_ref().and_then(|groups| {
-            let processes = self.settings.sandbox.then_some(PROCESSES);
-            groups.add(self.last_home, zygote.pid(), processes).ok()
-        });
         self.home = Some(home);
         self.zygote = Some(zygote);
         Ok(())

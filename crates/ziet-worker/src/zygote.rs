@@ -61,9 +61,17 @@ pub(crate) struct Tokens {
     pub(crate) err: Token,
 }
 
+/// Where a zygote is to be.
+pub(crate) struct Place<'a> {
+    /// Of its executors.
+    pub(crate) socket: &'a Path,
+    /// In which it and all that comes from it is ended and limited.
+    pub(crate) group: Option<&'a os::Group>,
+}
+
 /// Python, with what it is told to do: the program's process id, or 0 where the guardian of a sandbox stands between
 /// the two, and the socket of the executors.
-fn command(settings: &WorkerSettings, socket: &Path) -> std::io::Result<Command> {
+fn command(settings: &WorkerSettings, place: &Place<'_>) -> std::io::Result<Command> {
     let sdk = settings.sdk.as_deref().unwrap_or(Path::new(""));
     let parent = if settings.sandbox {
         0
@@ -74,10 +82,10 @@ fn command(settings: &WorkerSettings, socket: &Path) -> std::io::Result<Command>
     let arguments = ["-c", BOOTSTRAP].map(OsStr::new).into_iter().chain([
         sdk.as_os_str(),
         OsStr::new(&parent),
-        socket.as_os_str(),
+        place.socket.as_os_str(),
     ]);
     if settings.sandbox {
-        return sandbox::command(settings, socket, arguments);
+        return sandbox::command(settings, place, arguments);
     }
     let mut command = Command::new(&settings.python.path);
     command.args(arguments);
@@ -88,14 +96,14 @@ impl Zygote {
     /// The calling thread must live as long as the zygote may: the kernel ends a zygote with the thread that made it.
     pub(crate) fn start(
         settings: &WorkerSettings,
-        socket: &Path,
+        place: &Place<'_>,
         registry: &Registry,
         tokens: &Tokens,
         now: Instant,
     ) -> std::io::Result<Self> {
         let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
         ours.set_nonblocking(true)?;
-        let mut child = command(settings, socket)?
+        let mut child = command(settings, place)?
             // Standard input is the one descriptor that can be handed over without code between fork and exec.
             .stdin(OwnedFd::from(theirs))
             .stdout(Stdio::piped())
@@ -103,6 +111,10 @@ impl Zygote {
             // Away from the terminal's Ctrl-C, which is for the program to handle.
             .process_group(0)
             .spawn()?;
+        if let Some(group) = place.group.filter(|_| !settings.sandbox) {
+            // Where that is not allowed, processes are ended and limited in other ways.
+            let _ = group.join(child.id());
+        }
         let mut stream = UnixStream::from_std(ours);
         registry.register(
             &mut stream,

@@ -7,6 +7,7 @@ use std::process::{Command, ExitCode};
 
 use super::Layers;
 use crate::worker::WorkerSettings;
+use crate::zygote::Place;
 
 const MISSING: &str = "a sandbox needs Linux; `--sandbox off` does without";
 
@@ -25,7 +26,7 @@ pub(crate) fn probe(_: &WorkerSettings) -> Result<Layers, String> {
 
 pub(crate) fn command<'a>(
     _: &WorkerSettings,
-    _: &Path,
+    _: &Place<'_>,
     _: impl Iterator<Item = &'a OsStr>,
 ) -> io::Result<Command> {
     Err(io::Error::new(io::ErrorKind::Unsupported, MISSING))

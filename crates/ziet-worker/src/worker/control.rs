@@ -91,7 +91,10 @@ impl Worker {
         let sandbox = sandbox.and_then(|folder| sandbox::report(folder)?.ok());
         self.events.push_back(WorkerEvent::Supervised(Mechanisms {
             sandbox,
-            groups: None,
+            groups: self
+                .groups
+                .as_ref()
+                .map(|groups| groups.controllers().to_vec()),
         }));
     }
 

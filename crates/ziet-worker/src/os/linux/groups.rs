@@ -91,22 +91,15 @@ impl Groups {
         }
     }
 
-    /// Makes a group for the executor with this number, and moves its process there, with the limit of `processes`
-    /// where that is possible. What it started before stays where it is.
-    pub(crate) fn add(
-        &self,
-        executor: u64,
-        pid: u32,
-        processes: Option<u32>,
-    ) -> std::io::Result<Group> {
+    /// Makes a group with this number, and with the limit of `processes` where that is possible.
+    pub(crate) fn make_one(&self, number: u64, processes: Option<u32>) -> std::io::Result<Group> {
         let group = Group {
-            folder: self.folder.join(executor.to_string()),
+            folder: self.folder.join(number.to_string()),
         };
         fs_err::create_dir(&group.folder)?;
         if let Some(most) = processes.filter(|_| self.controllers.contains(&"pids")) {
             fs_err::write(group.folder.join("pids.max"), most.to_string())?;
         }
-        join(&group.folder, &pid.to_string())?;
         Ok(group)
     }
 
@@ -133,12 +126,22 @@ impl Drop for Groups {
     }
 }
 
-/// The group of one executor and of what it has started since it was moved there. To be given to [`Groups::remove`].
+/// One group. To be given to [`Groups::remove`].
 pub(crate) struct Group {
     folder: PathBuf,
 }
 
 impl Group {
+    /// What a process may be made in by whoever has this open.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Moves a process there. What it started before stays where it is.
+    pub(crate) fn join(&self, pid: u32) -> std::io::Result<()> {
+        join(&self.folder, &pid.to_string())
+    }
+
     /// Sends SIGKILL to all that is in it; also to what is being forked meanwhile.
     pub(crate) fn kill(&self) {
         // It can fail only if the group is gone, and then nothing is in it.
@@ -262,7 +265,8 @@ mod tests {
             return;
         };
         let mut shell = shell();
-        let group = groups.add(7, shell.id(), Some(50)).unwrap();
+        let group = groups.make_one(7, Some(50)).unwrap();
+        group.join(shell.id()).unwrap();
         let daemon = daemon_of(&mut shell);
         let inside = words(&group.folder.join("cgroup.procs"));
         assert!(inside.contains(&daemon.to_string()));
@@ -288,7 +292,8 @@ mod tests {
             return;
         };
         let mut shell = shell();
-        let group = groups.add(1, shell.id(), None).unwrap();
+        let group = groups.make_one(1, None).unwrap();
+        group.join(shell.id()).unwrap();
         let folder = group.folder.clone();
         groups.remove(group);
         assert!(folder.exists());
@@ -307,7 +312,7 @@ mod tests {
             return;
         };
         let mut kept = shell();
-        living.add(1, kept.id(), None).unwrap();
+        living.make_one(1, None).unwrap().join(kept.id()).unwrap();
         let dead = living.home.join(format!("{FOLDER}dead"));
         let mut left = shell();
         fs_err::create_dir_all(dead.join("1")).unwrap();
@@ -337,7 +342,8 @@ mod tests {
         command.args(["-c", &format!("input()\n{script}")]);
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut python = command.spawn().unwrap();
-        let group = groups.add(executor, python.id(), Some(20)).unwrap();
+        let group = groups.make_one(executor, Some(20)).unwrap();
+        group.join(python.id()).unwrap();
         group.limit_memory(LIMIT).unwrap();
         std::io::Write::write_all(&mut python.stdin.take().unwrap(), b"\n").unwrap();
         let mut line = String::new();

@@ -58,6 +58,9 @@ pub(super) const DEVICES: &[&str] = &[
     "/dev/urandom",
 ];
 
+/// Where processes put memory to share; in a namespace of mounts it is one of its own.
+pub(super) const SHARED_MEMORY: &str = "/dev/shm";
+
 /// What belongs to Python in the folder that it is installed in, which may also be somebody's home.
 const INSTALLED: &[&str] = &[
     "bin",

@@ -84,7 +84,7 @@ fn build(plan: &Plan, walls: Walls) -> Result<Layers, Word> {
     let landlock = if plan.without.contains(&Ability::Landlock) {
         None
     } else {
-        match landlock::restrict(plan, own_processes) {
+        match landlock::restrict(plan, walls.namespaces) {
             Ok(version) => Some(version),
             // The other walls do alone, too.
             Err(_) if walls.namespaces.is_some() => None,

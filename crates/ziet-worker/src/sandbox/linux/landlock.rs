@@ -8,16 +8,17 @@ use landlock::{
     path_beneath_rules,
 };
 
-use super::allowed::DEVICES;
+use super::allowed::{DEVICES, SHARED_MEMORY};
 use super::plan::Plan;
+use crate::sandbox::Namespaces;
 
 /// What is asked for; of this, what a kernel does not know is done without, but for the first version's rules.
 const WANTED: ABI = ABI::V9;
 
-/// Restricts this process for good, and says by which version of the interface. `own_processes` is whether `/proc` shows
-/// nothing but what is inside.
-pub(super) fn restrict(plan: &Plan, own_processes: bool) -> Result<u32, String> {
-    let status = rules(plan, own_processes)
+/// Restricts this process for good, and says by which version of the interface. What is in namespaces
+/// of its own may be written to.
+pub(super) fn restrict(plan: &Plan, namespaces: Option<Namespaces>) -> Result<u32, String> {
+    let status = rules(plan, namespaces)
         .and_then(RulesetCreated::restrict_self)
         .map_err(|error| format!("Landlock: {error}"))?;
     match (status.ruleset, status.landlock) {
@@ -29,7 +30,7 @@ pub(super) fn restrict(plan: &Plan, own_processes: bool) -> Result<u32, String> 
     }
 }
 
-fn rules(plan: &Plan, own_processes: bool) -> Result<RulesetCreated, RulesetError> {
+fn rules(plan: &Plan, namespaces: Option<Namespaces>) -> Result<RulesetCreated, RulesetError> {
     let read = AccessFs::from_read(WANTED);
     let write = AccessFs::WriteFile | AccessFs::Truncate;
     let all = AccessFs::from_all(WANTED);
@@ -49,10 +50,14 @@ fn rules(plan: &Plan, own_processes: bool) -> Result<RulesetCreated, RulesetErro
         rules = add(rules, folder, AccessFs::ReadDir.into())?;
     }
     // Of the processes outside, those of the same user could be written to.
-    let processes = if own_processes { read | write } else { read };
+    let processes = match namespaces {
+        Some(Namespaces::MountsAndProcesses) => read | write,
+        Some(Namespaces::Mounts) | None => read,
+    };
     rules = add(rules, Path::new("/proc"), processes)?;
-    if own_processes {
+    if namespaces.is_some() {
         rules = add(rules, Path::new("/dev"), AccessFs::ReadDir.into())?;
+        rules = add(rules, Path::new(SHARED_MEMORY), all)?;
     }
     Ok(rules)
 }

@@ -5,7 +5,7 @@
 
 use std::ffi::OsString;
 use std::io::{self, BufRead, BufReader, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
 
@@ -13,10 +13,11 @@ use libc::{CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWUSER};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::{Errno, retry_on_intr};
 use rustix::process::{
-    DumpableBehavior, Pid, PidfdFlags, Signal, WaitOptions, WaitStatus, getegid, geteuid, getpid,
-    getppid, kill_process, pidfd_open, set_dumpable_behavior, waitpid,
+    DumpableBehavior, Pid, PidfdFlags, Signal, WaitOptions, WaitStatus, getegid, geteuid, getppid,
+    kill_process, pidfd_open, set_dumpable_behavior, waitpid,
 };
 use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
+use rustix::thread::set_name;
 
 use super::inside::{Walls, Word, become_zygote, tell};
 use super::limits;
@@ -57,6 +58,7 @@ pub fn launch_if_asked(mut arguments: impl Iterator<Item = OsString>) -> Option<
 fn start(plan: &Plan) -> Result<(Pid, OwnedFd), String> {
     let text = |error: io::Error| error.to_string();
     close_inherited();
+    set_name(c"ziet-launcher").map_err(|error| text(error.into()))?;
     let worker = Pid::from_raw(plan.worker).ok_or("no worker")?;
     let watched = pidfd_open(worker, PidfdFlags::empty()).map_err(|error| error.to_string())?;
     if getppid() != Some(worker) {
@@ -113,7 +115,9 @@ fn possible(plan: &Plan) -> Vec<Walls> {
 /// Python behind these walls, or what the child said before it gave up.
 fn attempt(plan: &Plan, walls: Walls) -> io::Result<Result<Pid, Word>> {
     let (ours, mut theirs) = UnixStream::pair()?;
-    let child = match clone(walls) {
+    let group = plan.group.as_ref().map(fs_err::File::open).transpose()?;
+    let group = group.map(|folder| OwnedFd::from(folder.into_parts().0));
+    let child = match clone(walls, group.as_ref()) {
         Ok(Some(child)) => child,
         Ok(None) => {
             drop(ours);
@@ -160,26 +164,63 @@ fn consent(plan: &Plan, layers: Layers, mut child: &UnixStream) -> io::Result<()
     child.write_all(&[1])
 }
 
-/// None in the child.
-fn clone(walls: Walls) -> io::Result<Option<Pid>> {
-    let mut flags = libc::SIGCHLD;
-    if walls.of_users.is_some() {
-        flags |= CLONE_NEWUSER;
-    }
-    flags |= match walls.namespaces {
+/// None in the child, which is in its control group from the start: to move there later would take longer.
+fn clone(walls: Walls, group: Option<&OwnedFd>) -> io::Result<Option<Pid>> {
+    let mut flags = match walls.namespaces {
         Some(Namespaces::MountsAndProcesses) => CLONE_NEWNS | CLONE_NEWPID,
         Some(Namespaces::Mounts) => CLONE_NEWNS,
         None => 0,
     };
+    if walls.of_users.is_some() {
+        flags |= CLONE_NEWUSER;
+    }
     let nothing = std::ptr::null::<libc::c_void>();
-    #[expect(unsafe_code, reason = "no library has a fork that makes namespaces")]
-    // SAFETY: this process has one thread, and the child gets a copy of its memory, as with fork.
-    let made = unsafe { libc::syscall(libc::SYS_clone, flags, nothing, nothing, nothing, nothing) };
+    let made = match group {
+        None => {
+            let flags = flags | libc::SIGCHLD;
+            #[expect(unsafe_code, reason = "no library has a fork that makes namespaces")]
+            // SAFETY: this process has one thread, and the child gets a copy of its memory, as with fork.
+            unsafe {
+                libc::syscall(libc::SYS_clone, flags, nothing, nothing, nothing, nothing)
+            }
+        }
+        Some(group) => {
+            let arguments = CloneArguments {
+                flags: CLONE_INTO_CGROUP | u64::from(flags.unsigned_abs()),
+                exit_signal: u64::from(libc::SIGCHLD.unsigned_abs()),
+                cgroup: u64::from(group.as_raw_fd().unsigned_abs()),
+                ..CloneArguments::default()
+            };
+            #[expect(unsafe_code, reason = "no library has a fork into a control group")]
+            // SAFETY: as above; the kernel only reads the arguments, of which it is given the size.
+            unsafe {
+                libc::syscall(
+                    libc::SYS_clone3,
+                    &raw const arguments,
+                    size_of_val(&arguments),
+                )
+            }
+        }
+    };
     match i32::try_from(made) {
         Ok(made) if made >= 0 => Ok(Pid::from_raw(made)),
         _ => Err(io::Error::last_os_error()),
     }
 }
+
+/// What `clone3` takes, by the order of its fields.
+#[repr(C)]
+#[derive(Default)]
+struct CloneArguments {
+    flags: u64,
+    /// Descriptors, thread ids, a stack and so on: not wanted.
+    unused: [u64; 3],
+    exit_signal: u64,
+    unused_too: [u64; 5],
+    cgroup: u64,
+}
+
+const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 
 /// Whatever else the program's own parent left open is not for anybody inside.
 fn close_inherited() {
@@ -229,9 +270,16 @@ fn reap(child: Pid) -> io::Result<WaitStatus> {
 
 /// With the same exit status, or of the same signal.
 fn end_likewise(status: WaitStatus) -> ExitCode {
-    if let Some(signal) = status.terminating_signal().and_then(Signal::from_named_raw) {
-        // No second core of the same death: `not dumpable` sees to that.
-        let _ = kill_process(getpid(), signal);
+    if let Some(signal) = status.terminating_signal() {
+        #[expect(
+            unsafe_code,
+            reason = "the standard library has handlers that no safe function takes back"
+        )]
+        // SAFETY: neither call touches memory, and nothing in this process counts on a handler any more.
+        unsafe {
+            libc::signal(signal, libc::SIG_DFL);
+            libc::raise(signal);
+        }
     }
     let status = status
         .exit_status()

@@ -15,10 +15,8 @@ use rustix::mount::{
 };
 use rustix::process::{chdir, pivot_root};
 
-use super::allowed::DEVICES;
+use super::allowed::{DEVICES, SHARED_MEMORY};
 use super::plan::Plan;
-
-const SHARED_MEMORY: &str = "/dev/shm";
 
 /// Links that are followed before a path is taken for a circle, as the kernel does.
 const LINKS: usize = 40;

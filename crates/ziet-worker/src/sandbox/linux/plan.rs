@@ -18,6 +18,7 @@ use super::{allowed, user};
 use crate::os::Ability;
 use crate::sandbox::Layers;
 use crate::worker::WorkerSettings;
+use crate::zygote::Place;
 
 /// By this name the program knows that it is to be the launcher.
 pub(super) const LAUNCHER: &str = "ziet-launcher";
@@ -44,6 +45,8 @@ pub(super) struct Plan {
     pub(super) folder: PathBuf,
     /// Of the executors.
     pub(super) socket: PathBuf,
+    /// The control group to be in.
+    pub(super) group: Option<PathBuf>,
     pub(super) python: PathBuf,
     /// What the path to Python leads to.
     pub(super) interpreter: PathBuf,
@@ -80,21 +83,23 @@ impl Plan {
 }
 
 /// The command that shuts Python in and becomes its guardian: it ends when and as Python does. Makes the folder of
-/// `socket` ready for whoever will be inside, and this process unreadable for them.
+/// the socket ready for whoever will be inside, and this process unreadable for them.
 ///
 /// # Errors
 /// When the folder cannot be prepared, or a path is not UTF-8.
 pub(crate) fn command<'a>(
     settings: &WorkerSettings,
-    socket: &Path,
+    place: &Place<'_>,
     arguments: impl Iterator<Item = &'a OsStr>,
 ) -> io::Result<Command> {
     set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
+    let socket = place.socket;
     let python = std::path::absolute(&settings.python.path)?;
     let plan = Plan {
         worker: rustix::process::getpid().as_raw_nonzero().get(),
         folder: socket.parent().unwrap_or(socket).to_owned(),
         socket: socket.to_owned(),
+        group: place.group.map(|group| group.folder().to_owned()),
         arguments: arguments
             .map(|argument| Path::new(argument).to_owned())
             .collect(),
@@ -170,7 +175,11 @@ fn try_out(settings: &WorkerSettings) -> io::Result<(TempDir, Output)> {
     let socket = folder.path().join("executors");
     let _listener = UnixListener::bind(&socket)?;
     let nothing = ["-c", ""].map(OsStr::new).into_iter();
-    let done = command(settings, &socket, nothing)?
+    let place = Place {
+        socket: &socket,
+        group: None,
+    };
+    let done = command(settings, &place, nothing)?
         .stdin(Stdio::null())
         .output()?;
     Ok((folder, done))
