@@ -12,6 +12,10 @@ PYTHON ?= python3
 TEST_WORKERS ?= auto
 # How many histories each property test tries in `make soak`.
 SOAK_CASES ?= 100000
+# How many seconds `make soak` lets the fuzzer try each kind of message.
+FUZZ_SECONDS ?= 60
+# What `make bench` measures of executors, all when empty; `ziet-bench --help` names the sections.
+SECTIONS ?=
 # More arguments for pytest (`make test`) or for the benchmark (`make bench`).
 ARGS ?=
 
@@ -31,6 +35,15 @@ define install
 @said=$$($(BIN)/maturin develop $(LOCKED) $(1) 2>&1) || { echo "$$said" >&2; exit 1; }
 endef
 
+# The seeds and the recorded messages are where it begins; what it finds on the way is kept in fuzz/corpus for the next time.
+# Its flags are those of a nightly compiler, and the variable makes the stable one take them. It needs a C++ compiler.
+define fuzz
+mkdir -p fuzz/corpus/$(1)
+RUSTC_BOOTSTRAP=1 $(CARGO_FUZZ) run $(1) fuzz/corpus/$(1) fuzz/seeds/$(1) crates/ziet-core/tests/vectors/$(1) -- \
+    -max_total_time=$(FUZZ_SECONDS) -malloc_limit_mb=256 -verbosity=0
+endef
+
+CARGO_FUZZ := $(or $(shell command -v cargo-fuzz),$(CURDIR)/.tools/bin/cargo-fuzz)
 HYPERFINE := $(or $(shell command -v hyperfine),$(CURDIR)/.tools/bin/hyperfine)
 
 .PHONY: help demo test lint build generate bench soak clean debug prerequisites
@@ -65,15 +78,19 @@ generate: prerequisites ## Write anew what is generated: docs/reference and the 
 	UPDATE_REFERENCE=1 cargo test $(LOCKED) --quiet --package ziet reference
 	UPDATE_VECTORS=1 cargo test $(LOCKED) --quiet --package ziet-core --test wire
 
-bench: build $(HYPERFINE) ## Measure start-up: the import, the help, a whole local run
+bench: build $(VENV)/.test $(HYPERFINE) ## Measure start-up, and how executors start, work, and are ended
+	@cargo build $(LOCKED) --release --package ziet-bench
 	@$(BIN)/python bench/start_up.py --hyperfine $(HYPERFINE) $(ARGS)
+	@env -u PYTHONDONTWRITEBYTECODE target/release/ziet-bench --python $(BIN)/python $(SECTIONS)
 
-soak: debug $(VENV)/.test $(VENV)/.demo ## Run the long tests: many more random histories, and pytest's marked soak
+soak: debug $(VENV)/.test $(VENV)/.demo $(CARGO_FUZZ) ## Run the long tests: more random histories, the fuzzer, pytest's marked soak
 	PROPTEST_CASES=$(SOAK_CASES) cargo test $(LOCKED) --workspace --quiet -- --include-ignored
+	$(call fuzz,from_executor)
+	$(call fuzz,from_zygote)
 	$(BIN)/python -m pytest -m soak --timeout=3600 $(ARGS) || [ $$? -eq 5 ]  # 5: no test has the mark
 
 clean: ## Remove everything that was built or installed here
-	rm -rf target $(VENV) .tools .pytest_cache .ruff_cache .hypothesis
+	rm -rf target fuzz/target fuzz/corpus $(VENV) .tools .pytest_cache .ruff_cache .hypothesis
 	find python tests examples bench -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The tests drive the debug program: it builds in a fraction of the time and checks more. It takes the place of the release
@@ -115,3 +132,6 @@ $(VENV)/.demo: examples/flights/requirements.txt | $(BIN)/python
 # The newest that builds with `rust-version`.
 $(CURDIR)/.tools/bin/hyperfine:
 	cargo install hyperfine --version '=1.20.0' --locked --root .tools
+
+$(CURDIR)/.tools/bin/cargo-fuzz:
+	cargo install cargo-fuzz --version '=0.13.2' --locked --root .tools

@@ -106,6 +106,8 @@ MODULES: dict[str, dict[str, str]] = {
 NOT_IN_LOCAL_RUNS = {
     "out_of_memory": "there is no limit of memory yet",
     "store_unavailable": "the store is in memory",
+    "scratch_full": "told by test_sandbox.py",
+    "import_failed": "told by test_pool.py",
     "cancelled": "told by test_an_interrupt_tells_of_every_run",
     "invalid_input": "told by test_wrong_input",
 }

@@ -178,12 +178,12 @@ def test_odd_output_does_no_harm(ziet: Ziet) -> None:
     odd, long = done.lines[begin : begin + 4], done.lines[begin + 4 : -4]
     assert odd == [
         "[INFO] \\udc80 half a character",
-        "[INFO] \ufffd no character",
+        "[INFO] \\xff no character",
         "[INFO] é ☃ 🧪",
         "[INFO] ",
     ]
-    assert "".join(line.removeprefix("[INFO] ") for line in long) == "y" * 200_000
-    assert "[INFO] " not in long
+    [cut] = [line.removeprefix("[INFO] ") for line in long]
+    assert (len(cut), cut.lstrip("y")) == (16 * 1024, " ... [line of 200,000 bytes cut]")
 
 
 def test_a_logged_exception_has_its_traceback(ziet: Ziet) -> None:

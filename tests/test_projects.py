@@ -239,6 +239,8 @@ def test_actions_are_listed(ziet: Ziet) -> None:
         "retries": 0,
         "parameters": [{"name": "name", "type": "str", "required": False, "default": "you", "text": "always"}],
         "accepts_unknown": False,
+        "memory": 10 * 1024**3,
+        "isolation": "shared",
     }
     assert (last["timeout"], last["retries"], last["accepts_unknown"]) == (5, 2, True)
 

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ziet import _wire
 
@@ -60,3 +62,30 @@ def test_a_frame_over_the_limit_is_neither_read_nor_written() -> None:
             _wire.Reader(there, _wire.ToZygote).read()
     with pytest.raises(ValueError, match="limit 8388608"):
         _wire.encode(_wire.Output("info", "x" * _wire.FRAME_BYTES))
+
+
+@given(
+    st.sampled_from(sorted(GROUPS)),
+    st.binary(max_size=200) | st.sampled_from(FILES).flatmap(lambda file: damaged(file.read_bytes())),
+)
+def test_bytes_that_are_no_message_are_an_error_and_nothing_else(group: str, body: bytes) -> None:
+    """What a reader may raise is what its caller expects: no other error, no crash of the interpreter, no waiting."""
+    here, there = socket.socketpair()
+    with here, there:
+        there.settimeout(5)
+        here.sendall(len(body).to_bytes(4, "big") + body)
+        here.shutdown(socket.SHUT_WR)
+        reader = _wire.Reader(there, GROUPS[group])
+        try:
+            message = reader.read()
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return
+        assert isinstance(message, typing.get_args(GROUPS[group]))
+        with pytest.raises(EOFError):
+            reader.read()
+
+
+def damaged(data: bytes) -> st.SearchStrategy[bytes]:
+    """The same with some bytes in the place of others."""
+    piece = st.tuples(st.integers(0, len(data)), st.integers(0, 8), st.binary(max_size=8))
+    return piece.map(lambda p: data[: p[0]] + p[2] + data[p[0] + p[1] :])

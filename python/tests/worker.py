@@ -23,9 +23,11 @@ PATIENCE = 30.0
 class Zygote:
     """A zygote that has imported the source of a project's one module, `actions`."""
 
-    def __init__(self, folder: Path, source: str, *, start: str = "fork", environment: dict[str, str] | None = None):
+    def __init__(self, folder: Path, source: str, *, start="fork", environment=None, modules=None):
         self.folder = folder
         (folder / "actions.py").write_text("from ziet import Action, memory\n" + textwrap.dedent(source), "utf-8")
+        for name, text in (modules or {}).items():
+            (folder / f"{name}.py").write_text(text, "utf-8")
         self.path = str(folder / "socket")
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(self.path)
@@ -36,7 +38,7 @@ class Zygote:
         self.control = ours
         self.process = subprocess.Popen(
             [sys.executable, "-c", BOOTSTRAP, str(SDK), str(os.getpid()), self.path],
-            stdin=theirs,
+            stdin=theirs.fileno(),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             cwd=folder,
@@ -48,7 +50,7 @@ class Zygote:
         self.executors: list[Executor] = []
         hello = self.read()
         assert isinstance(hello, _wire.ZygoteHello)
-        self.send(_wire.Load(str(folder), [str(folder)], ["actions"], start=start))
+        self.send(_wire.Load(str(folder), [str(folder)], ["actions", *(modules or ())], start=start))
         self.actions, self.problems = [], []
         while not isinstance(message := self.read(), _wire.Loaded):
             if isinstance(message, _wire.Action):
@@ -167,7 +169,7 @@ class Executor:
         """What the action returns."""
         finished = self.run(function, **arguments)
         assert finished.failure is None, finished.failure.traceback
-        return msgspec.json.decode(finished.output)
+        return msgspec.json.decode(finished.output or b"")
 
     def raw(self, descriptor=1):
         """What has come through the pipe of standard output, or of standard error."""

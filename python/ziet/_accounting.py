@@ -7,10 +7,14 @@ What a system does not offer, or a sandbox hides, is done without: the program w
 from __future__ import annotations
 
 import gc
+import math
 import os
 import resource
 
 from ziet import _process
+
+_UNIT = 1024 if _process.LINUX else 1
+"""Linux counts memory in kilobytes, macOS in bytes."""
 
 _RESET_PEAK = b"5"
 """What /proc/self/clear_refs takes as the wish that the highest use of memory is counted anew."""
@@ -24,7 +28,11 @@ class Accounting:
         self._peak = _process.kept("/proc/self/clear_refs", os.O_WRONLY)
         self._limits = resource.getrlimit(resource.RLIMIT_DATA)
         self._lifted = False
-        self._cpu = _cpu_seconds(resource.getrusage(resource.RUSAGE_SELF))
+        usage = resource.getrusage(resource.RUSAGE_SELF)
+        self._cpu = _cpu_seconds(usage)
+        self._resident = usage.ru_maxrss * _UNIT
+        self._much = math.inf
+        """A peak from which on it is worth while to look for garbage that the next attempt would be charged for."""
 
     def begin(self, memory_limit: int | None) -> None:
         """An attempt begins. It may use `memory_limit` bytes more than the process had; None: as many as the last."""
@@ -37,10 +45,11 @@ class Accounting:
             _, hard = self._limits
             soft = self._data + memory_limit
             self._limits = (soft if hard == resource.RLIM_INFINITY else min(soft, hard), hard)
+            self._much = self._resident + memory_limit // 2
             self._set(*self._limits)
 
     def lift_limit(self) -> None:
-        """Makes room to tell of an attempt that has used up its memory. `end` sets the limit again."""
+        """Makes room to tell of an attempt that may have used up its memory. `end` sets the limit again."""
         self._lifted = True
         self._set(self._limits[1], self._limits[1])
 
@@ -50,12 +59,13 @@ class Accounting:
         usage = resource.getrusage(resource.RUSAGE_SELF)
         # What passes between two attempts, microseconds of Ziet's own, counts to the next one.
         before, self._cpu = self._cpu, _cpu_seconds(usage)
+        peak = usage.ru_maxrss * _UNIT
+        if peak > self._much:
+            gc.collect()  # Objects that refer to each other may still hold it.
         if self._lifted:
             self._lifted = False
-            gc.collect()  # Frames that refer to each other may still hold what filled the memory.
             self._set(*self._limits)
-        # Linux counts in kilobytes, macOS in bytes.
-        return round((self._cpu - before) * 1000), usage.ru_maxrss * (1024 if _process.LINUX else 1)
+        return round((self._cpu - before) * 1000), peak
 
     def _set(self, soft: int, hard: int) -> None:
         try:

@@ -148,9 +148,8 @@ class Executor:
         except BaseException as error:  # noqa: BLE001 - also SystemExit and KeyboardInterrupt end an attempt, not the loop
             if os.getpid() != self._process:
                 _end_forked(error)
-            if isinstance(error, MemoryError):
-                # What fills the memory is held by the traceback, which is needed to tell of it.
-                self._accounting.lift_limit()
+            # What may fill the memory is held by the traceback, which is needed to tell of it.
+            self._accounting.lift_limit()
             return None, _stack.describe(error, refusal_code(error) or code, with_locals=start.locals)
 
 

@@ -23,7 +23,8 @@ _IDLE_IN_LIBRARIES = (*_SAFE_TO_FORK, "grpc_", "event_engine", "lifeguard", "tim
 """How the names of threads begin that libraries keep for the next call. They hold nothing of the attempt's."""
 
 _ENDING_SECONDS = 1.0
-"""How long a thread that runs without Python may take to end: on a busy machine it waits for its turn to do that."""
+"""How long what is about to begin or to end may take for it: on a busy machine it waits for its turn."""
+_MOMENT = 0.0002
 
 _LONGEST_TEXT = 100
 _HELPERS = ("multiprocessing.resource_tracker", "multiprocessing.forkserver")
@@ -56,25 +57,25 @@ class Leftovers:
         return threading.active_count()
 
     def _threads(self) -> list[str]:
-        count = self._counted()
-        if count <= self._count:
-            self._count = count
-            return []
-        names = {thread.ident: thread.name for thread in threading.enumerate()}
-        running = [ident for ident in sys._current_frames() if ident not in self._python]  # pyright: ignore[reportPrivateUsage]
-        if running:
-            return [f"thread {_shown(names.get(ident, 'without a name'))}" for ident in running]
-        return self._native_threads()
-
-    def _native_threads(self) -> list[str]:
-        """Those that Python does not know, or not any more: one that was joined lives on for a moment. Idle ones of
-        libraries are let be from now on; they are in the way of nobody."""
-        until = time.monotonic() + _ENDING_SECONDS
-        while True:
+        until, looked = time.monotonic() + _ENDING_SECONDS, False
+        while (count := self._counted()) > self._count:
+            names = {thread.ident: thread.name for thread in threading.enumerate()}
+            running = [ident for ident in sys._current_frames() if ident not in self._python]  # pyright: ignore[reportPrivateUsage]
+            if running:
+                return [f"thread {_shown(names.get(ident, 'without a name'))}" for ident in running]
+            # Python does not know it yet, does not know it any more, since it was joined and only has to end, or never
+            # will. The first two need a moment.
             new = {task: _name_and_state(task) for task in _tasks() - self._tasks}
-            if not any(state == "R" for _, state in new.values()) or time.monotonic() >= until:
-                break
-            time.sleep(0.001)
+            over = time.monotonic() >= until
+            if over or (looked and not any(state == "R" for _, state in new.values())):
+                return self._native_threads(new)
+            time.sleep(_MOMENT)
+            looked = True
+        self._count = count
+        return []
+
+    def _native_threads(self, new: dict[str, tuple[str, str]]) -> list[str]:
+        """Those that Python does not know. Idle ones of libraries are let be from now on: they are in nobody's way."""
         own = _own_name()
         told = [
             f"thread {_shown(name)}"
@@ -93,7 +94,8 @@ class Leftovers:
                 pass  # It had ended before, and nobody had waited for it.
         except ChildProcessError:
             return [], False
-        commands = {pid: _command(pid) for pid in sorted(_process.children() - self._children)}
+        found = [(pid, _command(pid)) for pid in sorted(_process.children() - self._children)]
+        commands = {pid: command for pid, command in found if command is not None}
         told = {pid: command for pid, command in commands.items() if not any(each in command for each in _HELPERS)}
         return [f"process {pid} ({_shown(command)})" for pid, command in told.items()], len(told) < len(commands)
 
@@ -132,9 +134,10 @@ def _own_name() -> str:
     return _name_and_state(str(os.getpid()))[0]
 
 
-def _command(pid: int) -> str:
+def _command(pid: int) -> str | None:
+    """What a child process executes; None if it has ended, which ends it for good."""
     until = time.monotonic() + _ENDING_SECONDS
-    while True:
+    while not os.waitpid(pid, os.WNOHANG)[0]:
         try:
             with open(f"/proc/{pid}/cmdline", encoding="utf-8", errors="backslashreplace") as file:
                 command = file.read().rstrip("\0").replace("\0", " ")
@@ -143,7 +146,8 @@ def _command(pid: int) -> str:
         # It is empty for the moment in which a program takes the place of another one.
         if command or time.monotonic() >= until:
             return command or "without a name"
-        time.sleep(0.001)
+        time.sleep(_MOMENT)
+    return None
 
 
 def _shown(text: str) -> str:

@@ -192,10 +192,27 @@ pub fn size_text(bytes: usize, limit: usize) -> String {
         )
 }
 
-/// An amount of memory as people read it, in whole units of 1,048,576 bytes: `512 MB`. What is more than a unit counts
-/// as the next one, so that what is over its limit does not look like it.
+/// As it is written in the decorator: `10 GB`, `1.5 GB`, `512 MB`.
 pub fn memory_text(bytes: u64) -> String {
-    format!("{} MB", bytes.div_ceil(MB as u64))
+    const MB: u64 = 1024 * 1024;
+    // A tenth of a GB is no whole number of bytes.
+    let tenths = (bytes * 10 + 512 * MB) / (1024 * MB);
+    let (number, unit) = if bytes >= 1024 * MB && (tenths * 1024 * MB).abs_diff(bytes * 10) < 10 {
+        (tenths, "GB")
+    } else {
+        ((bytes * 10 + MB / 2) / MB, "MB")
+    };
+    match (number / 10, number % 10) {
+        (whole, 0) => format!("{whole} {unit}"),
+        (whole, tenth) => format!("{whole}.{tenth} {unit}"),
+    }
+}
+
+/// Says that an attempt used too much memory: `used 612 MB, limit 512 MB`. A part of a unit counts as one, so that what
+/// is over its limit does not look like it.
+pub fn memory_excess(used: u64, limit: u64) -> String {
+    let used = used.next_multiple_of(MB as u64);
+    format!("used {}, limit {}", memory_text(used), memory_text(limit))
 }
 
 /// Says that something is too large: `7.0 MB, limit 6 MB`. None when it is not.
@@ -214,6 +231,33 @@ mod tests {
             Some("7.0 MB, limit 6 MB")
         );
         assert_eq!(excess(JSON_BYTES, JSON_BYTES), None);
+    }
+
+    #[test]
+    fn memory_is_shown_as_it_was_written() {
+        let shown = [
+            10 << 30,
+            3 << 29,
+            1_181_116_006,
+            512 << 20,
+            16 << 20,
+            17_616_077,
+            1700 << 20,
+        ];
+        assert_eq!(
+            shown.map(memory_text),
+            [
+                "10 GB", "1.5 GB", "1.1 GB", "512 MB", "16 MB", "16.8 MB", "1700 MB"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_little_too_much_memory_does_not_look_like_the_limit() {
+        assert_eq!(
+            memory_excess((512 << 20) + 1, 512 << 20),
+            "used 513 MB, limit 512 MB"
+        );
     }
 
     #[test]

@@ -34,6 +34,10 @@ const LAW: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "ziet-bench",
+        &["ziet-core", "ziet-store", "ziet-worker", "ziet-engine"],
+    ),
+    (
         "ziet-dev",
         &[
             "ziet-core",

@@ -164,20 +164,19 @@ impl Scheduler {
         excess: Excess,
         usage: Option<Usage>,
     ) {
-        let text = limits::memory_text;
-        let over = |used, limit| format!("used {}, limit {}", text(used), text(limit));
         let out_of_memory = |message| {
             Ending::OutOfMemory(Failure::new(ErrorCode::OutOfMemory, "MemoryError", message))
         };
         let ending = match excess {
-            Excess::Memory { used, limit } => out_of_memory(over(used, limit)),
-            Excess::System { used } => {
-                out_of_memory(format!("the system had none left; used {}", text(used)))
-            }
+            Excess::Memory { used, limit } => out_of_memory(limits::memory_excess(used, limit)),
+            Excess::System { used } => out_of_memory(format!(
+                "the system had none left; used {}",
+                limits::memory_text(used)
+            )),
             Excess::Scratch { used } => Ending::Failed(Failure::new(
                 ErrorCode::ScratchFull,
                 "ScratchFull",
-                over(used, limits::SCRATCH_BYTES),
+                limits::memory_excess(used, limits::SCRATCH_BYTES),
             )),
         };
         self.end(executor, ending, usage.into());

@@ -59,7 +59,7 @@ impl Scheduler {
                     taken = true;
                     self.begin(run, executor, memory);
                 }
-                Err(failure) => self.fail_queued(run, failure),
+                Err(failure) => self.fail_queued(run, *failure),
             }
         }
         self.expect_executors(taken);
@@ -87,7 +87,7 @@ impl Scheduler {
     ///
     /// # Errors
     /// Why it cannot be, when the project as it was imported last does not have its action.
-    fn wanted(&self, run: RunId) -> Result<Option<Wanted>, Failure> {
+    fn wanted(&self, run: RunId) -> Result<Option<Wanted>, Box<Failure>> {
         let live = self.runs.get(&run);
         let (Some(live), Some(catalogue)) = (
             live.filter(|live| live.run.state == RunState::Queued),
@@ -96,7 +96,7 @@ impl Scheduler {
             return Ok(None);
         };
         let Some(spec) = catalogue.get(&live.action) else {
-            return Err(missing(catalogue, live.action.as_str()));
+            return Err(Box::new(missing(catalogue, live.action.as_str())));
         };
         Ok(Some(Wanted {
             isolation: spec.isolation,

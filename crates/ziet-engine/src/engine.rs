@@ -15,7 +15,7 @@ use ziet_worker::{WorkerError, WorkerSettings};
 
 use crate::notice::Notice;
 use crate::submit::{Refusal, Submission};
-use crate::turn::Scheduler;
+use crate::turn::{Scheduler, Work};
 
 #[derive(Clone, Debug)]
 pub struct EngineSettings {
@@ -63,7 +63,7 @@ pub(crate) enum Message {
         cancelled: Cancelled,
     },
     /// The store has answered: to be done on the engine's thread.
-    Then(Box<dyn FnOnce(&mut Scheduler) + Send>),
+    Then(Work),
     ShutDown,
 }
 

@@ -83,28 +83,44 @@ impl Scheduler {
     /// Commits a transition with what belongs to it, and carries out the rest after that.
     fn write_down(&mut self, change: StateChange, mut written: Vec<Change>, later: Vec<Effect>) {
         let failed = failed_attempt(&written);
-        let StateChange { id, run, now, .. } = change.clone();
+        let (id, now) = (change.id, change.now);
+        let after = (!later.is_empty()).then(|| (change.run.clone(), later));
         written.push(Change::State(Box::new(change)));
         self.commit(written, move |scheduler| {
             if let Some((outcome, failure)) = failed {
                 scheduler.tell_of(id, Happening::AttemptFailed { outcome, failure });
             }
-            for effect in later {
-                scheduler.carry_out(id, &run, &effect, now);
+            for (run, effect) in after
+                .iter()
+                .flat_map(|(run, later)| later.iter().map(move |effect| (run, effect)))
+            {
+                scheduler.carry_out(id, run, effect, now);
             }
         });
     }
 
-    /// Writes `changes` together and does `after` once they are durable. A store that cannot write is the end: what
-    /// happens in memory from there on would not be true.
+    /// Writes `changes` together, with all others of this turn of the loop, and does `after` once they are durable.
     pub(crate) fn commit(
-        &self,
+        &mut self,
         changes: Vec<Change>,
         after: impl FnOnce(&mut Self) + Send + 'static,
     ) {
+        self.unwritten.extend(changes);
+        self.afterwards.push(Box::new(after));
+    }
+
+    /// Hands what this turn has changed to the store: as one, since much of the cost of a change is that of handing it
+    /// over and of being told. A store that cannot write is the end: what happens in memory from there on would not be
+    /// true.
+    pub(crate) fn write_turn(&mut self) {
+        if self.unwritten.is_empty() {
+            return;
+        }
         let project = self.project.clone();
+        let changes = std::mem::take(&mut self.unwritten);
+        let afterwards = std::mem::take(&mut self.afterwards);
         let done = self.then(move |scheduler, result| match result {
-            Ok(()) => after(scheduler),
+            Ok(()) => afterwards.into_iter().for_each(|after| after(scheduler)),
             Err(error) => scheduler.break_down(error.into()),
         });
         self.store.write(

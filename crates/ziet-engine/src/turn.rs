@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use mio::{Events, Poll, Registry, Token};
 use ziet_core::{Catalogue, Event, ProjectId, RunId, Time, WorkerId};
-use ziet_store::Store;
+use ziet_store::{Change, Store};
 use ziet_worker::{ExecutorId, Worker, WorkerEvent};
 
 use crate::clock::Clock;
@@ -17,6 +17,9 @@ use crate::engine::{EngineError, EngineSettings, Mailbox, Message};
 use crate::live::{Live, Slot};
 use crate::notice::{Happening, Notice};
 use crate::submit::MadeInput;
+
+/// Something to be done on the engine's thread.
+pub(crate) type Work = Box<dyn FnOnce(&mut Scheduler) + Send>;
 
 pub(crate) struct Scheduler {
     pub(crate) settings: EngineSettings,
@@ -37,6 +40,9 @@ pub(crate) struct Scheduler {
     pub(crate) executing: usize,
     /// Why the project could not be imported again, for as long as that is not tried once more.
     pub(crate) import_failure: Option<ImportFailure>,
+    /// What this turn of the loop has changed, in order, and what is done once that is durable.
+    pub(crate) unwritten: Vec<Change>,
+    pub(crate) afterwards: Vec<Work>,
     notify: Box<dyn FnMut(Notice) + Send>,
     stopping: bool,
 }
@@ -72,6 +78,8 @@ impl Scheduler {
             timers: BTreeSet::new(),
             executing: 0,
             import_failure: None,
+            unwritten: Vec::new(),
+            afterwards: Vec::new(),
             notify,
             stopping: false,
         })
@@ -100,6 +108,7 @@ impl Scheduler {
             self.fire_timers();
             self.dispatch();
             self.take_worker_events();
+            self.write_turn();
         }
         self.worker.shut_down();
     }

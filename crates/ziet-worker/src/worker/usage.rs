@@ -35,8 +35,8 @@ impl Watch {
 impl Worker {
     pub(super) fn look(&mut self, now: Instant) {
         self.watch.next = None;
-        let watched: Vec<Watched> = self.executors.iter().filter_map(watched).collect();
-        if watched.is_empty() {
+        let busy: Vec<Watched> = self.executors.iter().filter_map(watched).collect();
+        if busy.is_empty() {
             return;
         }
         if self.watch.watcher.is_none() {
@@ -44,7 +44,7 @@ impl Worker {
         }
         match &self.watch.watcher {
             Some(watcher) => {
-                watcher.look(watched, now);
+                watcher.look(busy, now);
                 self.watch.asked = true;
             }
             // The system is out of threads or descriptors, which may be over by the next time.

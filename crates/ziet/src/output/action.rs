@@ -4,6 +4,7 @@ use std::path::Path;
 
 use textwrap::Options;
 use ziet_core::action::{ActionSpec, Isolation, Parameter};
+use ziet_core::limits;
 
 use super::json::as_python;
 use super::printer::{BOLD, CYAN, DIM, GREEN, Printer};
@@ -65,7 +66,7 @@ fn in_full(action: &ActionSpec, root: &Path, width: Option<u16>) -> String {
     let limits = [
         format!("timeout: {} s for each attempt", action.timeout),
         format!("retries: {}", action.retries),
-        format!("memory: {}", memory_text(action.memory)),
+        format!("memory: {}", limits::memory_text(action.memory)),
         match action.isolation {
             Isolation::Shared => "isolation: shared, attempts have a process one after the other",
             Isolation::Attempt => "isolation: attempt, each has a fresh process",
@@ -176,22 +177,6 @@ fn signature(parameter: &Parameter) -> String {
     format!("{name}: {hint}{default}")
 }
 
-/// As it is written in the decorator: `10 GB`, `1.5 GB`, `512 MB`.
-fn memory_text(bytes: u64) -> String {
-    const MB: u64 = 1 << 20;
-    // A tenth of a GB is no whole number of bytes.
-    let tenths = (bytes * 10 + 512 * MB) / (1024 * MB);
-    let (number, unit) = if bytes >= 1024 * MB && (tenths * 1024 * MB).abs_diff(bytes * 10) < 10 {
-        (tenths, "GB")
-    } else {
-        ((bytes * 10 + MB / 2) / MB, "MB")
-    };
-    match (number / 10, number % 10) {
-        (whole, 0) => format!("{whole} {unit}"),
-        (whole, tenth) => format!("{whole}.{tenth} {unit}"),
-    }
-}
-
 fn place(action: &ActionSpec, root: &Path) -> String {
     let file = Path::new(&action.file);
     let file = file.strip_prefix(root).unwrap_or(file).display();
@@ -286,25 +271,6 @@ mod tests {
         let (action, root) = (calculate_tax(), Path::new("/srv/shop"));
         insta::assert_snapshot!(plain(&listed(&action, root, Some(60))));
         insta::assert_snapshot!(plain(&in_full(&action, root, Some(60))));
-    }
-
-    #[test]
-    fn memory_is_shown_as_it_was_written() {
-        let shown = [
-            10 << 30,
-            3 << 29,
-            1_181_116_006,
-            512 << 20,
-            16 << 20,
-            17_616_077,
-            1700 << 20,
-        ];
-        assert_eq!(
-            shown.map(memory_text),
-            [
-                "10 GB", "1.5 GB", "1.1 GB", "512 MB", "16 MB", "16.8 MB", "1700 MB"
-            ]
-        );
     }
 
     #[test]

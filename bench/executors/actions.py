@@ -1,0 +1,35 @@
+"""What the benchmark of the executors has executed."""
+
+import ctypes
+import time
+
+from ziet import Action
+
+
+@Action(description="Tells when its first line was executed", retries=0)
+def first_line() -> int:
+    return time.monotonic_ns()
+
+
+@Action(description="Does nothing with an input that is checked", retries=0)
+def noop(number: int, text: str, numbers: list[int]) -> int:
+    return number
+
+
+@Action(description="Waits until somebody opens the other end of a named pipe", retries=0)
+def hold(gate: str) -> None:
+    with open(gate, "rb") as pipe:
+        pipe.read()
+
+
+@Action(description="Computes for ever", timeout=1, retries=0)
+def spin() -> None:
+    while True:
+        pass
+
+
+@Action(description="Sleeps in C code that holds the interpreter's lock", timeout=1, retries=0)
+def sleep_in_c() -> None:
+    library = ctypes.PyDLL(None)
+    while True:
+        library.usleep(60_000_000)

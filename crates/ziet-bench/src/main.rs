@@ -1,0 +1,113 @@
+//! Prints what executors are held to, each figure beside its goal. `make bench` runs it; nothing else should be running.
+//!
+//! It drives the worker and the engine as the program does, and reads the rest from `/proc`.
+
+mod clock;
+mod drive;
+mod figures;
+mod first_line;
+mod kills;
+mod memory;
+mod processes;
+mod running;
+mod throughput;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::{Parser, ValueEnum};
+use ziet_core::wire::StartMethod;
+use ziet_worker::python::{Found, Python};
+use ziet_worker::{PoolSettings, Project, WorkerSettings};
+
+/// Measures executors: how fast they start, how much they do, what they take, and how they are killed.
+#[derive(Parser)]
+struct Options {
+    /// What to measure; everything, when nothing is named
+    sections: Vec<Section>,
+    /// The interpreter, which must have the dependencies of the SDK, and pandas
+    #[arg(long)]
+    python: PathBuf,
+    /// Measure with the sandbox
+    #[arg(long)]
+    sandbox: bool,
+    /// Measure so many times less often, to see that it works
+    #[arg(long, default_value_t = 1)]
+    divide: usize,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Section {
+    /// From the start of an attempt to the first line of its function
+    FirstLine,
+    /// The same in a fresh process that has pandas
+    Fork,
+    /// How many attempts a second
+    Throughput,
+    /// What an idle executor takes
+    Memory,
+    /// How exactly attempts are ended
+    Kills,
+}
+
+/// What is measured, and how often.
+struct Bench {
+    python: PathBuf,
+    sandbox: bool,
+    divide: usize,
+}
+
+impl Bench {
+    /// The settings of a worker for the project in that folder of `bench/`.
+    fn worker(&self, project: &str) -> anyhow::Result<WorkerSettings> {
+        let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let root = fs_err::canonicalize(repository.join("bench").join(project))?;
+        Ok(WorkerSettings {
+            python: Python {
+                path: self.python.clone(),
+                found: Found::Setting,
+            },
+            sdk: Some(fs_err::canonicalize(repository.join("python"))?),
+            project: Project::new("bench", &root, Some(vec!["actions".to_owned()]))?,
+            describe: false,
+            start: StartMethod::Fork,
+            sandbox: self.sandbox,
+            without: Vec::new(),
+            pool: PoolSettings {
+                spare: 0,
+                attempts: u32::MAX,
+                growth_bytes: 1 << 30,
+                idle: Duration::from_secs(60),
+            },
+        })
+    }
+
+    /// As often as that, or less where it is only to be seen that it works.
+    fn times(&self, number: usize) -> usize {
+        (number / self.divide).max(4)
+    }
+}
+
+fn main() -> anyhow::Result<()> {
+    let options = Options::parse();
+    let bench = Bench {
+        python: options.python,
+        sandbox: options.sandbox,
+        divide: options.divide.max(1),
+    };
+    let sections = if options.sections.is_empty() {
+        Section::value_variants()
+    } else {
+        &options.sections
+    };
+    for section in sections {
+        match section {
+            Section::FirstLine => first_line::of_idle_executors(&bench)?,
+            Section::Fork => first_line::of_fresh_forks(&bench)?,
+            Section::Throughput => throughput::measure(&bench)?,
+            Section::Memory => memory::measure(&bench)?,
+            Section::Kills => kills::measure(&bench)?,
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,133 @@
+//! An engine with a store in memory, and what is told of its runs.
+
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use rustix::fs::{CWD, FileType, Mode, mknodat};
+use tempfile::TempDir;
+use ziet_core::retry::Backoff;
+use ziet_core::{ActionId, Json, RunId};
+use ziet_engine::{Engine, EngineSettings, Happening, Notice, Submission};
+use ziet_store::Location;
+use ziet_worker::WorkerSettings;
+
+use crate::clock;
+use crate::processes::Supervisors;
+
+/// How long anything may take that is waited for.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+pub(crate) struct Running {
+    pub(crate) engine: Engine,
+    pub(crate) supervisors: Supervisors,
+    told: Receiver<Told>,
+    gates: TempDir,
+}
+
+/// That a run has finished: which, when that was told, and with what.
+pub(crate) struct Told {
+    pub(crate) run: RunId,
+    pub(crate) at: Duration,
+    pub(crate) happening: Happening,
+}
+
+impl Running {
+    /// Starts an engine and waits for the import. `passes` says which ends of runs are passed on: being told wakes another
+    /// thread, which costs as much as a short run.
+    pub(crate) fn start(
+        worker: WorkerSettings,
+        concurrency: usize,
+        mut passes: impl FnMut() -> bool + Send + 'static,
+    ) -> anyhow::Result<Self> {
+        let settings = EngineSettings {
+            worker,
+            store: Location::Memory,
+            backoff: Backoff::None,
+            mocked: true,
+            locals: false,
+            concurrency,
+        };
+        let (tell, told) = channel();
+        let (load, loaded) = channel();
+        let engine = Engine::start(settings, move |notice| match notice {
+            Notice::Run { run, happening, .. } => {
+                if is_end(&happening) && passes() {
+                    let at = clock::monotonic();
+                    drop(tell.send(Told { run, at, happening }));
+                }
+            }
+            Notice::Loaded(_) => drop(load.send(Ok(()))),
+            Notice::Broken(error) => drop(load.send(Err(error))),
+            Notice::InputMade(_) | Notice::Printed { .. } | Notice::Supervised(_) => {}
+        })?;
+        loaded.recv_timeout(PATIENCE)??;
+        Ok(Self {
+            engine,
+            supervisors: Supervisors::new()?,
+            told,
+            gates: tempfile::tempdir()?,
+        })
+    }
+
+    pub(crate) fn submit(&self, action: &str, input: &Json) -> anyhow::Result<RunId> {
+        Ok(self.engine.submit(Submission {
+            action: ActionId::new(action),
+            input: input.clone(),
+            memory: None,
+        })??)
+    }
+
+    /// The next run that finishes.
+    pub(crate) fn told(&self) -> anyhow::Result<Told> {
+        Ok(self.told.recv_timeout(PATIENCE)?)
+    }
+
+    /// The next run that finishes, which must complete.
+    pub(crate) fn completed(&self) -> anyhow::Result<(Duration, Json)> {
+        let told = self.told()?;
+        match told.happening {
+            Happening::Completed { output, .. } => Ok((told.at, output)),
+            other => bail!("a run did not complete: {other:?}"),
+        }
+    }
+
+    /// Has `executors` of them wait in an attempt each, so that they are there and runs can be queued behind them.
+    pub(crate) fn hold(&self, executors: usize) -> anyhow::Result<Vec<Gate>> {
+        (0..executors)
+            .map(|number| {
+                let gate = Gate::new(&self.gates.path().join(number.to_string()))?;
+                self.submit("actions.hold", &gate.input()?)?;
+                Ok(gate)
+            })
+            .collect()
+    }
+}
+
+fn is_end(happening: &Happening) -> bool {
+    matches!(
+        happening,
+        Happening::Completed { .. } | Happening::Failed { .. } | Happening::Cancelled(_)
+    )
+}
+
+/// A named pipe that an attempt waits at.
+pub(crate) struct Gate(PathBuf);
+
+impl Gate {
+    fn new(path: &Path) -> anyhow::Result<Self> {
+        mknodat(CWD, path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0)?;
+        Ok(Self(path.to_owned()))
+    }
+
+    fn input(&self) -> anyhow::Result<Json> {
+        let path = self.0.to_str().context("the path is no text")?;
+        Ok(Json::parse(&format!("{{\"gate\": \"{path}\"}}"))?)
+    }
+
+    /// Waits until its attempt has come to it.
+    pub(crate) fn reached(&self) -> anyhow::Result<fs_err::File> {
+        Ok(fs_err::OpenOptions::new().write(true).open(&self.0)?)
+    }
+}

@@ -1,0 +1,104 @@
+//! How many calls a second that do nothing, with an input of 1 KB that is checked and everything that is done around them.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use ziet_core::Json;
+use ziet_core::action::Isolation;
+
+use crate::drive::Drive;
+use crate::figures::{figure, goal, title};
+use crate::running::{Gate, Running};
+use crate::{Bench, clock, processes};
+
+const NOOP: &str = "actions.noop";
+
+pub(crate) fn measure(bench: &Bench) -> anyhow::Result<()> {
+    title("Calls a second that do nothing, with a checked input of 1 KB");
+    for (executors, least) in [(1, 10_000.0), (4, 25_000.0)] {
+        let alone = of_worker(bench, executors)?;
+        figure(
+            &format!("the worker alone, {executors} executors"),
+            &format!("{alone:.0}/s"),
+        );
+        let whole = of_engine(bench, executors)?;
+        goal(
+            &format!("the engine, {executors} executors"),
+            &format!("{whole:.0}/s"),
+            &format!("at least {least:.0}/s"),
+            whole >= least,
+        );
+    }
+    Ok(())
+}
+
+fn of_worker(bench: &Bench, executors: usize) -> anyhow::Result<f64> {
+    let calls = bench.times(50_000);
+    let input = input()?;
+    let mut drive = Drive::start(bench.worker("executors")?)?;
+    let taken: Result<Vec<_>, _> = (0..executors)
+        .map(|_| drive.executor(Isolation::Shared))
+        .collect();
+    let before = clock::monotonic();
+    for executor in taken? {
+        drive.begin(executor, NOOP, &input)?;
+    }
+    for _ in 0..calls {
+        drive.finished()?;
+        let executor = drive.executor(Isolation::Shared)?;
+        drive.begin(executor, NOOP, &input)?;
+    }
+    let taken = clock::since(before);
+    drive.worker.shut_down();
+    Ok(per_second(calls, taken))
+}
+
+/// The runs are queued before the clock starts, and counted when they are committed.
+fn of_engine(bench: &Bench, executors: usize) -> anyhow::Result<f64> {
+    let calls = bench.times(50_000);
+    let input = input()?;
+    let ended = Arc::new(AtomicUsize::new(0));
+    let last = {
+        let ended = Arc::clone(&ended);
+        let all = calls + executors;
+        move || ended.fetch_add(1, Ordering::Relaxed) + 1 == all
+    };
+    let running = Running::start(bench.worker("executors")?, executors, last)?;
+    let gates = running.hold(executors)?;
+    let open: Result<Vec<_>, _> = gates.iter().map(Gate::reached).collect();
+    for _ in 0..calls {
+        running.submit(NOOP, &input)?;
+    }
+    let used = processes::processor_time(&running.supervisors)?;
+    let before = clock::monotonic();
+    drop(open?);
+    let (at, _) = running.completed()?;
+    for (thread, now) in processes::processor_time(&running.supervisors)? {
+        let before = used.get(&thread).copied().unwrap_or_default();
+        let each = now.saturating_sub(before).as_secs_f64() / count(calls);
+        figure(
+            &format!("  processor time: {thread}"),
+            &format!("{:.1} µs a run", each * 1e6),
+        );
+    }
+    Ok(per_second(calls, at.saturating_sub(before)))
+}
+
+/// 1024 bytes.
+fn input() -> anyhow::Result<Json> {
+    let numbers: Vec<_> = (1000..1064).map(|number| number.to_string()).collect();
+    let numbers = numbers.join(",");
+    let start = format!("{{\"number\":1,\"numbers\":[{numbers}],\"text\":\"");
+    let text = "x".repeat(1024 - start.len() - 2);
+    Ok(Json::parse(&format!("{start}{text}\"}}"))?)
+}
+
+fn per_second(calls: usize, taken: Duration) -> f64 {
+    count(calls) / taken.as_secs_f64()
+}
+
+#[expect(clippy::cast_precision_loss, reason = "no count comes near to 2^52")]
+fn count(number: usize) -> f64 {
+    number as f64
+}
