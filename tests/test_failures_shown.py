@@ -106,7 +106,7 @@ MODULES: dict[str, dict[str, str]] = {
 
 NOT_IN_LOCAL_RUNS = {
     "import_failed": "told by test_pool.py",
-    "scratch_full": "told by test_sandbox.py",
+    "scratch_full": "told by test_pool.py",
     "store_unavailable": "the store is in memory",
     "cancelled": "told by test_an_interrupt_tells_of_every_run",
     "invalid_input": "told by test_wrong_input",
