@@ -216,7 +216,7 @@ impl Worker {
 
     /// A group for a process and what it starts, where there can be one.
     fn group(&self, name: &str) -> Option<os::Group> {
-        let processes = self.settings.sandbox.then_some(PROCESSES);
+        let processes = self.settings.sandbox.then(sandbox::room);
         self.groups.as_ref()?.make_one(name, processes).ok()
     }
 
