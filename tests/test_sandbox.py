@@ -246,7 +246,9 @@ result = dict(
     alone = ROOT or shut.has_own_processes
     assert result["limits"]["NPROC"][1] == room if alone else room < result["limits"]["NPROC"][1] < room + 10_000
     assert result["big"] == "OSError"
-    assert (result["root"], result["mount"]) == ("PermissionError", -1)
+    # A namespace of users may not even have a root.
+    assert result["root"] in ("PermissionError", "OSError")
+    assert result["mount"] == -1
     [user] = set(result["user"])
     if ROOT:
         assert user >= 65_534
@@ -298,7 +300,7 @@ for child in children:
     os.kill(child, signal.SIGKILL)
 result = len(children)
 """,
-        before="ulimit -u 300;",
+        before="ulimit -u 300 2>/dev/null || ulimit -p 300;",
     )
 
     # Python and whatever else the user has count, too.
