@@ -4,6 +4,7 @@ import gc
 import time
 
 import pandas
+
 from ziet import Action
 
 
