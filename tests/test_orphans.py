@@ -105,6 +105,14 @@ def without_zygote() -> list[int]:
     os.kill(os.getppid(), signal.SIGKILL)
     time.sleep(600)
 
+@Action(description="Waits until it is in a group of its own", timeout=5)
+def group() -> str:
+    while True:
+        *_, own = Path("/proc/self/cgroup").read_text().splitlines()[-1].split("/")
+        if own.isdecimal():
+            return own
+        time.sleep(0.01)
+
 @Action(description="Forks 400 times, as fast as it can, and never ends", timeout=2)
 def bomb():
     more, room = os.pipe()
@@ -122,23 +130,32 @@ def project(ziet: Ziet) -> Project:
     return ziet.write({"leaves.py": LEAVES})
 
 
+@pytest.mark.parametrize("without", ["", "cgroup"])
 @pytest.mark.parametrize("how", ["returns", "raises", "exits", "is killed", "hangs"])
-def test_what_an_attempt_started_ends_with_it(project: Project, how: str) -> None:
-    done = project.run("left_by", "-p", f"how={how}", "--json")
+def test_what_an_attempt_started_ends_with_it(project: Project, how: str, without: str) -> None:
+    done = project.run("left_by", "-p", f"how={how}", "--json", ZIET_WITHOUT=without)
     assert done.document["output"] == [], done.lines
 
 
 def test_what_executors_leave_when_their_zygote_dies_is_ended(project: Project) -> None:
     done = project.run("without_zygote", "--json")
     assert done.document["output"] == [], done.lines
-    assert [attempt["state"] for attempt in done.document["attempts"]] == ["lost", "completed"]
+    assert [attempt["outcome"] for attempt in done.document["attempts"]] == ["lost", "completed"]
 
 
-def test_a_fork_bomb_ends_with_its_attempt(project: Project, ziet: Ziet) -> None:
-    running = project.start("run", "--local", "action", "bomb")
+@pytest.mark.parametrize("without", ["", "cgroup"])
+def test_a_fork_bomb_ends_with_its_attempt(project: Project, ziet: Ziet, without: str) -> None:
+    running = project.start("run", "--local", "action", "bomb", ZIET_WITHOUT=without)
     running.until("300 forks")
     assert len(marked(ziet.mark)) > 100
     assert running.finish().status == 1
+
+
+def test_an_executor_has_a_group_of_its_own_where_one_can_be_made(project: Project) -> None:
+    [found] = [row["found"] for row in project("doctor", "--json").document if row["check"] == "cgroup"]
+    if "can be made" not in found or "cgroup.kill" in found:
+        pytest.skip(found)
+    assert project.run("group", "--json").document["output"] == "1"
 
 
 @pytest.mark.parametrize(("action", "told"), [("leave", "hanging"), ("bomb", "300 forks")])

@@ -325,3 +325,81 @@ def fans_out(times: int) -> list[int]:
     done = project.run("fans_out", "-p", "times=12", "--concurrency", "3", "--json")
 
     assert len(set(done.document["output"])) == 3
+
+
+SPOILS = """
+from pathlib import Path
+from ziet import Action, ActionError
+
+spoiled = Path(__file__).with_name("spoiled")
+if spoiled.exists():
+    1 / 0
+
+
+@Action(description="Is never executed")
+def never() -> None: ...
+
+
+@Action(description="Spoils the import of the next process")
+def spoils() -> list[str]:
+    spoiled.touch()
+    told = []
+    for _ in range(2):
+        try:
+            never()
+        except ActionError as error:
+            told.append(error.code)
+    return told
+"""
+
+
+def test_a_fresh_interpreter_that_does_not_import_fails_what_waits_at_once(ziet: Ziet) -> None:
+    done = ziet.write({"actions.py": SPOILS}).run("spoils", "--json", ZIET_START="spawn")
+
+    assert done.document["output"] == ["import_failed"] * 2
+    assert done.said("ZeroDivisionError: division by zero")
+
+
+def test_fresh_interpreters_are_kept_like_forked_processes(project: Project) -> None:
+    assert len(set(calls(project, "where", 5, ZIET_START="spawn"))) == 1
+
+
+def test_processes_that_never_get_ready_are_given_up(ziet: Ziet) -> None:
+    actions = """
+import os
+from ziet import Action
+
+os.register_at_fork(after_in_child=lambda: os._exit(9))
+
+
+@Action(description="Is never executed")
+def never() -> None: ...
+"""
+    done = ziet.write({"actions.py": actions}).run("never", "--json")
+
+    assert (done.status, done.document["error"]["code"]) == (1, "import_failed")
+    assert done.document["error"]["message"] == ("the processes of actions end before they can be used (exit status 9)")
+    told = "[WARN] no process for the attempt: it ended before it could be used (exit status 9); trying again in 1 s"
+    assert done.said("no process") == [told] * 4
+
+
+def test_files_over_the_limit_of_the_scratch_directory_end_the_attempt(ziet: Ziet) -> None:
+    actions = """
+import time
+from pathlib import Path
+from ziet import Action
+
+
+@Action(description="Writes two files that are too large together, and waits to be found out")
+def writes() -> None:
+    for name in ("first", "second"):
+        with Path(name).open("wb") as file:
+            for _ in range(300):
+                file.write(bytes(1024 * 1024))
+    time.sleep(30)
+"""
+    done = ziet.write({"actions.py": actions}).run("writes", "--sandbox", "on", "--json")
+
+    error = done.document["error"]
+    assert (error["code"], error["type"]) == ("scratch_full", "ScratchFull")
+    assert error["message"].endswith(" MB, limit 512 MB")

@@ -60,7 +60,7 @@ impl Running {
             }
             Notice::Loaded(_) => drop(load.send(Ok(()))),
             Notice::Broken(error) => drop(load.send(Err(error))),
-            Notice::InputMade(_) | Notice::Printed { .. } => {}
+            Notice::InputMade(_) | Notice::Printed { .. } | Notice::Supervised(_) => {}
         })?;
         loaded.recv_timeout(PATIENCE)??;
         Ok(Self {

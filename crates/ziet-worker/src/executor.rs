@@ -8,7 +8,7 @@ use mio::{Registry, Token};
 use ziet_core::wire::FromExecutor;
 
 use crate::channel::Channel;
-use crate::os::{self, Usage};
+use crate::os::{self, Group, Usage};
 use crate::pipe::Pipe;
 use crate::tail::Tail;
 
@@ -19,6 +19,8 @@ pub(crate) struct Executor {
     pub(crate) pid: Option<u32>,
     /// What the zygote calls it, which may live in a namespace of processes with ids of its own.
     pub(crate) zygote_pid: Option<u32>,
+    /// Its process and what it has started, where there can be groups.
+    pub(crate) group: Option<Group>,
     pub(crate) link: Option<Link>,
     pub(crate) phase: Phase,
     /// What it did that no executor does, if anything.
@@ -86,6 +88,7 @@ impl Executor {
             secret,
             pid: None,
             zygote_pid: None,
+            group: None,
             link: None,
             phase: Phase::Arriving { until },
             fault: None,

@@ -210,11 +210,11 @@ mod tests {
     fn answer(
         watcher: &mut Watcher,
         poll: &mut Poll,
-        watched: Vec<Watched>,
+        all: Vec<Watched>,
         now: Instant,
     ) -> Vec<Reading> {
         assert_eq!(watcher.readings(), None);
-        watcher.look(watched, now);
+        watcher.look(all, now);
         let mut events = Events::with_capacity(4);
         loop {
             poll.poll(&mut events, Some(Duration::from_secs(20)))

@@ -42,9 +42,6 @@ const SOCKET: &str = "executors";
 /// Bytes of a folder's path, so that a socket in it has a path of no more than the 103 that every system takes.
 const LONGEST_FOLDER: usize = 90;
 
-/// Processes and threads that the project may have altogether where it is shut in.
-const PROCESSES: u32 = 4096;
-
 const CONTROL: Token = Token(0);
 const ZYGOTE_OUT: Token = Token(1);
 const ZYGOTE_ERR: Token = Token(2);
@@ -112,11 +109,8 @@ pub struct Worker {
 struct Home {
     folder: TempDir,
     listener: UnixListener,
-    /// Of the zygote and of all that comes from it. An executor has none of its own: to move a process into another one
-    /// takes the kernel about 10 ms, several times as long as to fork it.
+    /// Of the zygote, and of what comes from it until it has a group of its own.
     group: Option<os::Group>,
-    /// How often the kernel has ended something in the group for want of memory, as far as that is told.
-    memory_kills: u64,
 }
 
 impl Home {
@@ -128,14 +122,7 @@ impl Home {
             folder,
             listener,
             group: None,
-            memory_kills: 0,
         })
-    }
-
-    /// Whether the kernel has ended something for want of memory since this was asked last.
-    fn ran_out_of_memory(&mut self) -> bool {
-        let kills = self.group.as_ref().map_or(0, os::Group::memory_kills);
-        std::mem::replace(&mut self.memory_kills, kills) < kills
     }
 
     /// Where the directories are that executors have to themselves.
@@ -196,10 +183,7 @@ impl Worker {
         let mut home = Home::new(&self.registry).map_err(WorkerError::Folder)?;
         let socket = home.folder.path().join(SOCKET);
         self.last_home += 1;
-        home.group = self.groups.as_ref().and_then(|groups| {
-            let processes = self.settings.sandbox.then_some(PROCESSES);
-            groups.make_one(self.last_home, processes).ok()
-        });
+        home.group = self.group(&format!("zygote-{}", self.last_home));
         let place = Place {
             socket: &socket,
             group: home.group.as_ref(),
@@ -227,6 +211,17 @@ impl Worker {
     fn leave_home(&mut self) {
         self.arrivals.clear();
         let group = self.home.take().and_then(|home| home.group);
+        self.end_group(group);
+    }
+
+    /// A group for a process and what it starts, where there can be one.
+    fn group(&self, name: &str) -> Option<os::Group> {
+        let processes = self.settings.sandbox.then(sandbox::room);
+        self.groups.as_ref()?.make_one(name, processes).ok()
+    }
+
+    /// What is left in it is ended.
+    fn end_group(&mut self, group: Option<os::Group>) {
         if let (Some(group), Some(groups)) = (group, &mut self.groups) {
             group.kill();
             groups.remove(group);

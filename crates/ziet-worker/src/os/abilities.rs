@@ -35,7 +35,6 @@ impl Ability {
 
 /// What the machine allows. What an operating system does not have is None or false.
 #[derive(Clone, Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Abilities {
     /// `Linux 6.1.0`
     pub system: String,

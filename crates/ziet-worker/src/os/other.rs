@@ -49,7 +49,7 @@ impl Groups {
         match *self {}
     }
 
-    pub(crate) fn make_one(&self, _: u64, _: Option<u32>) -> std::io::Result<Group> {
+    pub(crate) fn make_one(&self, _: &str, _: Option<u32>) -> std::io::Result<Group> {
         match *self {}
     }
 
@@ -67,7 +67,11 @@ impl Group {
         match *self {}
     }
 
-    pub(crate) fn memory_kills(&self) -> u64 {
+    pub(crate) fn limit_memory(&self, _: u64) {
+        match *self {}
+    }
+
+    pub(crate) fn ran_out_of_memory(&self) -> bool {
         match *self {}
     }
 }

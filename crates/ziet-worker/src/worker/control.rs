@@ -150,7 +150,11 @@ impl Worker {
             return;
         };
         match (executor.pid, executor.zygote_pid, &mut self.zygote) {
-            (Some(pid), _, _) => os::kill_tree(pid),
+            (Some(pid), _, _) => {
+                os::kill_tree(pid);
+                // Also ends what was started meanwhile.
+                executor.group.iter().for_each(os::Group::kill);
+            }
             (None, Some(pid), Some(zygote)) => {
                 // So short a message is never refused; a zygote that does not read it is ending.
                 let _ = zygote.channel.send(&ToZygote::Kill { pid });
@@ -250,10 +254,11 @@ impl Worker {
         self.read_zygote_output(Level::Info);
         self.read_zygote_output(Level::Warn);
         let said = self.zygote_said();
-        for executor in std::mem::take(&mut self.executors).into_values() {
+        for mut executor in std::mem::take(&mut self.executors).into_values() {
             if let Some(pid) = executor.pid {
                 os::kill_tree(pid);
             }
+            self.end_group(executor.group.take());
             executor.close(&self.registry);
         }
         self.due.clear();

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use std::thread::Builder;
 use std::time::{Duration, Instant};
 
-use super::{Ended, Excess, ExecutorId, Home, Worker, WorkerError, WorkerEvent};
+use super::{Ended, Excess, ExecutorId, Worker, WorkerError, WorkerEvent};
 use crate::executor::{Executor, Phase};
-use crate::os::{self, Ending};
+use crate::os::{self, Ending, Group};
 use crate::stack::Stack;
 use crate::zygote::Zygote;
 
@@ -121,7 +121,10 @@ impl Worker {
             Phase::Busy
                 if ending == Ending::Signal(9)
                     && executor.fault.is_none()
-                    && self.home.as_mut().is_some_and(Home::ran_out_of_memory) =>
+                    && executor
+                        .group
+                        .as_ref()
+                        .is_some_and(Group::ran_out_of_memory) =>
             {
                 self.events.push_back(WorkerEvent::Exceeded {
                     executor: ExecutorId(id),
@@ -160,9 +163,10 @@ impl Worker {
     /// There is no such executor any more.
     pub(super) fn forget(&mut self, id: u64) {
         self.enter(id, Phase::Killed);
-        let Some(executor) = self.executors.remove(&id) else {
+        let Some(mut executor) = self.executors.remove(&id) else {
             return;
         };
+        self.end_group(executor.group.take());
         if let Some(scratch) = executor.close(&self.registry) {
             remove(scratch);
         }

@@ -85,6 +85,9 @@ impl Worker {
         executor.tail.clear();
         self.watch.begin(self.now);
         start.memory_limit = (executor.memory_limit != Some(memory)).then_some(memory);
+        if let (Some(group), true) = (&executor.group, start.memory_limit.is_some()) {
+            group.limit_memory(memory);
+        }
         executor.memory_limit = Some(memory);
         match &mut executor.link {
             Some(link) => link.channel.send(&ToExecutor::Start(Box::new(start))),
@@ -140,6 +143,14 @@ impl Worker {
 
     /// It has said hello: whoever waits may take it.
     pub(super) fn arrived(&mut self, id: u64) {
+        let group = self.group(&id.to_string());
+        if let Some(executor) = self.executors.get_mut(&id) {
+            if let (Some(group), Some(pid)) = (&group, executor.pid) {
+                // Where that fails, it stays in its zygote's.
+                let _ = group.join(pid);
+            }
+            executor.group = group;
+        }
         self.failed_arrivals = 0;
         self.enter(id, Phase::Idle);
         self.pool.add_fresh(id, self.now);

@@ -5,9 +5,15 @@
 
 use std::fs::File;
 use std::io::ErrorKind;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{PidfdFlags, pidfd_open};
 
 use super::super::Ability;
+use super::tree::as_pid;
 
 /// What the folders of workers begin with.
 const FOLDER: &str = "ziet-worker-";
@@ -25,6 +31,7 @@ pub(crate) struct Groups {
     controllers: Vec<&'static str>,
     /// Whether this program has moved into its folder, because a group with processes of its own limits none below it.
     moved: bool,
+    moves: mpsc::Sender<Move>,
     /// Groups in which something has not died yet.
     dying: Vec<Group>,
     _lock: File,
@@ -50,6 +57,7 @@ impl Groups {
         let lock = File::open(&folder)?;
         lock.try_lock()?;
         let mut groups = Self {
+            moves: start_mover()?,
             home,
             folder,
             controllers: Vec::new(),
@@ -91,14 +99,20 @@ impl Groups {
         }
     }
 
-    /// Makes a group with this number, and with the limit of `processes` where that is possible.
-    pub(crate) fn make_one(&self, number: u64, processes: Option<u32>) -> std::io::Result<Group> {
+    /// Makes a group of this name, with no more than `processes` in it, threads included, where that can be limited.
+    pub(crate) fn make_one(&self, name: &str, processes: Option<u32>) -> std::io::Result<Group> {
         let group = Group {
-            folder: self.folder.join(number.to_string()),
+            folder: self.folder.join(name),
+            moves: self.moves.clone(),
+            limits_memory: self.controllers.contains(&"memory"),
         };
         fs_err::create_dir(&group.folder)?;
         if let Some(most) = processes.filter(|_| self.controllers.contains(&"pids")) {
             fs_err::write(group.folder.join("pids.max"), most.to_string())?;
+        }
+        if group.limits_memory {
+            // All of it or nothing: an executor whose child the kernel has picked would go on without it.
+            fs_err::write(group.folder.join("memory.oom.group"), "1")?;
         }
         Ok(group)
     }
@@ -126,9 +140,42 @@ impl Drop for Groups {
     }
 }
 
+/// A process that is to be in a group.
+struct Move {
+    group: PathBuf,
+    pid: u32,
+    process: OwnedFd,
+}
+
+/// The thread ends when nobody can ask it any more.
+fn start_mover() -> std::io::Result<mpsc::Sender<Move>> {
+    let (moves, next) = mpsc::channel::<Move>();
+    let carry_out = move || {
+        while let Ok(Move {
+            group,
+            pid,
+            process,
+        }) = next.recv()
+        {
+            let mut ended = [PollFd::new(&process, PollFlags::IN)];
+            // The id is still its own, and cannot be another's soon: the kernel gives ids out in a circle.
+            if poll(&mut ended, Some(&Timespec::default())) == Ok(0) {
+                // It may be ending, and its group be gone.
+                let _ = join(&group, &pid.to_string());
+            }
+        }
+    };
+    std::thread::Builder::new()
+        .name("ziet-groups".to_owned())
+        .spawn(carry_out)?;
+    Ok(moves)
+}
+
 /// One group. To be given to [`Groups::remove`].
 pub(crate) struct Group {
     folder: PathBuf,
+    moves: mpsc::Sender<Move>,
+    limits_memory: bool,
 }
 
 impl Group {
@@ -137,9 +184,20 @@ impl Group {
         &self.folder
     }
 
-    /// Moves a process there. What it started before stays where it is.
+    /// Has a process, which nobody has reaped, moved there soon: another thread does that, since it takes the kernel up
+    /// to 10 ms. What the process started before stays where it is.
     pub(crate) fn join(&self, pid: u32) -> std::io::Result<()> {
-        join(&self.folder, &pid.to_string())
+        let process = pidfd_open(
+            as_pid(pid).ok_or(ErrorKind::InvalidInput)?,
+            PidfdFlags::empty(),
+        )?;
+        // The thread ends only after this.
+        let _ = self.moves.send(Move {
+            group: self.folder.clone(),
+            pid,
+            process,
+        });
+        Ok(())
     }
 
     /// Sends SIGKILL to all that is in it; also to what is being forked meanwhile.
@@ -148,16 +206,27 @@ impl Group {
         let _ = fs_err::write(self.folder.join("cgroup.kill"), "1");
     }
 
-    /// How often the kernel has ended something in it for want of memory, where it counts that.
-    pub(crate) fn memory_kills(&self) -> u64 {
+    /// Limits the memory that all in it take together, where that is possible. What a process takes by itself is seen
+    /// before by others, who can say more about it; so a sixteenth is added for what only the kernel counts: its own
+    /// tables. Swap is none, since it is no memory.
+    pub(crate) fn limit_memory(&self, bytes: u64) {
+        if self.limits_memory {
+            // The first is missing where the kernel does not count swap; both, when all in the group has ended.
+            let _ = fs_err::write(self.folder.join("memory.swap.max"), "0");
+            let most = bytes + bytes / 16;
+            let _ = fs_err::write(self.folder.join("memory.max"), most.to_string());
+        }
+    }
+
+    /// Whether the kernel has ended something in it for want of memory, where it counts that.
+    pub(crate) fn ran_out_of_memory(&self) -> bool {
         let events = fs_err::read_to_string(self.folder.join("memory.events"));
-        let counts = events.unwrap_or_default();
-        let count = counts
-            .lines()
-            .find_map(|line| line.strip_prefix("oom_kill "));
-        count
-            .and_then(|count| count.parse().ok())
-            .unwrap_or_default()
+        events.is_ok_and(|events| {
+            events
+                .lines()
+                .filter_map(|line| line.strip_prefix("oom_kill "))
+                .any(|count| count != "0")
+        })
     }
 }
 
@@ -250,6 +319,19 @@ mod tests {
             .unwrap()
     }
 
+    /// Its process is moved there by another thread.
+    fn joined(groups: &Groups, name: &str, pid: u32) -> Group {
+        let group = groups.make_one(name, Some(20)).unwrap();
+        group.join(pid).unwrap();
+        let procs = group.folder.join("cgroup.procs");
+        let is_there = || words(&procs).contains(&pid.to_string());
+        assert!((0..10_000).any(|_| {
+            std::thread::sleep(Duration::from_millis(1));
+            is_there()
+        }));
+        group
+    }
+
     /// Has it go on, and gives the daemon's id.
     fn daemon_of(shell: &mut Child) -> u32 {
         drop(shell.stdin.take());
@@ -265,12 +347,11 @@ mod tests {
             return;
         };
         let mut shell = shell();
-        let group = groups.make_one(7, Some(50)).unwrap();
-        group.join(shell.id()).unwrap();
+        let group = joined(&groups, "7", shell.id());
         let daemon = daemon_of(&mut shell);
         let inside = words(&group.folder.join("cgroup.procs"));
         assert!(inside.contains(&daemon.to_string()));
-        assert_eq!(group.memory_kills(), 0);
+        assert!(!group.ran_out_of_memory());
 
         group.kill();
 
@@ -292,8 +373,7 @@ mod tests {
             return;
         };
         let mut shell = shell();
-        let group = groups.make_one(1, None).unwrap();
-        group.join(shell.id()).unwrap();
+        let group = joined(&groups, "1", shell.id());
         let folder = group.folder.clone();
         groups.remove(group);
         assert!(folder.exists());
@@ -301,6 +381,8 @@ mod tests {
         shell.wait().unwrap();
         let next = Group {
             folder: folder.join("none"),
+            moves: groups.moves.clone(),
+            limits_memory: false,
         };
         groups.remove(next);
         assert!(!folder.exists());
@@ -312,7 +394,7 @@ mod tests {
             return;
         };
         let mut kept = shell();
-        living.make_one(1, None).unwrap().join(kept.id()).unwrap();
+        joined(&living, "1", kept.id());
         let dead = living.home.join(format!("{FOLDER}dead"));
         let mut left = shell();
         fs_err::create_dir_all(dead.join("1")).unwrap();
@@ -336,15 +418,14 @@ mod tests {
 
     /// Has Python execute this once it is in a group of its own. Gives the line that it prints, if it does, and whether
     /// it ran out of memory.
-    fn limited(groups: &mut Groups, executor: u64, script: &str) -> (String, bool) {
+    fn limited(groups: &mut Groups, name: &str, script: &str) -> (String, bool) {
         const LIMIT: u64 = 64 * 1024 * 1024;
         let mut command = Command::new("python3");
         command.args(["-c", &format!("input()\n{script}")]);
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut python = command.spawn().unwrap();
-        let group = groups.make_one(executor, Some(20)).unwrap();
-        group.join(python.id()).unwrap();
-        group.limit_memory(LIMIT).unwrap();
+        let group = joined(groups, name, python.id());
+        group.limit_memory(LIMIT);
         std::io::Write::write_all(&mut python.stdin.take().unwrap(), b"\n").unwrap();
         let mut line = String::new();
         let mut out = BufReader::new(python.stdout.take().unwrap());
@@ -379,10 +460,10 @@ print(100)
             );
             return;
         }
-        let mut limited = |executor, script: &str| limited(&mut groups, executor, script);
-        assert_eq!(limited(1, FORKS), ("19\n".to_owned(), false));
-        assert_eq!(limited(2, TAKES), ("30000000\n".to_owned(), false));
+        let mut limited = |name, script: &str| limited(&mut groups, name, script);
+        assert_eq!(limited("1", FORKS), ("19\n".to_owned(), false));
+        assert_eq!(limited("2", TAKES), ("30000000\n".to_owned(), false));
         let too_much = TAKES.replace("30", "300");
-        assert_eq!(limited(3, &too_much), (String::new(), true));
+        assert_eq!(limited("3", &too_much), (String::new(), true));
     }
 }

@@ -219,7 +219,7 @@ fn parent_of(pid: u32) -> Option<u32> {
     after_name.split_ascii_whitespace().nth(1)?.parse().ok()
 }
 
-fn as_pid(pid: u32) -> Option<Pid> {
+pub(super) fn as_pid(pid: u32) -> Option<Pid> {
     i32::try_from(pid).ok().and_then(Pid::from_raw)
 }
 
