@@ -6,6 +6,7 @@ the same bytes. New fields have defaults and go last; a field never changes its 
 
 from __future__ import annotations
 
+import functools
 import socket
 from typing import Any
 
@@ -369,12 +370,18 @@ def encode(message: Message) -> bytes:
     return len(body).to_bytes(4, "big") + body
 
 
+@functools.cache
+def decoder(messages: Any) -> msgspec.msgpack.Decoder[Any]:
+    """That of a union of messages. The zygote makes those of its executors, since making one takes a megabyte."""
+    return msgspec.msgpack.Decoder(messages)
+
+
 class Reader:
     """Reads messages from a blocking socket; a message cut by an exception is read on at the next call."""
 
     def __init__(self, connection: socket.socket, messages: Any) -> None:
         self._connection = connection
-        self._decoder: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(messages)
+        self._decoder = decoder(messages)
         self._buffer = bytearray()
 
     def read(self) -> Any:

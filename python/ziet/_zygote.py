@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import importlib
 import os
 import select
 import signal
@@ -223,8 +224,11 @@ class Zygote:
 
 
 def _make_ready_to_fork() -> None:
-    """The project is imported. Its objects are kept from the garbage collector, which would write to them and so make
-    each executor have a copy of its own."""
+    """The project is imported. What every executor needs is made here once; then all objects are kept from the garbage
+    collector, which would write to them and so make each executor have a copy of its own."""
+    _wire.decoder(_wire.ToExecutor)
+    if "logging" in sys.modules:
+        importlib.import_module("ziet._logging")
     gc.collect()
     gc.freeze()
     threads = _leftovers.in_the_way_of_forking()
@@ -240,7 +244,8 @@ def _make_random_again() -> None:
     """Python does so with `random`, but numpy would give each executor the same numbers."""
     numpy_random = sys.modules.get("numpy.random")
     if numpy_random is not None:
-        numpy_random.seed()
+        # From a number, which touches less memory than to have numpy look for one.
+        numpy_random.seed(int.from_bytes(os.urandom(4), "little"))
 
 
 def _pass_over(_signal: int, _frame: object) -> None:
