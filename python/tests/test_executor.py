@@ -140,6 +140,28 @@ def test_a_timer_that_was_left_running_ends_nobody(made):
     assert executor.output("lasts") == 1
 
 
+def test_a_handler_that_raises_when_the_action_has_returned_does_no_harm(made):
+    source = """
+        import signal
+
+        def raises(*_) -> None:
+            raise TimeoutError("too late")
+
+        @Action(description="Has itself interrupted as soon as it has returned")
+        def returns() -> int:
+            signal.signal(signal.SIGALRM, raises)
+            signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGALRM])
+            signal.setitimer(signal.ITIMER_REAL, 0.00001, 0.00001)
+            while not signal.sigpending():
+                pass
+            return 1
+    """
+    executor = made(source).executor()
+    for _ in range(20):
+        finished = executor.run("returns")
+        assert (finished.output, finished.spent) == (b"1", False)
+
+
 def test_a_context_variable_is_not_there_for_the_next_attempt(made):
     source = """
         import contextvars, decimal

@@ -124,6 +124,7 @@ class Executor:
         self._surroundings.begin(start.run_id, start.environment)
         _context.run = attempt
         output, failure = self._outcome(start)
+        self._surroundings.silence()
         attempt.finish()
         _context.run = None
         _output.finish()
@@ -148,6 +149,7 @@ class Executor:
         except BaseException as error:  # noqa: BLE001 - also SystemExit and KeyboardInterrupt end an attempt, not the loop
             if os.getpid() != self._process:
                 _end_forked(error)
+            self._surroundings.silence()
             # What may fill the memory is held by the traceback, which is needed to tell of it.
             self._accounting.lift_limit()
             return None, _stack.describe(error, refusal_code(error) or code, with_locals=start.locals)

@@ -24,6 +24,8 @@ _IDLE_IN_LIBRARIES = (*_SAFE_TO_FORK, "grpc_", "event_engine", "lifeguard", "tim
 
 _ENDING_SECONDS = 1.0
 """How long what is about to begin or to end may take for it: on a busy machine it waits for its turn."""
+_SETTLING_SECONDS = 0.05
+"""The same for what seems to be idle. It is waited for when a library starts threads, not in each attempt."""
 _MOMENT = 0.0002
 
 _LONGEST_TEXT = 100
@@ -57,7 +59,7 @@ class Leftovers:
         return threading.active_count()
 
     def _threads(self) -> list[str]:
-        until, looked = time.monotonic() + _ENDING_SECONDS, False
+        begin = time.monotonic()
         while (count := self._counted()) > self._count:
             names = {thread.ident: thread.name for thread in threading.enumerate()}
             running = [ident for ident in sys._current_frames() if ident not in self._python]  # pyright: ignore[reportPrivateUsage]
@@ -66,11 +68,10 @@ class Leftovers:
             # Python does not know it yet, does not know it any more, since it was joined and only has to end, or never
             # will. The first two need a moment.
             new = {task: _name_and_state(task) for task in _tasks() - self._tasks}
-            over = time.monotonic() >= until
-            if over or (looked and not any(state == "R" for _, state in new.values())):
+            busy = any(state == "R" for _, state in new.values())
+            if time.monotonic() - begin >= (_ENDING_SECONDS if busy else _SETTLING_SECONDS):
                 return self._native_threads(new)
             time.sleep(_MOMENT)
-            looked = True
         self._count = count
         return []
 

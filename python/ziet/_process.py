@@ -17,7 +17,6 @@ STACK_SIGNAL: int = 16 if LINUX else getattr(signal, "SIGINFO", signal.SIGUSR2)
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 
-
 _LINE_BUFFERED = 1
 
 
@@ -55,7 +54,7 @@ def flush_c() -> None:
 def die_with_parent(parent: int) -> None:
     """Ends this process when `parent` dies. The kernel means the thread that made it, so that thread must live on.
 
-    A parent outside the process's pid namespace has the number 0, dead or alive.
+    A parent of 0 is outside the process's pid namespace, and has to see to it itself that it was not dead before.
     """
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if parent and os.getppid() != parent:  # It died before this was asked for.

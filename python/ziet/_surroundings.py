@@ -25,6 +25,9 @@ _SIGNALS = [
 ]
 """Those that programs handle. Looking at all of them would take as long as everything else between two attempts."""
 
+_HANDLERS_AT_MOST = 10
+"""How often handlers that raise may keep the others from being put back."""
+
 # What is behind the functions of `signal`, which make members of enums of all that they return: that takes far longer.
 _handler_of: Callable[[int], Any] = sys.modules["_signal"].getsignal
 _set_blocked: Callable[[int, Any], Any] = sys.modules["_signal"].pthread_sigmask
@@ -72,10 +75,18 @@ class Surroundings:
         os.putenv(_RUN_VARIABLE, value)
         self._variables[_RUN_VARIABLE] = self._wanted_variables[_RUN_VARIABLE] = value
 
+    def silence(self) -> None:
+        """The action has returned: no timer and no handler of its own interrupts from here on."""
+        for _ in range(_HANDLERS_AT_MOST):
+            try:
+                self._restore_signals()
+                break
+            except BaseException:  # noqa: BLE001 - what a handler raises that was called a last time
+                continue
+
     def restore(self) -> bool:
         """Puts back what the attempt has changed. False: that is not possible."""
         try:
-            self._restore_signals()
             self._restore_process()
             self._restore_environment()
             _output.restore()
@@ -86,8 +97,9 @@ class Surroundings:
             return False
 
     def _restore_signals(self) -> None:
-        # First, since a timer that is set is about to interrupt.
         signal.setitimer(signal.ITIMER_REAL, 0)
+        # Before the handlers: a signal that waits goes to the one that the action has set for it.
+        _set_blocked(signal.SIG_SETMASK, self._blocked)
         signal.set_wakeup_fd(-1)
         for number, handler in self._handlers:
             # None: not set by Python, which therefore cannot set it again.
@@ -97,7 +109,6 @@ class Surroundings:
         if _handler_of(_process.STACK_SIGNAL) is not self._stack_handler:
             self._show_stack()
         self._show_crash()
-        _set_blocked(signal.SIG_SETMASK, self._blocked)
 
     def _restore_process(self) -> None:
         os.umask(self._umask)

@@ -1,5 +1,7 @@
 //! Applies events to runs: core decides, the store writes, and what follows is done after the commit.
 
+use std::time::Duration;
+
 use ziet_core::error::Failure;
 use ziet_core::memory::Entry;
 use ziet_core::run::{Cancelled, Effect, ErrorNote, Outcome, Rejected, RunState};
@@ -11,6 +13,10 @@ use crate::attempt::Used;
 use crate::live::Live;
 use crate::notice::Happening;
 use crate::turn::Scheduler;
+
+/// How long a transition that asks for nothing waits for the next one of its run. A crash in that time forgets no more than
+/// one just before it would.
+const HOLD: Duration = Duration::from_millis(5);
 
 impl Scheduler {
     pub(crate) fn apply(&mut self, id: RunId, event: Event) -> Result<(), Rejected> {
@@ -29,7 +35,11 @@ impl Scheduler {
         let live = self.runs.get_mut(&id).ok_or(Rejected::Finished)?;
         let next = transition(&live.run, event, now)?;
         let fence = live.run.attempts;
-        let claim = live.run.state.claim();
+        let worker = live
+            .run
+            .state
+            .claim()
+            .map_or(self.worker_id, |claim| claim.worker);
         if let Some(deadline) = live.run.deadline() {
             self.timers.remove(&(deadline, id));
         }
@@ -37,8 +47,7 @@ impl Scheduler {
         if let Some(deadline) = live.run.deadline() {
             self.timers.insert((deadline, id));
         }
-        let mut written = Vec::with_capacity(3);
-        let mut later = Vec::with_capacity(next.effects.len());
+        let (mut written, mut later) = (Vec::new(), Vec::new());
         for effect in next.effects {
             match effect {
                 Effect::Record {
@@ -46,7 +55,6 @@ impl Scheduler {
                     outcome,
                     failure,
                 } => {
-                    let worker = claim.map_or(self.worker_id, |claim| claim.worker);
                     let ended = Ended {
                         number: attempt,
                         outcome,
@@ -74,27 +82,41 @@ impl Scheduler {
             id,
             fence,
             run: next.run,
+            since: now,
             now,
         };
         self.write_down(change, written, later);
         Ok(())
     }
 
-    /// Commits a transition with what belongs to it, and carries out the rest after that.
-    fn write_down(&mut self, change: StateChange, mut written: Vec<Change>, later: Vec<Effect>) {
+    /// Commits a transition with what belongs to it, and carries out the rest after that. One that asks for nothing else,
+    /// as a claim does, is held back: when the attempt soon ends, both are written as one.
+    fn write_down(
+        &mut self,
+        mut change: StateChange,
+        mut written: Vec<Change>,
+        later: Vec<Effect>,
+    ) {
+        if let Some(held) = self.held.remove(&change.id) {
+            change.fence = held.fence;
+            change.since = held.since;
+            self.held_since = self.held_since.filter(|_| !self.held.is_empty());
+        }
+        if written.is_empty() && later.is_empty() {
+            self.held_since.get_or_insert(change.now);
+            self.held.insert(change.id, change);
+            return;
+        }
         let failed = failed_attempt(&written);
         let (id, now) = (change.id, change.now);
-        let after = (!later.is_empty()).then(|| (change.run.clone(), later));
+        let run = change.run.clone();
         written.push(Change::State(Box::new(change)));
         self.commit(written, move |scheduler| {
             if let Some((outcome, failure)) = failed {
                 scheduler.tell_of(id, Happening::AttemptFailed { outcome, failure });
             }
-            for (run, effect) in after
-                .iter()
-                .flat_map(|(run, later)| later.iter().map(move |effect| (run, effect)))
-            {
-                scheduler.carry_out(id, run, effect, now);
+            for effect in later {
+                scheduler.carry_out(id, &run, &effect, now);
             }
         });
     }
@@ -113,6 +135,14 @@ impl Scheduler {
     /// over and of being told. A store that cannot write is the end: what happens in memory from there on would not be
     /// true.
     pub(crate) fn write_turn(&mut self) {
+        if self.held_for().is_some_and(|rest| rest.is_zero()) {
+            let held = self
+                .held
+                .drain()
+                .map(|(_, change)| Change::State(Box::new(change)));
+            self.unwritten.extend(held);
+            self.held_since = None;
+        }
         if self.unwritten.is_empty() {
             return;
         }
@@ -127,6 +157,12 @@ impl Scheduler {
             async move |tx| changes::commit(tx, &project, &changes).await,
             done,
         );
+    }
+
+    /// How long what is held back may still be; None when nothing is.
+    pub(crate) fn held_for(&self) -> Option<Duration> {
+        let held = self.clock.now().since(self.held_since?);
+        Some(HOLD.saturating_sub(held))
     }
 
     pub(crate) fn carry_out(&mut self, id: RunId, run: &Run, effect: &Effect, now: Time) {

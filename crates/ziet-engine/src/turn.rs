@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use mio::{Events, Poll, Registry, Token};
 use ziet_core::{Catalogue, Event, ProjectId, RunId, Time, WorkerId};
-use ziet_store::{Change, Store};
+use ziet_store::{Change, StateChange, Store};
 use ziet_worker::{ExecutorId, Worker, WorkerEvent};
 
 use crate::clock::Clock;
@@ -43,6 +43,9 @@ pub(crate) struct Scheduler {
     /// What this turn of the loop has changed, in order, and what is done once that is durable.
     pub(crate) unwritten: Vec<Change>,
     pub(crate) afterwards: Vec<Work>,
+    /// Transitions that wait for the next one of their run, and since when the first of them does.
+    pub(crate) held: HashMap<RunId, StateChange>,
+    pub(crate) held_since: Option<Time>,
     notify: Box<dyn FnMut(Notice) + Send>,
     stopping: bool,
 }
@@ -80,6 +83,8 @@ impl Scheduler {
             import_failure: None,
             unwritten: Vec::new(),
             afterwards: Vec::new(),
+            held: HashMap::new(),
+            held_since: None,
             notify,
             stopping: false,
         })
@@ -126,7 +131,8 @@ impl Scheduler {
             .worker
             .next_timer()
             .map(|at| at.saturating_duration_since(self.clock.instant()));
-        run.into_iter().chain(worker).min()
+        let held = self.held_for();
+        [run, worker, held].into_iter().flatten().min()
     }
 
     fn on_message(&mut self, message: Message) {

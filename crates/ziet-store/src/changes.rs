@@ -68,16 +68,18 @@ pub struct Parent {
     pub call: CallKey,
 }
 
-/// A transition that core decided on.
+/// A transition that core decided on, or several of one run, one after the other.
 #[derive(Clone, Debug)]
 pub struct StateChange {
     /// The run.
     pub id: RunId,
-    /// The attempts that it had begun before the transition.
+    /// The attempts that it had begun before the first of them.
     pub fence: u32,
-    /// The run after the transition.
+    /// The run after the last of them.
     pub run: Run,
-    /// The `now` of the transition.
+    /// The `now` of the first of them.
+    pub since: Time,
+    /// The `now` of the last of them.
     pub now: Time,
 }
 
@@ -142,7 +144,8 @@ const INSERT_RUN: &str =
 async fn insert_run(tx: &mut Tx<'_>, project: &ProjectId, new: &NewRun) -> Result<()> {
     let live = Live::of(&new.run.state);
     let [status, waiting_on, run_at, worker, used_ms, since] = hot(&new.run, &live);
-    let [attempts, counted, lost, started_at, finished_at] = counters(&new.run, new.created_at);
+    let [attempts, counted, lost, started_at, finished_at] =
+        counters(&new.run, new.created_at, new.created_at);
     let policy = &new.run.policy;
     let row = [
         project.into(),
@@ -200,7 +203,8 @@ const TRANSITION: &str =
 async fn transition(tx: &mut Tx<'_>, project: &ProjectId, change: &StateChange) -> Result<()> {
     let live = Live::of(&change.run.state);
     let [status, waiting_on, run_at, worker, used_ms, since] = hot(&change.run, &live);
-    let [attempts, counted, lost, started_at, finished_at] = counters(&change.run, change.now);
+    let [attempts, counted, lost, started_at, finished_at] =
+        counters(&change.run, change.since, change.now);
     let row = [
         project.into(),
         (&change.id).into(),
@@ -235,12 +239,12 @@ fn hot<'a>(run: &Run, live: &'a Live) -> [Value<'a>; 6] {
 }
 
 /// A run has started once an attempt has begun, and also when that attempt's end comes in the same change.
-fn counters(run: &Run, now: Time) -> [Value<'static>; 5] {
+fn counters(run: &Run, since: Time, now: Time) -> [Value<'static>; 5] {
     [
         run.attempts.into(),
         run.counted.into(),
         run.lost_in_a_row.into(),
-        (run.attempts > 0).then_some(now).into(),
+        (run.attempts > 0).then_some(since).into(),
         run.state.is_finished().then_some(now).into(),
     ]
 }

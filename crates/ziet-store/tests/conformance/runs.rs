@@ -80,6 +80,25 @@ fn a_whole_life_can_stand_in_one_commit() {
 }
 
 #[test]
+fn a_claim_that_is_written_with_the_end_keeps_its_time() {
+    on_each(|store| {
+        let run = new_run();
+        let (claim, running) = claimed(&run);
+        let (finish, completed) = ended(&run, &running, Ending::Completed { output: json("1") });
+        let (Change::State(claim), Change::State(mut finish)) = (claim, finish) else {
+            panic!("these are transitions");
+        };
+        (finish.fence, finish.since) = (claim.fence, claim.since);
+        let times = (Some(claim.now), Some(finish.now));
+        commit(store, vec![submit(&run)]).unwrap();
+        commit(store, vec![Change::State(finish)]).unwrap();
+        assert_eq!(load(store, run.id).unwrap().run, completed);
+        let shown = document(store, run.id);
+        assert_eq!((shown.started_at, shown.finished_at), times);
+    });
+}
+
+#[test]
 fn who_lost_the_run_changes_nothing() {
     on_each(|store| {
         let run = new_run();

@@ -123,6 +123,7 @@ pub(crate) fn change(id: RunId, run: &Run, event: Event) -> (Change, Run) {
         id,
         fence: run.attempts,
         run: after.clone(),
+        since: now,
         now,
     };
     (Change::State(Box::new(change)), after)

@@ -112,6 +112,7 @@ fn live(store: &Store, first: &NewRun, steps: &[(Step, u32)], seen: &Mutex<BTree
             id,
             fence: run.attempts,
             run: next.run.clone(),
+            since: clock,
             now: clock,
         };
         commit(store, vec![Change::State(Box::new(change))]).unwrap();
