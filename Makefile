@@ -58,9 +58,13 @@ demo: build $(VENV)/.demo ## Build the program and run the example on real data
 	@cd examples/flights && ../../$(BIN)/ziet run --local action report_delays
 	@printf '\n%s\n' 'examples/flights/README.md shows how to check the answer, and examples/flights/actions.py how little code it takes.'
 
-test: debug $(VENV)/.test $(VENV)/.demo ## Run all tests: Rust, Python, and the installed program
+test: debug $(VENV)/.test $(VENV)/.demo ## Run all tests: Rust, Python, and the installed program (by root: also as nobody)
 	cargo test $(LOCKED) --workspace --quiet
 	$(BIN)/python -m pytest --numprocesses=$(TEST_WORKERS) --dist=worksteal $(ARGS)
+# Whoever picks some tests wants just those.
+ifeq ($(ARGS),)
+	$(BIN)/python tests/as_nobody.py --numprocesses=$(TEST_WORKERS) --dist=worksteal
+endif
 
 lint: prerequisites $(VENV)/.build $(VENV)/.test $(VENV)/.lint ## Check format, lints, documentation and types
 	cargo fmt --all --check

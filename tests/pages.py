@@ -41,6 +41,8 @@ MASKS = [
     (re.compile(r"\b\d+\.\d+s\b"), "0.00s"),
     (re.compile(r"\b\d+ ms after its deadline\b"), "0 ms after its deadline"),
     (re.compile(r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b"), "ID"),
+    (re.compile(r"\bprocess \d+\b"), "process 1"),
+    (re.compile(r"\bused \d+(\.\d)? MB\b"), "used 0 MB"),
     (re.compile(r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|\+00:00)"), "DATE"),
 ]
 LEFT_OUT = ("...", "…")

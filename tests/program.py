@@ -27,11 +27,11 @@ PROJECTS = Path(__file__).resolve().parent / "projects"
 PROGRAM = Path(os.environ.get("ZIET_PROGRAM") or REPOSITORY / ".venv" / "bin" / "ziet")
 
 MARK = "ZIET_TEST_RUN"
-"""The variable that everything inherits that a test starts: `<session>/<test>`."""
+"""The variable that everything inherits that a test starts, unless it is shut in: `zt-<session>-<test>`."""
 LATENESS = "seconds from the deadline to the kill"
 """The property under which a test records how late a kill was; the summary prints it."""
 
-SESSION = uuid.uuid4().hex
+SESSION = f"zt-{uuid.uuid4().hex[:8]}"
 
 IN_TERMINAL = (
     "import fcntl, os, sys, termios\nfcntl.ioctl(0, termios.TIOCSCTTY, 0)\nos.execv(sys.argv[1], sys.argv[1:])"
@@ -179,9 +179,9 @@ class Ziet:
 
     def __init__(self, scratch: Path) -> None:
         self.scratch = scratch
-        # The path of a socket is short, and pytest's folders are not.
-        self._temporary = tempfile.TemporaryDirectory(prefix="zt-")
-        self.mark = f"{SESSION}/{uuid.uuid4().hex}"
+        self.mark = f"{SESSION}-{uuid.uuid4().hex[:8]}"
+        # The path of a socket is short, and pytest's folders are not. What is shut in has the path among its arguments.
+        self._temporary = tempfile.TemporaryDirectory(prefix=f"{self.mark}-")
         self.started: list[subprocess.Popen[str]] = []
         self.environment = {
             "HOME": str(scratch),
@@ -233,15 +233,16 @@ class Ziet:
 
 
 def marked(mark: str) -> list[psutil.Process]:
-    """The living processes whose mark starts with this one."""
-    return [process for process in psutil.process_iter() if _mark_of(process).startswith(mark)]
+    """The living processes that have a mark that starts so, as a variable or in an argument."""
+    return [process for process in psutil.process_iter() if _has(process, mark)]
 
 
-def _mark_of(process: psutil.Process) -> str:
+def _has(process: psutil.Process, mark: str) -> bool:
     try:
-        return process.environ().get(MARK, "")
+        # The arguments first: what is shut in does not let others see its variables.
+        return mark in " ".join(process.cmdline()) or mark in process.environ().get(MARK, "")
     except (psutil.Error, OSError):
-        return ""
+        return False
 
 
 def _lines(out: IO[str]) -> Iterator[str]:

@@ -12,6 +12,8 @@ from program import Project, Result
 MASKS = [
     (re.compile(r"completed in \d+\.\d\ds$", re.MULTILINE), "completed in 0.05s"),
     (re.compile(r"0x[0-9a-f]{6,}"), "0xADDRESS"),
+    (re.compile(r"used \d+(\.\d)? MB"), "used 70 MB"),
+    (re.compile(r"process \d+ \("), "process 4242 ("),
     (re.compile(r"(?<=Note: ended )\d+(?= ms after its deadline)"), "9"),
     # How deep the interpreter lets code go, and what Python prints of a stack, differs from version to version.
     (re.compile(r"(?<=… the same call, )9\d\d(?= more times)"), "9xx"),

@@ -19,9 +19,10 @@ ACTIONS: dict[str, str] = {
     "exception": "raises raises_without_text raises_lines raises_much raises_escapes raises_from raises_while_handling "
     "raises_in_handler raises_from_none raises_with_notes raises_group raises_in_tasks raises_long_chain raises_deep "
     "recurses raises_far raises_with_locals compiles imports_nothing fails_twice raises_hopeless exits "
-    "lets_child_fail wraps_child lets_child_die calls_wrongly forgets_to_await",
+    "lets_child_fail wraps_child lets_child_die calls_wrongly forgets_to_await leaves_work",
     "timed_out": "spins sleeps_in_c waits",
-    "crashed": "segfaults kills_itself exits_at_once",
+    "crashed": "segfaults kills_itself exits_at_once aborts_with_words",
+    "out_of_memory": "hogs hogs_elsewhere",
     "lost": "loses",
     "invalid_output": "returns_object returns_nan returns_much returns_text returns_coroutine",
     "invalid_memory": "stores_object stores_much stores_without_key",
@@ -104,10 +105,9 @@ MODULES: dict[str, dict[str, str]] = {
 }
 
 NOT_IN_LOCAL_RUNS = {
-    "out_of_memory": "there is no limit of memory yet",
-    "store_unavailable": "the store is in memory",
-    "scratch_full": "told by test_pool.py",
     "import_failed": "told by test_pool.py",
+    "scratch_full": "told by test_sandbox.py",
+    "store_unavailable": "the store is in memory",
     "cancelled": "told by test_an_interrupt_tells_of_every_run",
     "invalid_input": "told by test_wrong_input",
 }

@@ -7,8 +7,9 @@ import pytest
 from program import Ziet
 
 ROUGH = """
-import asyncio, logging, signal, socket, sys, time
-from ziet import Action, memory
+import asyncio, logging, os, signal, socket, sys, time
+from pathlib import Path
+from ziet import Action, _wire, memory
 
 socket.setdefaulttimeout(0.2)
 
@@ -68,6 +69,23 @@ def finds_much() -> int:
         memory.add("much", number, metadata={"text": "x" * 1_000_000})
     return len(memory.search("much"))
 
+@Action(description="Pretends to be an executor", timeout=20)
+def pretends() -> list[str]:
+    zygote = Path(f"/proc/{os.getppid()}/cmdline").read_bytes().split(b"\\0")
+    path = next(part for part in zygote if part.startswith(b"/") and part.endswith(b"/executors"))
+    hellos = [_wire.encode(_wire.Hello(_wire.PROTOCOL, "a" * 32, 12)), b"\\0\\0\\0\\3abc", b"\\xff" * 9]
+    told = []
+    for hello in hellos:
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(10)
+            connection.connect(path)
+            connection.sendall(hello)
+            told.append(connection.recv(1).decode() or "refused")
+    idle = [socket.socket(socket.AF_UNIX) for _ in range(50)]
+    for connection in idle:
+        connection.connect(path)
+    return [*told, slow(0)]
+
 @Action(description="Writes bytes and text")
 def writes() -> None:
     for number in range(50):
@@ -84,6 +102,7 @@ def writes() -> None:
         ("prints_in_handlers", '"printed"'),
         ("logs_a_lot", '"logged"'),
         ("finds_much", "10"),
+        ("pretends", '["refused", "refused", "refused", "slept"]'),
     ],
 )
 def test_completes(ziet: Ziet, action: str, returned: str) -> None:

@@ -8,13 +8,16 @@ import time
 import psutil
 import pytest
 
-from program import Ziet, marked
+from program import Project, Ziet, marked
 
 KILLS = 1000
 
 BUSY = """
-import subprocess, time
+import ctypes, subprocess, sys, time
+from concurrent.futures import ThreadPoolExecutor
 from ziet import Action, memory
+
+SLEEP = [sys.executable, "-c", "import time; time.sleep(600)", "MARK"]
 
 @Action(description="Works")
 def work(number: int) -> int:
@@ -24,21 +27,47 @@ def work(number: int) -> int:
 
 @Action(description="Has children of both kinds", retries=1)
 def busy() -> None:
-    sleeper = subprocess.Popen(["sleep", "600"], start_new_session=True)
+    sleeper = subprocess.Popen(SLEEP, start_new_session=True)
     number = 0
     while True:
         number = work(number)
+
+@Action(description="Leaves a child process", timeout=1)
+def leaves(number: int) -> None:
+    subprocess.Popen(SLEEP, start_new_session=True)
+
+@Action(description="Hangs with a child process, in C", timeout=1)
+def hangs(number: int) -> None:
+    subprocess.Popen(SLEEP, start_new_session=True)
+    ctypes.PyDLL(None).sleep(600)
+
+@Action(description="Lets ten at a time be killed", timeout=900)
+def lets_kill(times: int) -> int:
+    killed = 0
+    with ThreadPoolExecutor(10) as pool:
+        for wait in [pool.submit(hangs, number) for number in range(times)]:
+            killed += isinstance(wait.exception(), TimeoutError)
+            leaves(killed)
+    return killed
 """
 
 
+def busy(ziet: Ziet) -> Project:
+    return ziet.write({"busy.py": BUSY.replace("MARK", ziet.mark)})
+
+
+SANDBOX = pytest.mark.parametrize("sandbox", ["off", "on"])
+
+
 @pytest.mark.soak
-def test_a_thousand_kills_leave_nothing(ziet: Ziet) -> None:
+@SANDBOX
+def test_a_thousand_kills_leave_nothing(ziet: Ziet, sandbox: str) -> None:
     """At any moment of its life: the moments are random, and told, so that one can be tried again."""
-    project = ziet.write({"busy.py": BUSY})
+    project = busy(ziet)
     seed = random.randrange(2**32)
     moments = random.Random(seed)
     for kill in range(KILLS):
-        running = project.start("run", "--local", "action", "busy")
+        running = project.start("run", "--local", "action", "busy", ZIET_SANDBOX=sandbox)
         deadline = time.monotonic() + moments.uniform(0, 0.6)
         while time.monotonic() < deadline:
             running.process.stdout.readline()  # type: ignore[union-attr]
@@ -58,9 +87,21 @@ def left_after(seconds: float, ziet: Ziet) -> list[psutil.Process]:
 
 
 @pytest.mark.soak
-def test_a_thousand_runs_leave_nothing(ziet: Ziet) -> None:
-    project = ziet.write({"busy.py": BUSY})
+@SANDBOX
+def test_a_thousand_attempts_that_are_killed_leave_nothing(ziet: Ziet, sandbox: str) -> None:
+    """By the program this time, which lives on with its pool: what is left is looked for after each hundred."""
+    project = busy(ziet)
+    for _ in range(KILLS // 100):
+        done = project.run("lets_kill", "-p", "times=100", ZIET_SANDBOX=sandbox)
+        assert done.said("[INFO] Action lets_kill returned 100"), done.lines[-5:]
+        assert not ziet.left_over()
+
+
+@pytest.mark.soak
+@SANDBOX
+def test_a_thousand_runs_leave_nothing(ziet: Ziet, sandbox: str) -> None:
+    project = busy(ziet)
     for number in range(KILLS):
-        done = project.run("work", "-p", f"number={number}")
+        done = project.run("work", "-p", f"number={number}", ZIET_SANDBOX=sandbox)
         assert (done.status, done.memory) == (0, {f"number_{number}": number})
         assert not ziet.left_over()

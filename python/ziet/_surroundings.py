@@ -25,6 +25,9 @@ _SIGNALS = [
 ]
 """Those that programs handle. Looking at all of them would take as long as everything else between two attempts."""
 
+_LEAKED = 100
+"""How many descriptors attempts may leave open: the next ones need some too."""
+
 _HANDLERS_AT_MOST = 10
 """How often handlers that raise may keep the others from being put back."""
 
@@ -50,6 +53,7 @@ class Surroundings:
         self._recursion = sys.getrecursionlimit()
         self._collects = gc.isenabled()
         self._pipes = _pipes()
+        self._descriptors = _lowest_free()
         self._environ = os.environ
         # What is behind it: to work with that takes a fraction of the time.
         self._variables: dict[bytes, bytes] = vars(os.environ)["_data"]
@@ -92,7 +96,9 @@ class Surroundings:
             _output.restore()
             if "asyncio" in sys.modules:
                 _forget_event_loop()
-            return _pipes() == self._pipes and (self._scratch is None or self._scratch.is_empty())
+            if _pipes() != self._pipes or _lowest_free() > self._descriptors + _LEAKED:
+                return False
+            return self._scratch is None or self._scratch.is_empty()
         except Exception:  # noqa: BLE001 - the action has broken what Python itself relies on
             return False
 
@@ -139,6 +145,13 @@ def _folder() -> str | None:
 def _pipes() -> list[tuple[int, int] | None]:
     """What standard output and standard error are."""
     return [_identity(1), _identity(2)]
+
+
+def _lowest_free() -> int:
+    """The number that the next descriptor would have. `OSError`: there can be none."""
+    descriptor = os.dup(1)
+    os.close(descriptor)
+    return descriptor
 
 
 def _identity(descriptor: int) -> tuple[int, int] | None:

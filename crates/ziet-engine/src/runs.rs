@@ -35,11 +35,7 @@ impl Scheduler {
         let live = self.runs.get_mut(&id).ok_or(Rejected::Finished)?;
         let next = transition(&live.run, event, now)?;
         let fence = live.run.attempts;
-        let worker = live
-            .run
-            .state
-            .claim()
-            .map_or(self.worker_id, |claim| claim.worker);
+        let claim = live.run.state.claim();
         if let Some(deadline) = live.run.deadline() {
             self.timers.remove(&(deadline, id));
         }
@@ -59,7 +55,7 @@ impl Scheduler {
                         number: attempt,
                         outcome,
                         failure,
-                        worker,
+                        worker: claim.map_or(self.worker_id, |claim| claim.worker),
                         used,
                     };
                     written.push(Change::Attempt(Box::new(ended.record(id, live, now))));

@@ -222,7 +222,7 @@ mod tests {
             ["caf\\xff \u{e9} \\xe2\\x98", "\\x80"]
         );
         // Escaped it may take four times as much as it had.
-        let lines = said(&[&vec![0x80; 20_000]]);
+        let lines = said(&[&[0x80].repeat(20_000)]);
         assert!(lines[0].ends_with("\\x80 ... [line of 20,000 bytes cut]"));
     }
 }

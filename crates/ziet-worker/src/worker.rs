@@ -42,9 +42,6 @@ const SOCKET: &str = "executors";
 /// Bytes of a folder's path, so that a socket in it has a path of no more than the 103 that every system takes.
 const LONGEST_FOLDER: usize = 90;
 
-/// Processes and threads that the project may have altogether where it is shut in.
-const PROCESSES: u32 = 4096;
-
 const CONTROL: Token = Token(0);
 const ZYGOTE_OUT: Token = Token(1);
 const ZYGOTE_ERR: Token = Token(2);
@@ -219,7 +216,7 @@ impl Worker {
 
     /// A group for a process and what it starts, where there can be one.
     fn group(&self, name: &str) -> Option<os::Group> {
-        let processes = self.settings.sandbox.then_some(PROCESSES);
+        let processes = self.settings.sandbox.then(sandbox::room);
         self.groups.as_ref()?.make_one(name, processes).ok()
     }
 

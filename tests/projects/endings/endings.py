@@ -1,19 +1,26 @@
 """Acts out every way in which an attempt can end, by name. What each must become stands in tests/test_endings.py."""
 
 import ctypes
+import mmap
 import os
 import re
 import signal
+import socket
+import stat
 import subprocess
 import sys
 import threading
 import time
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from ziet import Action, memory
+from ziet import Action as AnyAction
+from ziet import memory
 
+Action: Any = partial(cast("Any", AnyAction), isolation=os.environ.get("ISOLATION", "shared"))
 LONG = 600
+MB = 1024 * 1024
 libc = ctypes.CDLL(None)
 libc_with_gil = ctypes.PyDLL(None)
 
@@ -46,6 +53,32 @@ def raises_unprintable() -> None:
     raise Unprintable
 
 
+class LeavingError(Exception):
+    def __str__(self) -> str:
+        sys.exit("while it is shown")
+
+
+@Action(description="Raises an error that leaves Python when it is shown")
+def raises_leaving() -> None:
+    raise LeavingError
+
+
+class LockedError(Exception):
+    def __init__(self) -> None:
+        super().__init__("holds a lock", threading.Lock())
+
+    def __str__(self) -> str:
+        return "holds a lock"
+
+    def __reduce__(self) -> Any:
+        raise TypeError("cannot pickle a lock")
+
+
+@Action(description="Raises an error that cannot be pickled")
+def raises_unpicklable() -> None:
+    raise LockedError
+
+
 class HopelessError(Exception):
     retryable = False
 
@@ -58,6 +91,16 @@ def raises_hopeless() -> None:
 @Action(description="Recurses for ever")
 def recurses() -> None:
     recurses.local()
+
+
+@Action(description="Recurses through C until its stack is full")
+def overflows_stack() -> None:
+    sys.setrecursionlimit(10**9)
+    deeper()
+
+
+def deeper(_: int = 0) -> int:
+    return max([0], key=deeper)
 
 
 @Action(description="Leaves Python")
@@ -95,6 +138,18 @@ def abort() -> None:
     os.abort()
 
 
+@Action(description="Aborts as C libraries do, with a last word")
+def aborts_with_words() -> None:
+    print("not the last word")
+    os.write(2, b"first of all\nfree(): invalid pointer\n")
+    os.abort()
+
+
+@Action(description="Becomes another program")
+def becomes_another() -> None:
+    os.execlp("sleep", "sleep", str(LONG))
+
+
 @Action(description="Kills itself")
 def kill_itself() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
@@ -116,6 +171,80 @@ def kill_zygote() -> None:
 def close_descriptors() -> None:
     os.closerange(0, 4096)
     time.sleep(LONG)
+
+
+def own_connection() -> socket.socket:
+    """The socket through which the process speaks with the program."""
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            descriptor = int(name)
+            if stat.S_ISSOCK(os.fstat(descriptor).st_mode):
+                connection = socket.socket(fileno=descriptor)
+                if connection.family == socket.AF_UNIX and connection.getpeername():
+                    return connection
+        except OSError:
+            continue
+    raise LookupError("no connection")
+
+
+@Action(description="Sends what is no message", timeout=5)
+def sends_garbage() -> None:
+    own_connection().sendall(b"\0\0\0\x08garbage!")
+    time.sleep(LONG)
+
+
+@Action(description="Announces a message that is too large", timeout=5)
+def sends_too_much() -> None:
+    own_connection().sendall(b"\xff\xff\xff\xff")
+    time.sleep(LONG)
+
+
+@Action(description="Sends half a message, and no more", timeout=5)
+def sends_half() -> None:
+    connection = own_connection()
+    connection.sendall(b"\0\0\0\x08half")
+    connection.shutdown(socket.SHUT_WR)
+    time.sleep(LONG)
+
+
+@Action(description="Takes all memory that it can get", memory="64MB")
+def hogs() -> None:
+    held = []
+    while True:
+        held.append(bytearray(MB))
+
+
+@Action(description="Takes too much at once", memory="64MB")
+def hogs_at_once() -> None:
+    bytearray(100 * MB)
+
+
+@Action(description="Takes memory that other processes could share", memory="64MB", timeout=30)
+def hogs_shared() -> None:
+    held = []
+    while True:
+        held.append(mmap.mmap(-1, MB))
+        held[-1].write(b"x" * MB)
+        time.sleep(0.001)
+
+
+HOG = f"import time\nheld = b'x' * (48 * {MB})\ntime.sleep({LONG})"
+
+
+@Action(description="Has children that take it together", memory="64MB", timeout=30)
+def hogs_in_children() -> None:
+    children = [subprocess.Popen([sys.executable, "-c", HOG]) for _ in range(3)]
+    for child in children:
+        child.wait()
+
+
+@Action(description="Does without what it cannot get", memory="64MB")
+def does_without() -> str:
+    try:
+        bytearray(100 * MB)
+    except MemoryError:
+        return "did without"
+    return "got it"
 
 
 @Action(description="Loops", timeout=1)
@@ -178,6 +307,24 @@ def child_process() -> None:
     subprocess.run(["sleep", str(LONG)], check=False)
 
 
+@Action(description="Forks for ever, each process ending when the next is there", timeout=1)
+def forks_away() -> None:
+    if os.fork() == 0:
+        os.setsid()
+        while os.fork() == 0:
+            pass
+        os._exit(0)
+    time.sleep(LONG)
+
+
+@Action(description="Forks a tree of processes that all loop", timeout=1)
+def forks_tree() -> None:
+    for _ in range(5):
+        os.fork()
+    while True:
+        pass
+
+
 @Action(description="Leaves a daemon and hangs", timeout=1)
 def daemon_and_hang() -> None:
     start_daemon()
@@ -208,8 +355,32 @@ def start_daemon() -> None:
 
 @Action(description="Leaves a thread that is no daemon")
 def leave_thread() -> str:
-    threading.Thread(target=time.sleep, args=(LONG,)).start()
+    threading.Thread(target=time.sleep, args=(LONG,), name="sender").start()
     return "left it"
+
+
+@Action(description="Leaves a thread that is a daemon")
+def leave_daemon_thread() -> str:
+    threading.Thread(target=time.sleep, args=(LONG,), name="sender", daemon=True).start()
+    return "left it"
+
+
+@Action(description="Leaves a child process")
+def leave_child() -> str:
+    subprocess.Popen(["sleep", str(LONG)])
+    return "left it"
+
+
+@Action(description="Leaves a child process in a session of its own")
+def leave_session() -> str:
+    subprocess.Popen(["sleep", str(LONG)], start_new_session=True)
+    return "left it"
+
+
+@Action(description="Leaves a child process that holds the output open, and fails")
+def leave_child_and_fail() -> None:
+    subprocess.Popen(["sleep", str(LONG)])
+    raise ValueError("on purpose")
 
 
 @Action(description="Returns in a forked child process too")
@@ -280,3 +451,14 @@ def second_time_lucky() -> str:
         return "lucky"
     tried.touch()
     os._exit(9)
+
+
+@Action(description="Uses much at first, fails, and uses little then", retries=1)
+def uses() -> None:
+    if memory.get("used"):
+        return
+    memory.add("used", True)
+    held = b"x" * (100 * MB)
+    while time.process_time() < 0.3 or not held:
+        pass
+    raise ValueError("used it")

@@ -348,3 +348,27 @@ def stays() -> None:
 @Action(description="Waits for one that stays")
 def waits_for_child() -> None:
     stays()
+
+
+@Action(description="Takes more memory than it may", memory="64MB")
+def hogs() -> int:
+    return len(bytes(100 * MB))
+
+
+@Action(description="Lets others take it", memory="64MB", timeout=30)
+def hogs_elsewhere() -> None:
+    takes = f"import time; taken = b'x' * (48 * {MB}); time.sleep({LONG})"
+    for process in [os.posix_spawn(sys.executable, ["python", "-c", takes], os.environ) for _ in range(3)]:
+        os.waitpid(process, 0)
+
+
+@Action(description="Ends as C libraries do")
+def aborts_with_words() -> None:
+    os.write(2, b"corrupted double-linked list\n")
+    os.abort()
+
+
+@Action(description="Goes on after its return, and fails")
+def leaves_work() -> None:
+    os.posix_spawnp("sleep", ["sleep", str(LONG)], os.environ)
+    raise ValueError("on purpose")

@@ -69,7 +69,9 @@ impl Mechanisms {
 
     fn processes(&self) -> String {
         match &self.sandbox {
-            _ if self.limits("pids") => "limited by pids.max".to_owned(),
+            Some(_) if self.limits("pids") => {
+                format!("at most {}, threads included (pids.max)", super::room())
+            }
             Some(layers) => format!(
                 "at most {}, threads included (RLIMIT_NPROC)",
                 layers.processes
@@ -142,7 +144,7 @@ mod tests {
         mechanisms.groups = Some(vec!["memory", "pids"]);
         assert_eq!(
             mechanisms.to_string(),
-            "what is left is ended by cgroup.kill; processes: limited by pids.max; \
+            "what is left is ended by cgroup.kill; processes: not contained; \
              memory: memory.max, RLIMIT_DATA and watching"
         );
     }

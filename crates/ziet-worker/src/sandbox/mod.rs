@@ -3,6 +3,9 @@
 //! The program executes itself once more, as a small launcher (`launch.rs`) that builds the walls (`inside.rs`) and
 //! stays as the guardian of what runs behind them. It knows nothing of runs, and nothing of what travels on the sockets.
 
+use std::num::NonZero;
+use std::thread::available_parallelism;
+
 #[cfg(all(target_os = "linux", not(ziet_other_os)))]
 mod linux;
 mod mechanisms;
@@ -16,3 +19,14 @@ pub use mechanisms::{Layers, Mechanisms, Namespaces};
 use other as system;
 pub use system::launch_if_asked;
 pub(crate) use system::{command, report, scratch};
+
+/// Processes and threads of everything inside, and more for each processor, since executors go by these: room for the
+/// executors of many actions with threads of their own, and little enough to be ended in a moment.
+const PROCESSES: u32 = 512;
+const PROCESSES_PER_PROCESSOR: u32 = 32;
+
+/// How many processes and threads there may be in a sandbox.
+pub(crate) fn room() -> u32 {
+    let processors = available_parallelism().map_or(1, NonZero::get);
+    PROCESSES + PROCESSES_PER_PROCESSOR * u32::try_from(processors).unwrap_or(1)
+}

@@ -1,27 +1,21 @@
 //! The limits that the kernel keeps for every process inside, whatever it does.
 
 use std::io;
-use std::num::NonZero;
 use std::os::unix::fs::MetadataExt;
-use std::thread::available_parallelism;
 
 use rustix::process::{Resource, Rlimit, getrlimit, getuid, setrlimit};
 use rustix::system::uname;
 use ziet_core::limits::SCRATCH_BYTES;
 
+use crate::sandbox::room;
+
 /// Open files of one process.
 const FILES: u64 = 65_536;
-
-/// Processes and threads of everything inside: room for the executors of many actions with threads of their own, and
-/// little enough to be ended in a moment. Some, and more for each processor, since executors go by these.
-const PROCESSES: u64 = 512;
-const PROCESSES_PER_PROCESSOR: u64 = 32;
 
 /// How many processes and threads there may be. `user` is another one that nobody else has; `own_namespace` is whether
 /// everything inside is in a namespace of users of its own.
 pub(super) fn processes(user: Option<u32>, own_namespace: bool) -> u64 {
-    let processors = available_parallelism().map_or(1, NonZero::get) as u64;
-    let room = PROCESSES + PROCESSES_PER_PROCESSOR * processors;
+    let room = u64::from(room());
     // The kernel counts by user, and from 5.14 on also by namespace.
     if user.is_some() || own_namespace && kernel() >= (5, 14) {
         room
@@ -84,6 +78,6 @@ mod tests {
         let among_others = processes(None, false);
         // This process and the threads of the tests, at least.
         assert!(among_others > alone);
-        assert!(alone > PROCESSES);
+        assert_eq!(alone, u64::from(room()));
     }
 }
