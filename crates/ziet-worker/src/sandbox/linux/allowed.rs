@@ -84,6 +84,7 @@ pub(super) fn readable(settings: &WorkerSettings, python: &Path) -> Vec<PathBuf>
     paths.push(python.to_owned());
     for prefix in prefixes(python) {
         paths.extend(INSTALLED.iter().map(|part| prefix.join(part)));
+        paths.extend(sdk_elsewhere(&prefix));
     }
     paths.extend(settings.sdk.clone());
     paths.push(settings.project.root.clone());
@@ -95,6 +96,18 @@ pub(super) fn readable(settings: &WorkerSettings, python: &Path) -> Vec<PathBuf>
 /// What lies in a readable folder, and is not for the project to see.
 pub(super) fn hidden(settings: &WorkerSettings) -> PathBuf {
     settings.project.root.join(STATE)
+}
+
+/// The folder of the SDK, where it is installed in editable mode. Of other packages such a file is not believed: whoever can install one
+/// could have anything shown.
+fn sdk_elsewhere(prefix: &Path) -> Option<PathBuf> {
+    let mut libraries = fs_err::read_dir(prefix.join("lib")).ok()?.flatten();
+    libraries.find_map(|library| {
+        let file = library.path().join("site-packages/ziet.pth");
+        let folder = fs_err::read_to_string(file).ok()?;
+        let folder = PathBuf::from(folder.trim());
+        (folder.is_absolute() && folder.join("ziet/_zygote.py").is_file()).then_some(folder)
+    })
 }
 
 /// Where an interpreter and, if it belongs to an environment, that and the one beneath it are installed.
@@ -123,6 +136,20 @@ fn prefixes(python: &Path) -> Vec<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_editable_sdk_is_found_and_nothing_else_that_is_editable() {
+        let root = tempfile::tempdir().unwrap();
+        let (packages, sources) = ("lib/python3.12/site-packages", root.path().join("sources"));
+        fs_err::create_dir_all(root.path().join(packages)).unwrap();
+        fs_err::create_dir_all(sources.join("ziet")).unwrap();
+        let file = root.path().join(packages).join("ziet.pth");
+        fs_err::write(file, format!("{}\n", sources.display())).unwrap();
+
+        assert_eq!(sdk_elsewhere(root.path()), None);
+        fs_err::write(sources.join("ziet/_zygote.py"), "").unwrap();
+        assert_eq!(sdk_elsewhere(root.path()), Some(sources));
+    }
 
     #[test]
     fn an_environment_brings_the_installation_beneath_it_and_no_home() {
