@@ -23,9 +23,9 @@ class Channel:
     def __init__(self, connection: socket.socket) -> None:
         # The project may have set a default for its own sockets.
         connection.settimeout(None)
-        self._connection = connection
+        self._put = connection.send
         self._reader = _wire.Reader(connection, _wire.ToExecutor)
-        self._unsent: deque[memoryview] = deque()
+        self._unsent: deque[bytes | memoryview] = deque()
         self._sending = threading.RLock()
         self._sender = 0
         self._answered = threading.Condition()
@@ -52,18 +52,20 @@ class Channel:
     def send(self, message: _wire.Message) -> None:
         """Sends, or, where it interrupts this very thread while it sends, leaves that to the interrupted call."""
         self._check_process()
-        self._unsent.append(memoryview(_wire.encode(message)))
+        unsent = self._unsent
+        unsent.append(_wire.encode(message))
         with self._sending:
             if self._sender:
                 return
             self._sender = threading.get_ident()
             try:
-                while self._unsent:
+                while unsent:
                     # What was sent is taken away at once: an exception of a signal handler may come at any point.
-                    sent = self._connection.send(self._unsent[0])
-                    self._unsent[0] = self._unsent[0][sent:]
-                    if not self._unsent[0]:
-                        self._unsent.popleft()
+                    sent = self._put(unsent[0])
+                    if sent == len(unsent[0]):
+                        unsent.popleft()
+                    else:
+                        unsent[0] = memoryview(unsent[0])[sent:]
             finally:
                 self._sender = 0
 
@@ -101,7 +103,7 @@ class Channel:
         return self.here and threading.get_ident() not in (self._sender, self._reads)
 
     def _check_process(self) -> None:
-        if not self.here:
+        if os.getpid() != self._process:
             raise ZietError("only the process of the action itself can use memory, call actions and integrations")
 
     def _wait(self, number: int) -> list[_wire.Answer]:

@@ -370,6 +370,10 @@ def encode(message: Message) -> bytes:
     return len(body).to_bytes(4, "big") + body
 
 
+_ROOM = 65536
+"""How much is received at a time."""
+
+
 @functools.cache
 def decoder(messages: Any) -> msgspec.msgpack.Decoder[Any]:
     """That of a union of messages. The zygote makes those of its executors, since making one takes a megabyte."""
@@ -380,28 +384,42 @@ class Reader:
     """Reads messages from a blocking socket; a message cut by an exception is read on at the next call."""
 
     def __init__(self, connection: socket.socket, messages: Any) -> None:
-        self._connection = connection
-        self._decoder = decoder(messages)
-        self._buffer = bytearray()
+        self._receive = connection.recv_into
+        self._decode = decoder(messages).decode
+        self._room = memoryview(bytearray(_ROOM))
+        # In one, so that an exception of a signal handler finds or leaves them together.
+        self._held = self._room, 0, 0
+        """A buffer, and from where to where it holds bytes that no message has taken yet."""
 
     def read(self) -> Any:
         """The next message; `EOFError` when the peer is gone."""
-        length = int.from_bytes(self._filled(4)[:4], "big")
-        if length > FRAME_BYTES:
-            raise ValueError(f"a frame of {length} bytes, limit {FRAME_BYTES}")
-        with memoryview(self._filled(4 + length)) as view, view[4 : 4 + length] as body:
-            message = self._decoder.decode(body)
-        del self._buffer[: 4 + length]
+        while True:
+            buffer, start, end = self._held
+            size = 4
+            if end - start >= 4:
+                size += int.from_bytes(buffer[start : start + 4], "big")
+                if end - start >= size:
+                    break
+            self._fill(size)
+        message = self._decode(buffer[start + 4 : start + size])
+        # A buffer that was made for a long message goes with it.
+        self._held = (buffer, start + size, end) if start + size < end else (self._room, 0, 0)
         return message
 
-    def _filled(self, size: int) -> bytearray:
-        while len(self._buffer) < size:
-            piece = self._connection.recv(max(65536, size - len(self._buffer)))
-            if not piece:
-                raise EOFError
-            self._buffer += piece
-        return self._buffer
+    def _fill(self, size: int) -> None:
+        """Receives more of a frame of that many bytes."""
+        if size - 4 > FRAME_BYTES:
+            raise ValueError(f"a frame of {size - 4} bytes, limit {FRAME_BYTES}")
+        buffer, start, end = self._held
+        if start + size > len(buffer):
+            longer = memoryview(bytearray(max(size, _ROOM)))
+            longer[: end - start] = buffer[start:end]
+            buffer, start, end = self._held = longer, 0, end - start
+        count = self._receive(buffer[end:])
+        if not count:
+            raise EOFError
+        self._held = buffer, start, end + count
 
     def buffered(self) -> bool:
         """Whether bytes have been read that no message has taken yet."""
-        return bool(self._buffer)
+        return self._held[1] < self._held[2]
