@@ -7,13 +7,12 @@ runs beside the action. A signal handler may print in the middle of anything, so
 
 from __future__ import annotations
 
-import os
 import socket
 import threading
 from collections import deque
 from collections.abc import Callable
 
-from ziet import _wire
+from ziet import _process, _wire
 from ziet._errors import ZietError
 
 
@@ -32,12 +31,12 @@ class Channel:
         self._reads = 0
         self._answers: dict[int, list[_wire.Answer]] = {}
         self._next = 0
-        self._process = os.getpid()
+        self._here = _process.identity()
 
     @property
     def here(self) -> bool:
         """Whether this is the process that the program speaks with, not one that it forked."""
-        return os.getpid() == self._process
+        return bool(self._here())
 
     def next_start(self) -> _wire.Start:
         """The next attempt; called between attempts, when no thread waits. `EOFError` when there is none any more."""
@@ -103,7 +102,7 @@ class Channel:
         return self.here and threading.get_ident() not in (self._sender, self._reads)
 
     def _check_process(self) -> None:
-        if os.getpid() != self._process:
+        if not self._here():
             raise ZietError("only the process of the action itself can use memory, call actions and integrations")
 
     def _wait(self, number: int) -> list[_wire.Answer]:
