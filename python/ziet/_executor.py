@@ -137,15 +137,17 @@ class Executor:
         code = "exception"
         try:
             action = _registry.actions[start.action_id]
-            arguments = _decoded(action, start.input)
+            try:
+                arguments = _project.inputs(action).decode(start.input)
+            except InputError as error:
+                # Here, where it cannot be the same error of a call that the action made.
+                return None, _stack.describe(error, "invalid_input", with_locals=start.locals)
             # What an action sets in a context variable is not there for the next attempt.
             value = copy_context().run(_call, action.local, arguments)
             if not self._channel.here:
                 os._exit(0)
             code = "invalid_output"
             return _project.result(action).encode(value), None
-        except _InvalidInput as error:
-            return None, _stack.describe(error.error, "invalid_input", with_locals=start.locals)
         except BaseException as error:  # noqa: BLE001 - also SystemExit and KeyboardInterrupt end an attempt, not the loop
             if not self._channel.here:
                 _end_forked(error)
@@ -153,20 +155,6 @@ class Executor:
             # What may fill the memory is held by the traceback, which is needed to tell of it.
             self._accounting.lift_limit()
             return None, _stack.describe(error, refusal_code(error) or code, with_locals=start.locals)
-
-
-class _InvalidInput(Exception):
-    """The input does not fit: told apart from the same error of a call that the action made."""
-
-    def __init__(self, error: InputError) -> None:
-        self.error = error
-
-
-def _decoded(action: Any, data: bytes) -> dict[str, Any]:
-    try:
-        return _project.inputs(action).decode(data)
-    except InputError as error:
-        raise _InvalidInput(error) from None
 
 
 def _end_forked(error: BaseException) -> None:

@@ -31,7 +31,7 @@ _SIGNALS = [
 """Those that programs handle, and that of the stack. Looking at all that there are would take as long as everything
 else between two attempts."""
 
-_MARKS = {1: int(signal.SIGIO), 2: int(signal.SIGURG)}
+_OUT_MARK, _ERR_MARK = int(signal.SIGIO), int(signal.SIGURG)
 """Which signals the pipes of standard output and standard error would send if they were ever told to send any."""
 
 _LEAKED = 100
@@ -43,6 +43,8 @@ _HANDLERS_AT_MOST = 10
 # What is behind the functions of `signal`, which make members of enums of all that they return: that takes far longer.
 _handler_of: Callable[[int], Any] = sys.modules["_signal"].getsignal
 _set_blocked: Callable[[int, Any], Any] = sys.modules["_signal"].pthread_sigmask
+_SET = int(signal.SIG_SETMASK)
+_GET_MARK: int = getattr(fcntl, "F_GETSIG", -1)
 
 
 class Surroundings:
@@ -60,7 +62,7 @@ class Surroundings:
         os.umask(self._umask)
         self._recursion = sys.getrecursionlimit()
         self._collects = gc.isenabled()
-        self._pipes = [_identity(descriptor) for descriptor in _MARKS]
+        self._pipes = [_identity(1), _identity(2)]
         self._marked = _mark_pipes()
         self._descriptors = _lowest_free()
         self._environ = os.environ
@@ -115,7 +117,7 @@ class Surroundings:
     def _restore_signals(self) -> None:
         signal.setitimer(signal.ITIMER_REAL, 0)
         # Before the handlers: a signal that waits goes to the one that the action has set for it.
-        _set_blocked(signal.SIG_SETMASK, self._blocked)
+        _set_blocked(_SET, self._blocked)
         signal.set_wakeup_fd(-1)
         if not all(map(is_, map(_handler_of, _SIGNALS), self._handlers)):
             self._restore_handlers()
@@ -145,11 +147,11 @@ class Surroundings:
         if self._marked:
             # What has the mark is the pipe. To ask for it takes a quarter of the time of asking what the pipe is.
             try:
-                if all(fcntl.fcntl(descriptor, fcntl.F_GETSIG) == mark for descriptor, mark in _MARKS.items()):
+                if fcntl.fcntl(1, _GET_MARK) == _OUT_MARK and fcntl.fcntl(2, _GET_MARK) == _ERR_MARK:
                     return True
             except OSError:
                 return False
-        return [_identity(descriptor) for descriptor in _MARKS] == self._pipes
+        return [_identity(1), _identity(2)] == self._pipes
 
     def _restore_environment(self) -> None:
         os.environ = self._environ  # noqa: B003 - the object that it was: an action may have put another in its place
@@ -171,8 +173,8 @@ def _folder() -> str | None:
 def _mark_pipes() -> bool:
     """Whether the pipes of standard output and standard error could be marked as those."""
     try:
-        for descriptor, mark in _MARKS.items():
-            fcntl.fcntl(descriptor, fcntl.F_SETSIG, mark)
+        fcntl.fcntl(1, fcntl.F_SETSIG, _OUT_MARK)
+        fcntl.fcntl(2, fcntl.F_SETSIG, _ERR_MARK)
     except (AttributeError, OSError):  # Only Linux has that.
         return False
     return True
