@@ -50,7 +50,8 @@ class Channel:
 
     def send(self, message: _wire.Message) -> None:
         """Sends, or, where it interrupts this very thread while it sends, leaves that to the interrupted call."""
-        self._check_process()
+        if not self._here():
+            raise _elsewhere()
         unsent = self._unsent
         unsent.append(_wire.encode(message))
         with self._sending:
@@ -60,18 +61,20 @@ class Channel:
             try:
                 while unsent:
                     # What was sent is taken away at once: an exception of a signal handler may come at any point.
-                    sent = self._put(unsent[0])
-                    if sent == len(unsent[0]):
+                    data = unsent[0]
+                    sent = self._put(data)
+                    if sent == len(data):
                         unsent.popleft()
                     else:
-                        unsent[0] = memoryview(unsent[0])[sent:]
+                        unsent[0] = memoryview(data)[sent:]
             finally:
                 self._sender = 0
 
     def request(self, make: Callable[[int], _wire.Message]) -> list[_wire.Answer]:
         """Sends what `make` makes of a fresh number and returns the answer: one message, or several that belong
         together. Returns after the commit that the answer speaks of."""
-        self._check_process()
+        if not self._here():
+            raise _elsewhere()
         if threading.get_ident() in (self._sender, self._reads):
             raise ZietError(
                 "a signal handler came while Ziet was at work in the same thread: "
@@ -101,10 +104,6 @@ class Channel:
         """Whether this thread is not in the middle of a request or of sending."""
         return self.here and threading.get_ident() not in (self._sender, self._reads)
 
-    def _check_process(self) -> None:
-        if not self._here():
-            raise ZietError("only the process of the action itself can use memory, call actions and integrations")
-
     def _wait(self, number: int) -> list[_wire.Answer]:
         with self._answered:
             while True:
@@ -130,3 +129,7 @@ class Channel:
             self._answered.notify_all()
         if answer.request in self._answers:
             self._answers[answer.request].append(answer)
+
+
+def _elsewhere() -> ZietError:
+    return ZietError("only the process of the action itself can use memory, call actions and integrations")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import socket
+import struct
 from typing import Any
 
 import msgspec
@@ -359,6 +360,7 @@ FromExecutor = (
 )
 
 
+_LENGTH = struct.Struct(">I")
 _encoder = msgspec.msgpack.Encoder()
 
 
@@ -367,7 +369,7 @@ def encode(message: Message) -> bytes:
     body = _encoder.encode(message)
     if len(body) > FRAME_BYTES:
         raise ValueError(f"a message of {len(body)} bytes, limit {FRAME_BYTES}")
-    return len(body).to_bytes(4, "big") + body
+    return _LENGTH.pack(len(body)) + body
 
 
 _ROOM = 65536
@@ -393,32 +395,31 @@ class Reader:
 
     def read(self) -> Any:
         """The next message; `EOFError` when the peer is gone."""
-        while True:
-            buffer, start, end = self._held
-            size = 4
-            if end - start >= 4:
-                size += int.from_bytes(buffer[start : start + 4], "big")
-                if end - start >= size:
-                    break
-            self._fill(size)
-        message = self._decode(buffer[start + 4 : start + size])
+        buffer, start, end = self._held
+        body = start + 4
+        while end < body or end < (until := body + _LENGTH.unpack_from(buffer, start)[0]):
+            buffer, start, end = self._filled()
+            body = start + 4
+        message = self._decode(buffer[body:until])
         # A buffer that was made for a long message goes with it.
-        self._held = (buffer, start + size, end) if start + size < end else (self._room, 0, 0)
+        self._held = (buffer, until, end) if until < end else (self._room, 0, 0)
         return message
 
-    def _fill(self, size: int) -> None:
-        """Receives more of a frame of that many bytes."""
-        if size - 4 > FRAME_BYTES:
-            raise ValueError(f"a frame of {size - 4} bytes, limit {FRAME_BYTES}")
+    def _filled(self) -> tuple[memoryview, int, int]:
+        """What is held once more of a message has been received."""
         buffer, start, end = self._held
+        size = 4 if end - start < 4 else 4 + _LENGTH.unpack_from(buffer, start)[0]
+        if size > 4 + FRAME_BYTES:
+            raise ValueError(f"a frame of {size - 4} bytes, limit {FRAME_BYTES}")
         if start + size > len(buffer):
             longer = memoryview(bytearray(max(size, _ROOM)))
             longer[: end - start] = buffer[start:end]
-            buffer, start, end = self._held = longer, 0, end - start
-        count = self._receive(buffer[end:])
+            buffer, start, end = longer, 0, end - start
+        count = self._receive(buffer[end:] if end else buffer)
         if not count:
             raise EOFError
-        self._held = buffer, start, end + count
+        self._held = held = buffer, start, end + count
+        return held
 
     def buffered(self) -> bool:
         """Whether bytes have been read that no message has taken yet."""
