@@ -87,7 +87,8 @@ def adopt_orphans() -> None:
 
 def identity() -> Callable[[], int | bool]:
     """What tells, whenever it is called, whether this still is the process that it was made in, and not one that was
-    forked from that, in whatever way. It asks memory where it can, which takes a fraction of the time of a system call."""
+    forked from that, in whatever way. It asks memory where it can, which takes a fraction of a system call's time.
+    """
     pid = os.getpid()
     if LINUX:
         try:

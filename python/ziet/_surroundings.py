@@ -108,7 +108,7 @@ class Surroundings:
             _output.restore()
             if "asyncio" in sys.modules:
                 _forget_event_loop()
-            if not self._has_pipes() or not brief and _lowest_free() > self._descriptors + _LEAKED:
+            if not self._has_pipes() or (not brief and _lowest_free() > self._descriptors + _LEAKED):
                 return False
             return self._scratch is None or self._scratch.is_empty()
         except Exception:  # noqa: BLE001 - the action has broken what Python itself relies on
