@@ -21,8 +21,8 @@ _RESET_PEAK = b"5"
 """What /proc/self/clear_refs takes as the wish that the highest use of memory is counted anew."""
 
 _BRIEF_SECONDS = 50e-6
-"""An attempt that takes less time has not made a process, which takes longer, nor touched more than a megabyte or so of
-memory, and its CPU time rounds to nothing."""
+"""An attempt that takes less time has touched no more than a megabyte or so of memory, and its CPU time rounds to
+nothing."""
 
 _BRIEF_ONES = 8
 """So many brief attempts in a row are taken for what the one before them was. Together they use less than a millisecond

@@ -128,7 +128,7 @@ class Executor:
         _context.run = None
         _output.finish()
         brief = self._accounting.is_brief()
-        left, spent = self._leftovers.find(brief)
+        left, spent = self._leftovers.find()
         spent = not self._surroundings.restore(brief) or spent
         cpu_ms, peak = self._accounting.end(brief)
         self._channel.send(_wire.Finished(output, failure, cpu_ms, peak, left, spent))

@@ -44,12 +44,10 @@ class Leftovers:
         self._python = set(sys._current_frames())  # pyright: ignore[reportPrivateUsage]
         self._children = _process.children()
 
-    def find(self, brief: bool) -> tuple[list[str], bool]:
+    def find(self) -> tuple[list[str], bool]:
         """Threads and processes that still go on, in people's words, and whether there is anything at all that the
-        process cannot be used with. After a brief attempt it does not look for processes."""
+        process cannot be used with."""
         threads = [] if self._is_alone() else self._threads()
-        if brief and not threads:
-            return [], False
         processes, helpers = self._processes()
         return threads + processes, bool(threads or processes or helpers)
 
