@@ -75,6 +75,8 @@ pub struct Worker {
     /// None where no group can be made.
     groups: Option<os::Groups>,
     home: Option<Home>,
+    /// Of zygotes that are gone, while something that came from one may still write there.
+    old_folders: Vec<TempDir>,
     zygote: Option<Zygote>,
     executors: HashMap<u64, Executor>,
     pool: Pool,
@@ -109,6 +111,8 @@ pub struct Worker {
 struct Home {
     folder: TempDir,
     listener: UnixListener,
+    /// Whether there is a namespace of processes for what is in it.
+    own_processes: bool,
     /// Of the zygote, and of what comes from it until it has a group of its own.
     group: Option<os::Group>,
 }
@@ -121,6 +125,7 @@ impl Home {
         Ok(Self {
             folder,
             listener,
+            own_processes: false,
             group: None,
         })
     }
@@ -149,6 +154,7 @@ impl Worker {
             strays_at: None,
             groups: os::Groups::find(&settings.without),
             home: None,
+            old_folders: Vec::new(),
             zygote: None,
             executors: HashMap::new(),
             due: BTreeSet::new(),
@@ -207,11 +213,18 @@ impl Worker {
         Ok(())
     }
 
-    /// The zygote is gone: so is what came from it, and where its executors connected.
+    /// The zygote is gone: so is where its executors connected, and, when the last stray is dead, its folder.
     fn leave_home(&mut self) {
         self.arrivals.clear();
-        let group = self.home.take().and_then(|home| home.group);
-        self.end_group(group);
+        let Some(home) = self.home.take() else { return };
+        self.end_group(home.group);
+        self.old_folders.push(home.folder);
+    }
+
+    /// How far the zygote's namespace of processes is below this program's.
+    fn zygote_depth(&self) -> usize {
+        let own = self.home.as_ref().is_some_and(|home| home.own_processes);
+        usize::from(own)
     }
 
     /// A group for a process and what it starts, where there can be one.

@@ -158,6 +158,9 @@ impl Worker {
         let zygote = self.zygote.iter().map(Zygote::pid).collect();
         let more = self.strays.end(&zygote);
         self.strays_at = more.then(|| self.now + STRAYS_PAUSE);
+        if !more {
+            self.old_folders.clear();
+        }
     }
 
     /// There is no such executor any more.
