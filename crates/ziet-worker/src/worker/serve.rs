@@ -83,6 +83,7 @@ impl Worker {
             mut channel,
             descriptors,
         } = arrived;
+        let depth = self.zygote_depth();
         let mut waiting = self.executors.iter_mut();
         let Some((&id, executor)) =
             waiting.find(|(_, e)| e.secret == secret && matches!(e.phase, Phase::Arriving { .. }))
@@ -91,7 +92,7 @@ impl Worker {
         };
         // Where a socket does not tell, ids mean the same to everybody.
         executor.pid = os::peer_pid(channel.stream()).or(executor.zygote_pid);
-        if protocol != PROTOCOL || !executor.is_itself() {
+        if protocol != PROTOCOL || !executor.is_itself(depth) {
             executor.pid = None;
             return self.end_process(id);
         }
