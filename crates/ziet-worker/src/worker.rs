@@ -25,7 +25,7 @@ use ziet_core::{ActionId, Json};
 
 pub use self::event::{Ended, Excess, ExecutorId, WorkerError, WorkerEvent};
 use self::usage::Watch;
-use crate::executor::{self, Arrival, Executor};
+use crate::executor::{self, Arrival, Executor, Part};
 use crate::os::{self, Ability};
 use crate::pool::{Pool, PoolSettings};
 use crate::project::Project;
@@ -252,14 +252,17 @@ impl Worker {
     /// # Errors
     /// When the message is larger than a frame may be.
     pub fn send(&mut self, executor: ExecutorId, message: &ToExecutor) -> Result<(), FrameError> {
-        match self
-            .executors
-            .get_mut(&executor.0)
-            .and_then(|executor| executor.link.as_mut())
-        {
-            Some(link) => link.channel.send(message),
-            None => Ok(()),
-        }
+        let id = executor.0;
+        let found = self.executors.get_mut(&id);
+        let Some(link) = found.and_then(|executor| executor.link.as_mut()) else {
+            return Ok(());
+        };
+        link.channel.send(message)?;
+        // A descriptor that cannot be watched shows when it is read.
+        let _ = link
+            .channel
+            .watch(&self.registry, executor::token(id, Part::Channel));
+        Ok(())
     }
 
     /// What happened, in order; empty until the next event or timer.
