@@ -1,6 +1,7 @@
 //! What the zygote says.
 
 use ziet_core::Json;
+use ziet_core::limits::LOST_IN_A_ROW;
 use ziet_core::wire::{FromZygote, Level, PROTOCOL, ToZygote};
 
 use super::{CONTROL, Worker, WorkerError, WorkerEvent, ZYGOTE_ERR, ZYGOTE_OUT};
@@ -254,6 +255,7 @@ impl Worker {
         self.read_zygote_output(Level::Info);
         self.read_zygote_output(Level::Warn);
         let said = self.zygote_said();
+        let used = self.executors.values().any(|each| each.link.is_some());
         for mut executor in std::mem::take(&mut self.executors).into_values() {
             if let Some(pid) = executor.pid {
                 os::kill_tree(pid);
@@ -266,7 +268,7 @@ impl Worker {
         let Some(zygote) = self.zygote.take() else {
             return;
         };
-        let imported = zygote.loading.is_none();
+        let imported = zygote.loading.is_none() && !self.dies_each_time(used);
         let error = error(zygote.end(&self.registry), said);
         self.leave_home();
         self.end_strays();
@@ -282,6 +284,16 @@ impl Worker {
         } else {
             WorkerEvent::ImportFailed(error)
         });
+    }
+
+    /// Whether one zygote after the other has gone before there was an executor: that will not get better.
+    fn dies_each_time(&mut self, used: bool) -> bool {
+        self.failed_arrivals = if used { 0 } else { self.failed_arrivals + 1 };
+        let hopeless = self.failed_arrivals >= LOST_IN_A_ROW;
+        if hopeless {
+            self.failed_arrivals = 0;
+        }
+        hopeless
     }
 
     /// What it wrote last, to follow a text about it.
