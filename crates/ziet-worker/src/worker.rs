@@ -27,7 +27,7 @@ use ziet_core::{ActionId, Json};
 
 pub use self::event::{Ended, Excess, ExecutorId, WorkerError, WorkerEvent};
 use self::usage::Watch;
-use crate::executor::{self, Arrival, Executor};
+use crate::executor::{self, Arrival, Executor, Part};
 use crate::os::{self, Ability};
 use crate::pool::{Pool, PoolSettings};
 use crate::project::Project;
@@ -291,6 +291,10 @@ impl Worker {
         });
         let Some(link) = link else { return Ok(()) };
         link.channel.send(message)?;
+        // A descriptor that cannot be watched shows when it is read.
+        let _ = link
+            .channel
+            .watch(&self.registry, executor::token(id, Part::Channel));
         if link.channel.unsent() > UNSENT_BYTES {
             self.found_out(id, || "it does not read its answers".to_owned());
         }

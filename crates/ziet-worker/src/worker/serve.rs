@@ -106,10 +106,11 @@ impl Worker {
             register(err, Part::Err),
             register(stack, Part::Stack),
         );
-        let interest = Interest::READABLE | Interest::WRITABLE;
-        let registered =
-            self.registry
-                .reregister(channel.stream(), token(id, Part::Channel), interest);
+        let registered = self.registry.reregister(
+            channel.stream(),
+            token(id, Part::Channel),
+            Interest::READABLE,
+        );
         if let ((Ok(out), Ok(err), Ok(stack)), Ok(())) = (pipes, registered) {
             executor.link = Some(Link {
                 channel,
@@ -147,6 +148,7 @@ impl Worker {
             return Readiness::Drained;
         };
         let _ = link.channel.flush();
+        let _ = link.channel.watch(&self.registry, token(id, Part::Channel));
         let readiness = link.channel.fill(&mut self.buffer);
         loop {
             let Some(executor) = self.executors.get_mut(&id) else {
