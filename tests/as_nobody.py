@@ -22,7 +22,8 @@ USER = pwd.getpwnam("nobody")
 INSIDE = "--in-a-namespace"
 
 # What starts executors and ends them. The others have to do with texts and types, which are the same for everyone.
-TESTS = ("endings", "frames", "misuse", "pool", "robust", "sandbox", "signals")
+TESTS = ("endings", "frames", "misuse", "orphans", "pool", "robust", "sandbox", "signals")
+TESTS_OF_PYTHON = ("executor", "leftovers", "scratch", "zygote")
 
 
 def closed(folder: Path) -> list[Path]:
@@ -50,6 +51,7 @@ def run_tests(arguments: list[str]) -> int:
     with tempfile.TemporaryDirectory(prefix="zn-") as home:
         os.chown(home, USER.pw_uid, USER.pw_gid)
         files = [REPOSITORY / "tests" / f"test_{name}.py" for name in TESTS]
+        files += [REPOSITORY / "python" / "tests" / f"test_{name}.py" for name in TESTS_OF_PYTHON]
         # Nothing of the repository is written to, so neither caches of pytest nor of Python.
         options = ["-p", "no:cacheprovider", f"--basetemp={home}/tests", *arguments]
         return subprocess.run(

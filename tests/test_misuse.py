@@ -16,6 +16,7 @@ RETURNS = [
     *["replaces_stdout", "closes_stdout", "redirects_stdout", "closes_standard_descriptors", "silences_logging"],
     *["prints_no_text", "prints_half_a_line", "leaves_descriptors_open", "fills_a_pipe_nobody_reads"],
     *["leaves_a_thread", "leaves_a_child", "leaves_a_zombie", "leaves_files", "changes_defaults"],
+    *["lowers_limits", "closes_standard_input", "sets_timers_of_cpu_time"],
 ]
 FAILS = {
     "ends_at_once": "ProcessDied",

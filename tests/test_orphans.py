@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
+import time
 
 import psutil
 import pytest
@@ -12,11 +14,13 @@ from program import Project, Ziet, marked
 
 LEAVES = """
 import ctypes, json, os, signal, subprocess, sys, time
+from dataclasses import dataclass
 from pathlib import Path
 from ziet import Action
 
 LEFT = Path(os.environ["SCRATCH"]) / "left"
 SUBREAPER = 36
+KEPT = []
 
 def deaf():
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
@@ -113,13 +117,34 @@ def group() -> str:
             return own
         time.sleep(0.01)
 
-@Action(description="Forks 400 times, as fast as it can, and never ends", timeout=2)
+@dataclass
+class Slow:
+    x: int
+
+    def __post_init__(self):
+        LEFT.write_text(json.dumps([os.getpid()]))
+        while True:
+            pass
+
+@Action(description="Takes what is never made")
+def takes(slow: Slow):
+    pass
+
+@Action(description="Returns before its time is up, while a thread of a library shuffles letters", timeout=1)
+def computes() -> str:
+    letters, thread, libc = ctypes.create_string_buffer(b"x" * 2**26), ctypes.c_ulong(), ctypes.CDLL(None)
+    KEPT.extend([letters, thread])
+    libc.pthread_create(ctypes.byref(thread), None, ctypes.cast(libc.strfry, ctypes.c_void_p), letters)
+    time.sleep(0.4)
+    return "in time"
+
+@Action(description="Forks 200 times, as fast as it can, and never ends", timeout=2)
 def bomb():
     more, room = os.pipe()
-    os.write(room, b"." * 300 + b"!" + b"." * 99)
+    os.write(room, b"." * 150 + b"!" + b"." * 49)
     while True:
         if os.read(more, 1) == b"!":
-            open(2, "w", closefd=False).write("300 forks\\n")
+            open(2, "w", closefd=False).write("150 forks\\n")
         if os.fork() == 0:
             os.setsid()
 """
@@ -146,7 +171,7 @@ def test_what_executors_leave_when_their_zygote_dies_is_ended(project: Project) 
 @pytest.mark.parametrize("without", ["", "cgroup"])
 def test_a_fork_bomb_ends_with_its_attempt(project: Project, ziet: Ziet, without: str) -> None:
     running = project.start("run", "--local", "action", "bomb", ZIET_WITHOUT=without)
-    running.until("300 forks")
+    running.until("150 forks")
     assert len(marked(ziet.mark)) > 100
     assert running.finish().status == 1
 
@@ -158,7 +183,7 @@ def test_an_executor_has_a_group_of_its_own_where_one_can_be_made(project: Proje
     assert project.run("group", "--json").document["output"] == "1"
 
 
-@pytest.mark.parametrize(("action", "told"), [("leave", "hanging"), ("bomb", "300 forks")])
+@pytest.mark.parametrize(("action", "told"), [("leave", "hanging"), ("bomb", "150 forks")])
 def test_nothing_outlives_the_program(project: Project, ziet: Ziet, action: str, told: str) -> None:
     how = ["-p", "how=hangs"] if action == "leave" else []
     running = project.start("run", "--local", "action", action, *how)
@@ -171,3 +196,30 @@ def test_nothing_outlives_the_program(project: Project, ziet: Ziet, action: str,
     _, alive = psutil.wait_procs(below, timeout=10)
     assert alive == []
     assert ziet.left_over() == []
+
+
+def test_a_program_that_is_killed_while_test_data_is_made_leaves_nothing(project: Project, ziet: Ziet) -> None:
+    running = project.start("run", "--local", "action", "takes")
+    left = ziet.scratch / "left"
+    until = time.monotonic() + 30
+    while not left.exists():
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    below = running.descendants()
+
+    os.kill(running.pid, signal.SIGKILL)
+    running.finish()
+
+    _, alive = psutil.wait_procs(below, timeout=10)
+    for process in alive:
+        process.kill()
+    assert alive == []
+    # Nobody was there to see the end of the program and to remove the folder of its socket.
+    for folder in ziet.left_over():
+        shutil.rmtree(folder)
+
+
+def test_a_result_that_came_in_time_counts_whatever_still_computes(project: Project) -> None:
+    done = project.run("computes", "--json")
+    assert (done.status, done.document["output"]) == (0, "in time"), done
+    assert len(done.said("[WARN] left behind and ended: thread")) == 1

@@ -113,7 +113,7 @@ def adds() -> list[int]:
     return [after - one for one, after in zip(before, counts())]
 
 
-@Action(description="Fails, and says from which process it was made", retries=3)
+@Action(description="Fails, and says from which process it was made", retries=2)
 def fails() -> None:
     memory.add("zygote", os.getppid())
     memory.add("zygotes", (memory.get("zygotes") or []) + [os.getppid()])
@@ -219,11 +219,11 @@ def test_the_zygote_ends_without_work_and_is_started_again(project: Project) -> 
     done = project.run("fails", "--json", ZIET_EXECUTOR_IDLE="1")
 
     zygotes = done.document["memory"]["zygotes"]
-    assert len(zygotes) == 4
-    # After 2 s the second attempt may come just in time; 4 s and 8 s are longer than both may be idle together.
-    assert len(set(zygotes[1:])) == 3
+    assert len(zygotes) == 3
+    # After 2 s the second attempt may come just in time; 4 s are longer than both may be idle together.
+    assert zygotes[1] != zygotes[2]
     assert not done.said("the process that imported the project ended")
-    assert [attempt["outcome"] for attempt in done.document["attempts"]] == ["failed"] * 4
+    assert [attempt["outcome"] for attempt in done.document["attempts"]] == ["failed"] * 3
 
 
 def between_attempts(running: Running) -> psutil.Process:

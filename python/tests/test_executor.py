@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from ziet import _process
+from ziet import _process, _wire
 
 LINUX = pytest.mark.skipif(not _process.LINUX, reason="only Linux tells")
 
@@ -18,6 +18,8 @@ SURROUNDINGS = """
     @Action(description="Tells what it finds")
     def finds() -> dict:
         signals = [signal.SIGINT, signal.SIGTERM, signal.SIGALRM, signal.SIGUSR1, signal.SIGCHLD, signal.SIGPROF]
+        signals += [signal.SIGVTALRM, signal.SIGXCPU, signal.SIGQUIT]
+        timers = [signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF]
         umask = os.umask(0)
         os.umask(umask)
         return {
@@ -25,11 +27,12 @@ SURROUNDINGS = """
             "real variables": os.popen("env -0 | tr '\\\\0' '\\\\n' | grep ^FROM_ || true").read(),
             "folder": os.getcwd(),
             "handlers": [str(signal.getsignal(number)) for number in signals],
-            "timers": [signal.getitimer(timer) for timer in (signal.ITIMER_REAL, signal.ITIMER_PROF)],
+            "timers": [signal.getitimer(timer) for timer in timers],
             "blocked": [int(number) for number in signal.pthread_sigmask(signal.SIG_BLOCK, ())],
             "umask": umask,
             "recursion": sys.getrecursionlimit(),
             "gc": gc.isenabled(),
+            "stdin": sys.stdin.read(),
             "stdout": type(sys.stdout).__module__,
             "stderr": type(sys.stderr).__module__,
         }
@@ -43,13 +46,17 @@ SURROUNDINGS = """
         os.umask(0)
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM, signal.SIGUSR1, signal.SIGCHLD):
             signal.signal(number, lambda *_: print("handled"))
+        for number in (signal.SIGVTALRM, signal.SIGXCPU, signal.SIGQUIT):
+            signal.signal(number, lambda *_: print("handled"))
         signal.signal(signal.SIGPROF, signal.SIG_IGN)
         signal.setitimer(signal.ITIMER_REAL, 100)
         signal.setitimer(signal.ITIMER_PROF, 100)
+        signal.setitimer(signal.ITIMER_VIRTUAL, 100)
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR2])
         sys.setrecursionlimit(5000)
         gc.disable()
         sys.stdout = sys.stderr = open(os.devnull, "w")
+        sys.stdin = open(__file__)
 
     @Action(description="Puts others in the place of what is found")
     def replaces() -> None:
@@ -274,13 +281,20 @@ def test_what_is_printed_belongs_to_the_attempt_that_printed_it(made, how, text,
 @pytest.mark.parametrize(
     "how",
     [
-        *["os.close(1)", "os.close(2)", "os.dup2(os.open(os.devnull, os.O_RDWR), 1)", "os.closerange(0, 3)"],
-        *["os.dup2(1, 2)", "os.dup2(2, 1)", "os.dup2(os.pipe()[1], 2)"],
+        "os.dup2(1, 2)",
+        "os.dup2(2, 1)",
+        "os.dup2(os.pipe()[1], 2)",
+        "os.close(0)",
+        "sys.stdin.close()",
+        "os.close(1)",
+        "os.close(2)",
+        "os.dup2(os.open(os.devnull, os.O_RDWR), 1)",
+        "os.closerange(0, 3)",
     ],
 )
 def test_one_whose_streams_are_gone_is_not_used_again(made, how):
     source = f"""
-        import os
+        import os, sys
 
         @Action(description="Breaks it")
         def breaks() -> int:
@@ -361,6 +375,117 @@ def test_a_process_that_was_forked_behind_the_back_of_python_says_nothing(made):
         executor.run("nothing")
         finished = executor.run("forks")
         assert (finished.output, finished.left, finished.spent) == (b"1", [], False)
+
+
+@LINUX
+@pytest.mark.parametrize(
+    ("change", "spent"),
+    [
+        ("resource.setrlimit(resource.RLIMIT_CPU, (100, 100))", True),
+        ("resource.setrlimit(resource.RLIMIT_NOFILE, (200, 200))", True),
+        ("os.nice(1)", True),
+        ("os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})", True),
+        # This one belongs to Ziet, which sets it again.
+        ("resource.setrlimit(resource.RLIMIT_DATA, (2**33, resource.getrlimit(resource.RLIMIT_DATA)[1]))", False),
+    ],
+)
+def test_the_next_attempt_has_the_same_share_of_the_machine(made, change, spent):
+    source = f"""
+        import os, resource, time
+
+        @Action(description="Takes less, and longer than what is brief")
+        def takes() -> None:
+            {change}
+            time.sleep(0.001)
+
+        @Action(description="Tells how much data it may have")
+        def data() -> int:
+            return resource.getrlimit(resource.RLIMIT_DATA)[0]
+    """
+    if "affinity" in change and len(os.sched_getaffinity(0)) == 1:
+        pytest.skip("there is one processor only")
+    executor = made(source).executor()
+    before = executor.output("data", memory_limit=2**30)
+    assert executor.run("takes").spent is spent
+    assert executor.output("data") == before
+
+
+def test_a_timer_of_cpu_time_without_a_handler_ends_nobody(made):
+    source = """
+        import signal, time
+
+        @Action(description="Sets them, and lasts longer than what is brief")
+        def sets() -> None:
+            signal.setitimer(signal.ITIMER_VIRTUAL, 0.05)
+            signal.setitimer(signal.ITIMER_PROF, 0.05)
+            time.sleep(0.001)
+
+        @Action(description="Uses more CPU time than that")
+        def computes() -> int:
+            while time.process_time() < 0.5:
+                pass
+            return 1
+    """
+    executor = made(source).executor()
+    executor.output("sets")
+    assert executor.output("computes") == 1
+
+
+def test_cpu_time_of_short_attempts_is_not_lost(made):
+    source = """
+        import time
+
+        @Action(description="Uses 0.3 ms")
+        def uses() -> None:
+            until = time.process_time() + 0.0003
+            while time.process_time() < until:
+                pass
+
+        @Action(description="Tells what the process has used in all, in milliseconds")
+        def used() -> float:
+            return time.process_time() * 1000
+    """
+    executor = made(source).executor()
+    before = executor.output("used")
+    told = sum(executor.run("uses").cpu_ms for _ in range(100))
+    after = executor.output("used")
+    assert told >= 29
+    assert told <= after - before + 2
+
+
+OUT_OF_MEMORY = """
+    import builtins
+
+    class ArrayMemoryError(MemoryError):
+        pass
+
+    @Action(description="Never executed: the test answers")
+    def child() -> None: ...
+
+    @Action(description="Raises")
+    def raises(name: str) -> None:
+        if name == "child":
+            child()
+        raise globals().get(name) or getattr(builtins, name)
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [("MemoryError", "out_of_memory"), ("ArrayMemoryError", "out_of_memory"), ("ValueError", "exception")],
+)
+def test_every_memory_error_is_told_as_out_of_memory(made, name, code):
+    assert made(OUT_OF_MEMORY).executor().run("raises", name=name).failure.code == code
+
+
+def test_a_memory_error_of_a_child_is_not_the_callers(made):
+    executor = made(OUT_OF_MEMORY).executor()
+    executor.begin("raises", name="child")
+    while not isinstance(message := executor.next(), _wire.Finished):
+        if isinstance(message, _wire.Call):
+            failure = _wire.Failure("MemoryError", "", None, "out_of_memory", retryable=True, frames=[])
+            executor.send(_wire.CallEnded(message.request, "run-2", None, failure))
+    assert (message.failure.type, message.failure.code) == ("MemoryError", "exception")
 
 
 def test_an_exception_that_ends_programs_ends_the_attempt_only(made):

@@ -117,6 +117,29 @@ def test_an_idle_thread_of_a_library_is_let_be(made):
         assert (finished.failure, finished.left, finished.spent) == (None, [], False)
 
 
+def test_a_result_does_not_wait_for_a_thread_that_computes(made):
+    source = """
+        import ctypes, threading
+        kept = []
+
+        @Action(description="Leaves a thread that does not know Python, and shuffles letters for seconds")
+        def computes() -> int:
+            kept.extend([ctypes.create_string_buffer(b"x" * 2**26), ctypes.c_ulong()])
+            libc = ctypes.CDLL(None)
+            start = ctypes.cast(libc.strfry, ctypes.c_void_p)
+            libc.pthread_create(ctypes.byref(kept[1]), None, start, kept[0])
+            print("returns")
+            return 1
+    """
+    executor = made(source).executor()
+    executor.begin("computes")
+    executor.line()
+    began = time.monotonic()
+    finished = executor.next()
+    assert time.monotonic() - began < 0.6
+    assert (finished.output, len(finished.left), finished.spent) == (b"1", 1, True)
+
+
 @pytest.mark.parametrize("daemon", [False, True])
 def test_a_process_is_told_with_its_command(made, daemon):
     executor = made(SOURCE).executor()
@@ -151,7 +174,26 @@ ASYNC = """
     async def gives_all_up() -> int:
         done, pending = await asyncio.wait([asyncio.ensure_future(child()) for _ in range(10)], timeout=0.05)
         return len(pending)
+
+    @Action(description="Has its call fail")
+    async def fails_in_a_call() -> str:
+        try:
+            await child()
+        except Exception:
+            return "failed"
 """
+
+
+def test_a_call_that_failed_leaves_no_thread(made):
+    from ziet import _wire
+
+    executor = made(ASYNC).executor()
+    for _ in range(20):
+        executor.begin("fails_in_a_call")
+        while not isinstance(message := executor.next(), _wire.Finished):
+            if isinstance(message, _wire.Call):
+                executor.send(_wire.Refused(message.request, "call_depth", "too deep"))
+        assert (message.failure, message.left, message.spent) == (None, [], False)
 
 
 @pytest.mark.parametrize(("action", "calls"), [("gives_up", 1), ("gives_all_up", 10)])

@@ -96,9 +96,9 @@ def test_an_idle_executor_of_a_project_with_pandas_has_little_of_its_own(made):
             gc.collect()
     """
     executor = made(source).executor()
-    assert own_megabytes(executor.pid) < 8
+    assert own_megabytes(executor.pid) < 5
     executor.run("collects")
-    assert own_megabytes(executor.pid) < 8
+    assert own_megabytes(executor.pid) < 5
 
 
 def own_megabytes(pid):

@@ -66,7 +66,7 @@ class Accounting:
         self._served = True
 
     def lift_limit(self) -> None:
-        """Makes room to tell of an attempt that may have used up its memory. `end` sets the limit again."""
+        """Makes room to tell of an attempt that may have used up its memory. `restore` sets the limit again."""
         self._lifted = True
         self._set(self._limits[1], self._limits[1])
 
@@ -83,27 +83,34 @@ class Accounting:
         self._unseen = _BRIEF_ONES if brief else 0
         return False
 
+    def restore(self, brief: bool) -> bool:
+        """Sets the limit of memory again, whatever the attempt made of it. False: that is not possible."""
+        if brief:
+            return True
+        self._lifted = False
+        return self._set(*self._limits)
+
     def end(self, brief: bool) -> tuple[int, int]:
         """The CPU time of the attempt and of the children that it has waited for, in milliseconds, and the highest use
         of memory in bytes."""
         if brief:
             return 0, self._told
         usage = resource.getrusage(resource.RUSAGE_SELF)
-        # What passes between two attempts, microseconds of Ziet's own, counts to the next one.
-        before, self._cpu = self._cpu, _cpu_seconds(usage)
+        # What is less than a millisecond is told with a later attempt, as are the microseconds between two of them:
+        # else many short ones would seem to use nothing, and one that is killed would be charged for them.
+        cpu_ms = int((_cpu_seconds(usage) - self._cpu) * 1000)
+        self._cpu += cpu_ms / 1000
         self._told = peak = usage.ru_maxrss * _UNIT
         if peak > self._much:
             gc.collect()  # Objects that refer to each other may still hold it.
-        if self._lifted:
-            self._lifted = False
-            self._set(*self._limits)
-        return round((self._cpu - before) * 1000), peak
+        return cpu_ms, peak
 
-    def _set(self, soft: int, hard: int) -> None:
+    def _set(self, soft: int, hard: int) -> bool:
         try:
             resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
         except (OSError, ValueError):  # The action has lowered the hard limit below it, which holds.
-            pass
+            return False
+        return True
 
 
 def _cpu_seconds(own: resource.struct_rusage) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ziet import _project, _wire
@@ -14,9 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ziet._action import ActionFunction
-
-_ENDING_SECONDS = 1.0
-"""How long a thread that has its answer may take to end."""
 
 _AnswerT = TypeVar("_AnswerT", bound=_wire.Message)
 
@@ -32,10 +30,10 @@ class Attempt:
         self.secrets = dict(start.secrets)
         self._ending: list[threading.Thread] = []
 
-    def finish(self) -> None:
-        """Waits for threads of Ziet's own that have nothing to wait for any more."""
+    def finish(self, until: float) -> None:
+        """Waits for threads of Ziet's own that have nothing to wait for any more, up to that monotonic time."""
         for thread in self._ending:
-            thread.join(_ENDING_SECONDS)
+            thread.join(max(until - time.monotonic(), 0))
 
     def call(self, action: ActionFunction[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         inputs = _project.inputs(action)
@@ -91,16 +89,15 @@ class Attempt:
         thread = threading.Thread(target=wait, name=f"ziet-call-{action.id}", daemon=True)
         thread.start()
         try:
-            result = await done
+            return await done
         except asyncio.CancelledError:
             # Nobody waits any more: the child run is not wanted either.
             given_up.append(True)
             for request in requests:
                 self._channel.abandon(request)
-            self._ends(thread)
             raise
-        self._ends(thread)
-        return result
+        finally:
+            self._ends(thread)
 
     def _ends(self, thread: threading.Thread) -> None:
         self._ending = [each for each in self._ending if each.is_alive()] + [thread]

@@ -11,6 +11,7 @@ import faulthandler
 import os
 import signal
 import socket
+import time
 from contextvars import copy_context
 from typing import Any, NamedTuple
 
@@ -18,12 +19,16 @@ from ziet import _context, _output, _process, _project, _registry, _stack, _wire
 from ziet._accounting import Accounting
 from ziet._attempt import Attempt
 from ziet._channel import Channel
-from ziet._errors import InputError, refusal_code
+from ziet._errors import ActionError, InputError, refusal_code
 from ziet._leftovers import Leftovers
 from ziet._surroundings import Surroundings
 
 _NICENESS = 10
 """Below the Rust program, so that deadlines are kept while actions use every core."""
+
+_SETTLING_SECONDS = 0.05
+"""How long an attempt that has returned waits for what is about to begin or to end. Its result is not told before, and
+its time runs on meanwhile."""
 
 
 class Order(NamedTuple):
@@ -124,12 +129,14 @@ class Executor:
         _context.run = attempt
         output, failure = self._outcome(start)
         self._surroundings.silence()
-        attempt.finish()
+        until = time.monotonic() + _SETTLING_SECONDS
+        attempt.finish(until)
         _context.run = None
         _output.finish()
         brief = self._accounting.is_brief()
-        left, spent = self._leftovers.find()
+        left, spent = self._leftovers.find(until)
         spent = not self._surroundings.restore(brief) or spent
+        spent = not self._accounting.restore(brief) or spent
         cpu_ms, peak = self._accounting.end(brief)
         self._channel.send(_wire.Finished(output, failure, cpu_ms, peak, left, spent))
 
@@ -154,6 +161,8 @@ class Executor:
             self._surroundings.silence()
             # What may fill the memory is held by the traceback, which is needed to tell of it.
             self._accounting.lift_limit()
+            if isinstance(error, MemoryError) and not isinstance(error, ActionError):  # Not that of a child run.
+                code = "out_of_memory"
             return None, _stack.describe(error, refusal_code(error) or code, with_locals=start.locals)
 
 

@@ -22,10 +22,6 @@ _SAFE_TO_FORK = ("jemalloc_bg_thd",)
 _IDLE_IN_LIBRARIES = (*_SAFE_TO_FORK, "grpc_", "event_engine", "lifeguard", "timer_manager")
 """How the names of threads begin that libraries keep for the next call. They hold nothing of the attempt's."""
 
-_ENDING_SECONDS = 1.0
-"""How long what is about to begin or to end may take for it: on a busy machine it waits for its turn."""
-_SETTLING_SECONDS = 0.05
-"""The same for what seems to be idle. It is waited for when a library starts threads, not in each attempt."""
 _MOMENT = 0.0002
 
 _LONGEST_TEXT = 100
@@ -44,11 +40,11 @@ class Leftovers:
         self._python = set(sys._current_frames())  # pyright: ignore[reportPrivateUsage]
         self._children = _process.children()
 
-    def find(self) -> tuple[list[str], bool]:
+    def find(self, until: float) -> tuple[list[str], bool]:
         """Threads and processes that still go on, in people's words, and whether there is anything at all that the
-        process cannot be used with."""
-        threads = [] if self._is_alone() else self._threads()
-        processes, helpers = self._processes()
+        process cannot be used with. What is about to begin or to end may take up to that monotonic time for it."""
+        threads = [] if self._is_alone() else self._threads(until)
+        processes, helpers = self._processes(until)
         return threads + processes, bool(threads or processes or helpers)
 
     def _counted(self) -> int:
@@ -59,8 +55,7 @@ class Leftovers:
                 self._folder = None
         return threading.active_count()
 
-    def _threads(self) -> list[str]:
-        begin = time.monotonic()
+    def _threads(self, until: float) -> list[str]:
         while (count := self._counted()) > self._count:
             names = {thread.ident: thread.name for thread in threading.enumerate()}
             running = [ident for ident in sys._current_frames() if ident not in self._python]  # pyright: ignore[reportPrivateUsage]
@@ -69,8 +64,7 @@ class Leftovers:
             # Python does not know it yet, does not know it any more, since it was joined and only has to end, or never
             # will. The first two need a moment.
             new = {task: _name_and_state(task) for task in _tasks() - self._tasks}
-            busy = any(state == "R" for _, state in new.values())
-            if time.monotonic() - begin >= (_ENDING_SECONDS if busy else _SETTLING_SECONDS):
+            if time.monotonic() >= until:
                 return self._native_threads(new)
             time.sleep(_MOMENT)
         self._count = count
@@ -89,14 +83,14 @@ class Leftovers:
             self._count = self._counted()
         return told
 
-    def _processes(self) -> tuple[list[str], bool]:
+    def _processes(self, until: float) -> tuple[list[str], bool]:
         """Those that still run, without Python's own helpers, and whether there are any of these."""
         try:
             while os.waitpid(-1, os.WNOHANG)[0]:
                 pass  # It had ended before, and nobody had waited for it.
         except ChildProcessError:
             return [], False
-        found = [(pid, _command(pid)) for pid in sorted(_process.children() - self._children)]
+        found = [(pid, _command(pid, until)) for pid in sorted(_process.children() - self._children)]
         commands = {pid: command for pid, command in found if command is not None}
         told = {pid: command for pid, command in commands.items() if not any(each in command for each in _HELPERS)}
         return [f"process {pid} ({_shown(command)})" for pid, command in told.items()], len(told) < len(commands)
@@ -136,9 +130,8 @@ def _own_name() -> str:
     return _name_and_state(str(os.getpid()))[0]
 
 
-def _command(pid: int) -> str | None:
+def _command(pid: int, until: float) -> str | None:
     """What a child process executes; None if it has ended, which ends it for good."""
-    until = time.monotonic() + _ENDING_SECONDS
     while not os.waitpid(pid, os.WNOHANG)[0]:
         try:
             with open(f"/proc/{pid}/cmdline", encoding="utf-8", errors="backslashreplace") as file:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import gc
 import os
+import resource
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -21,18 +22,16 @@ from ziet._scratch import Scratch
 
 _RUN_VARIABLE = os.fsencode(RUN_VARIABLE)
 
-_SIGNALS = [
-    *[
-        int(getattr(signal, name))
-        for name in ("SIGHUP", "SIGINT", "SIGUSR1", "SIGUSR2", "SIGPIPE", "SIGALRM", "SIGTERM", "SIGCHLD", "SIGPROF")
-    ],
-    int(_process.STACK_SIGNAL),
-]
+_NAMES = "HUP INT QUIT USR1 USR2 PIPE ALRM VTALRM PROF XCPU TERM CHLD"
+_SIGNALS = [*[int(getattr(signal, f"SIG{name}")) for name in _NAMES.split()], int(_process.STACK_SIGNAL)]
 """Those that programs handle, and that of the stack. Looking at all that there are would take as long as everything
 else between two attempts."""
 
-_OUT_MARK, _ERR_MARK = int(signal.SIGIO), int(signal.SIGURG)
-"""Which signals the pipes of standard output and standard error would send if they were ever told to send any."""
+_MARKS = (int(signal.SIGWINCH), int(signal.SIGIO), int(signal.SIGURG))
+"""Which signals standard input, output and error would send if they were ever told to send any."""
+
+_LIMITS = sorted({getattr(resource, name) for name in dir(resource) if name.startswith("RLIMIT_")})
+_LIMITS.remove(resource.RLIMIT_DATA)  # That is `_accounting`'s.
 
 _LEAKED = 100
 """How many descriptors attempts may leave open: the next ones need some too."""
@@ -62,8 +61,10 @@ class Surroundings:
         os.umask(self._umask)
         self._recursion = sys.getrecursionlimit()
         self._collects = gc.isenabled()
-        self._pipes = [_identity(1), _identity(2)]
-        self._marked = _mark_pipes()
+        self._streams = _streams()
+        self._marked = _mark_streams()
+        self._stdin = sys.stdin
+        self._share = _share()
         self._descriptors = _lowest_free()
         self._environ = os.environ
         # What is behind it: to work with that takes a fraction of the time.
@@ -100,15 +101,21 @@ class Surroundings:
                 continue
 
     def restore(self, brief: bool) -> bool:
-        """Puts back what the attempt has changed. False: that is not possible. After a brief attempt it does not look
-        for descriptors that were left open."""
+        """Puts back what the attempt has changed. False: that is not possible. After a brief attempt it looks neither
+        for descriptors that were left open, nor for timers of CPU time without a handler, nor at the share of the
+        machine that the process has."""
         try:
             self._restore_process()
             self._restore_environment()
             _output.restore()
             if "asyncio" in sys.modules:
                 _forget_event_loop()
-            if not self._has_pipes() or (not brief and _lowest_free() > self._descriptors + _LEAKED):
+            sys.stdin = self._stdin
+            if not self._has_streams() or (self._stdin is not None and self._stdin.closed):
+                return False
+            if not brief:
+                _stop_cpu_timers()
+            if not brief and (_lowest_free() > self._descriptors + _LEAKED or _share() != self._share):
                 return False
             return self._scratch is None or self._scratch.is_empty()
         except Exception:  # noqa: BLE001 - the action has broken what Python itself relies on
@@ -124,13 +131,13 @@ class Surroundings:
         self._show_crash()
 
     def _restore_handlers(self) -> None:
+        _stop_cpu_timers()  # Without a handler they would end the process.
         for number, handler in zip(_SIGNALS, self._handlers, strict=True):
             if _handler_of(number) is handler:
                 continue
             if number == _process.STACK_SIGNAL:
                 self._show_stack()
             elif handler is not None:  # None: not set by Python, which therefore cannot set it again.
-                signal.setitimer(signal.ITIMER_PROF, 0)  # Without a handler it would have ended the process.
                 signal.signal(number, handler)
 
     def _restore_process(self) -> None:
@@ -142,16 +149,16 @@ class Surroundings:
         if self._folder is not None and _folder() != self._folder:
             os.chdir(self._folder)
 
-    def _has_pipes(self) -> bool:
-        """Whether standard output and standard error are the pipes that they were."""
+    def _has_streams(self) -> bool:
+        """Whether standard input, output and error are what they were."""
         if self._marked:
-            # What has the mark is the pipe. To ask for it takes a quarter of the time of asking what the pipe is.
+            # What has the mark is the same. To ask for it takes a quarter of the time of asking what it is.
             try:
-                if fcntl.fcntl(1, _GET_MARK) == _OUT_MARK and fcntl.fcntl(2, _GET_MARK) == _ERR_MARK:
+                if tuple(map(_mark, (0, 1, 2))) == _MARKS:
                     return True
             except OSError:
                 return False
-        return [_identity(1), _identity(2)] == self._pipes
+        return _streams() == self._streams
 
     def _restore_environment(self) -> None:
         os.environ = self._environ  # noqa: B003 - the object that it was: an action may have put another in its place
@@ -170,14 +177,34 @@ def _folder() -> str | None:
         return None
 
 
-def _mark_pipes() -> bool:
-    """Whether the pipes of standard output and standard error could be marked as those."""
+def _stop_cpu_timers() -> None:
+    for timer in (signal.ITIMER_VIRTUAL, signal.ITIMER_PROF):
+        signal.setitimer(timer, 0)
+
+
+def _share() -> list[Any]:
+    """How much of the machine this process may use: its limits, its priority and its processors."""
+    limits = [resource.getrlimit(limit) for limit in _LIMITS]
+    processors = os.sched_getaffinity(0) if _process.LINUX else None
+    return [*limits, os.getpriority(os.PRIO_PROCESS, 0), processors]
+
+
+def _mark_streams() -> bool:
+    """Whether standard input, output and error could be marked as those."""
     try:
-        fcntl.fcntl(1, fcntl.F_SETSIG, _OUT_MARK)
-        fcntl.fcntl(2, fcntl.F_SETSIG, _ERR_MARK)
+        for descriptor, mark in enumerate(_MARKS):
+            fcntl.fcntl(descriptor, fcntl.F_SETSIG, mark)
     except (AttributeError, OSError):  # Only Linux has that.
         return False
     return True
+
+
+def _mark(descriptor: int) -> int:
+    return fcntl.fcntl(descriptor, _GET_MARK)
+
+
+def _streams() -> list[tuple[int, int] | None]:
+    return [_identity(descriptor) for descriptor in range(3)]
 
 
 def _lowest_free() -> int:

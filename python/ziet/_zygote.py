@@ -105,7 +105,7 @@ class Zygote:
         if isinstance(message, _wire.Load):
             self._load(message)
         elif isinstance(message, _wire.MakeInput):
-            self._send(_project.make_input(message.action_id, message.given))
+            self._make_input(message)
         elif isinstance(message, _wire.Reap):
             self._executors.discard(message.pid)
             self._told.discard(message.pid)
@@ -137,6 +137,15 @@ class Zygote:
             # namespace of its own there is nothing to clear up: the kernel ends all that is in it.
             _process.outlive_parent()
         self._send(_wire.Loaded())
+
+    def _make_input(self, wanted: _wire.MakeInput) -> None:
+        # It runs code of the project, which may not come to an end: nobody would see the end of the socket.
+        if self._parent:
+            _process.die_with_parent(self._parent)
+        made = _project.make_input(wanted.action_id, wanted.given)
+        if self._parent:
+            _process.outlive_parent()
+        self._send(made)
 
     def _make(self, order: _executor.Order) -> bool:
         """True in an executor that was forked."""

@@ -61,7 +61,7 @@ pub struct Limit {
 }
 
 pub enum Amount {
-    Bytes(usize),
+    Bytes(u64, u64),
     Characters(usize),
     Seconds(u32, u32),
     Count(u32, u32),
@@ -71,7 +71,11 @@ impl Limit {
     /// `6 MB`, `1 to 900 s`
     pub fn text(&self) -> String {
         match self.amount {
-            Amount::Bytes(bytes) => format!("{} MB", bytes / MB),
+            Amount::Bytes(0, most) if most < MB as u64 => format!("{} kB", most / 1024),
+            Amount::Bytes(0, most) => memory_text(most),
+            Amount::Bytes(least, most) => {
+                format!("{} to {}", memory_text(least), memory_text(most))
+            }
             Amount::Characters(most) => format!("{most} characters"),
             Amount::Seconds(0, most) => format!("{most} s"),
             Amount::Seconds(least, most) => format!("{least} to {most} s"),
@@ -86,16 +90,16 @@ impl Serialize for Limit {
         #[derive(Serialize)]
         struct Row<'a> {
             name: &'a str,
-            least: usize,
-            most: usize,
+            least: u64,
+            most: u64,
             unit: &'a str,
             beyond: &'a str,
         }
         let (least, most, unit) = match self.amount {
-            Amount::Bytes(most) => (0, most, "bytes"),
-            Amount::Characters(most) => (0, most, "characters"),
-            Amount::Seconds(least, most) => (least as usize, most as usize, "seconds"),
-            Amount::Count(least, most) => (least as usize, most as usize, "times"),
+            Amount::Bytes(least, most) => (least, most, "bytes"),
+            Amount::Characters(most) => (0, most as u64, "characters"),
+            Amount::Seconds(least, most) => (least.into(), most.into(), "seconds"),
+            Amount::Count(least, most) => (least.into(), most.into(), "times"),
         };
         let row = Row {
             name: self.name,
@@ -126,6 +130,16 @@ pub const LIMITS: &[Limit] = &[
         beyond: "the decorator refuses it; beyond its own, an attempt is ended",
     },
     Limit {
+        name: "attempt memory",
+        amount: Amount::Bytes(*ATTEMPT_MEMORY_BYTES.start(), *ATTEMPT_MEMORY_BYTES.end()),
+        beyond: "the decorator refuses it; beyond its own, an attempt is ended",
+    },
+    Limit {
+        name: "scratch directory",
+        amount: Amount::Bytes(0, SCRATCH_BYTES),
+        beyond: "in a sandbox, the attempt is ended",
+    },
+    Limit {
         name: "retries",
         amount: Amount::Count(*RETRIES.start(), *RETRIES.end()),
         beyond: "the decorator refuses it",
@@ -142,22 +156,22 @@ pub const LIMITS: &[Limit] = &[
     },
     Limit {
         name: "input",
-        amount: Amount::Bytes(JSON_BYTES),
+        amount: Amount::Bytes(0, JSON_BYTES as u64),
         beyond: "the run is refused",
     },
     Limit {
         name: "output",
-        amount: Amount::Bytes(JSON_BYTES),
+        amount: Amount::Bytes(0, JSON_BYTES as u64),
         beyond: "the run fails, without a retry",
     },
     Limit {
         name: "memory value",
-        amount: Amount::Bytes(JSON_BYTES),
+        amount: Amount::Bytes(0, JSON_BYTES as u64),
         beyond: "memory.add raises an error",
     },
     Limit {
         name: "memory metadata",
-        amount: Amount::Bytes(METADATA_BYTES),
+        amount: Amount::Bytes(0, METADATA_BYTES as u64),
         beyond: "memory.add raises an error; so does memory.search for its query and its filter",
     },
     Limit {
@@ -167,13 +181,18 @@ pub const LIMITS: &[Limit] = &[
     },
     Limit {
         name: "memory",
-        amount: Amount::Bytes(MEMORY_BYTES),
+        amount: Amount::Bytes(0, MEMORY_BYTES as u64),
         beyond: "memory.add raises an error",
     },
     Limit {
         name: "printed and logged",
-        amount: Amount::Bytes(OUTPUT_BYTES),
+        amount: Amount::Bytes(0, OUTPUT_BYTES as u64),
         beyond: "the rest of the attempt's lines is dropped, and a line says so",
+    },
+    Limit {
+        name: "line",
+        amount: Amount::Bytes(0, LINE_BYTES as u64),
+        beyond: "the rest of the line is cut off, and the line says so",
     },
 ];
 

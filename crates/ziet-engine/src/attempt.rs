@@ -260,10 +260,7 @@ impl From<Option<Usage>> for Used {
 fn ending(finished: Finished, memory: u64) -> Ending {
     match (finished.output, finished.failure) {
         // Python raised it because the limit was in force, so that the action can tell where it was.
-        (_, Some(mut failure))
-            if failure.kind == "MemoryError" && failure.code == ErrorCode::Exception =>
-        {
-            failure.code = ErrorCode::OutOfMemory;
+        (_, Some(mut failure)) if failure.code == ErrorCode::OutOfMemory => {
             let limit = limits::memory_text(memory);
             failure
                 .notes

@@ -3,26 +3,27 @@
 import faulthandler
 import gc
 import io
-import locale
 import logging
 import os
-import random
 import resource
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-import warnings
 from pathlib import Path
 from typing import Any
 
 from ziet import Action
 
 # Those that programs handle.
-HANDLED = ["SIGHUP", "SIGINT", "SIGUSR1", "SIGUSR2", "SIGPIPE", "SIGALRM", "SIGTERM", "SIGCHLD"]
+HANDLED = [
+    *["SIGHUP", "SIGINT", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGPIPE", "SIGALRM", "SIGVTALRM", "SIGPROF", "SIGXCPU"],
+    *["SIGTERM", "SIGCHLD"],
+]
+TIMERS = [signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF]
+LIMITS = [resource.RLIMIT_CPU, resource.RLIMIT_NOFILE, resource.RLIMIT_FSIZE, resource.RLIMIT_DATA]
 
 
 @Action(description="Tells what it finds")
@@ -38,7 +39,7 @@ def probe() -> dict[str, Any]:
         "variables": {name: value for name, value in os.environ.items() if name != "ZIET_RUN_ID"},
         "handlers": {name: str(signal.getsignal(getattr(signal, name))).partition(" at ")[0] for name in HANDLED},
         "blocked": sorted(signal.pthread_sigmask(signal.SIG_BLOCK, [])),
-        "timer": signal.getitimer(signal.ITIMER_REAL),
+        "timers": [signal.getitimer(timer) for timer in TIMERS],
         "umask": current_umask(),
         "descriptors": [os.readlink(f"/proc/self/fd/{number}").partition(":")[0] for number in range(3)],
         "threads": len(os.listdir("/proc/self/task")),
@@ -47,6 +48,10 @@ def probe() -> dict[str, Any]:
         "files": os.listdir() if os.getcwd() == os.environ.get("HOME") else [],
         "streams": [type(stream).__name__ for stream in (sys.stdout, sys.stderr)],
         "recursion": sys.getrecursionlimit(),
+        "collects": gc.isenabled(),
+        "limits": [resource.getrlimit(limit) for limit in LIMITS],
+        "priority": os.getpriority(os.PRIO_PROCESS, 0),
+        "processors": sorted(os.sched_getaffinity(0)),
     }
 
 
@@ -75,11 +80,8 @@ def empties_variables() -> None:
 
 
 def handles_signals() -> None:
-    for number in signal.valid_signals():
-        try:
-            signal.signal(number, lambda *_: None)
-        except (OSError, ValueError):
-            continue
+    for name in HANDLED:
+        signal.signal(getattr(signal, name), lambda *_: None)
 
 
 def ignores_signals() -> None:
@@ -217,12 +219,26 @@ def forgets_faulthandler() -> None:
 
 
 def changes_defaults() -> None:
-    socket.setdefaulttimeout(0.001)
     sys.setrecursionlimit(80)
     gc.disable()
-    random.seed(0)
-    locale.setlocale(locale.LC_ALL, "C")
-    warnings.simplefilter("error")
+
+
+def lowers_limits() -> None:
+    resource.setrlimit(resource.RLIMIT_CPU, (2, 2))
+    resource.setrlimit(resource.RLIMIT_DATA, (2**30, 2**30))
+    os.nice(5)
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+
+
+def closes_standard_input() -> None:
+    sys.stdin = io.StringIO("not yours")
+    os.close(0)
+
+
+def sets_timers_of_cpu_time() -> None:
+    signal.signal(signal.SIGVTALRM, lambda *_: os._exit(9))
+    signal.setitimer(signal.ITIMER_VIRTUAL, 0.01)
+    signal.setitimer(signal.ITIMER_PROF, 100)
 
 
 @Action(description="Misuses its process", timeout=20)

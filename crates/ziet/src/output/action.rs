@@ -68,7 +68,7 @@ fn in_full(action: &ActionSpec, root: &Path, width: Option<u16>) -> String {
         format!("retries: {}", action.retries),
         format!("memory: {}", limits::memory_text(action.memory)),
         match action.isolation {
-            Isolation::Shared => "isolation: shared, attempts have a process one after the other",
+            Isolation::Shared => "isolation: shared: attempts share a process, one after the other",
             Isolation::Attempt => "isolation: attempt, each has a fresh process",
         }
         .to_owned(),
