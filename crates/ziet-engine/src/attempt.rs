@@ -90,11 +90,13 @@ impl Scheduler {
         let Some(slot) = self.slots.get(&executor) else {
             return;
         };
-        let (run, memory) = (slot.run, slot.memory);
+        let memory = slot.memory;
         if !finished.left.is_empty() {
-            let text = format!("left behind and ended: {}", finished.left.join(", "));
-            let level = Level::Warn;
-            self.tell_of(run, Happening::Output { level, text });
+            let mut text = format!("left behind and ended: {}", finished.left.join(", "));
+            while text.len() > limits::LINE_BYTES {
+                text.pop();
+            }
+            self.on_output(executor, Level::Warn, text);
         }
         // One that says neither cannot be trusted with another attempt.
         finished.spent |= finished.output.is_none() && finished.failure.is_none();
@@ -260,10 +262,7 @@ impl From<Option<Usage>> for Used {
 fn ending(finished: Finished, memory: u64) -> Ending {
     match (finished.output, finished.failure) {
         // Python raised it because the limit was in force, so that the action can tell where it was.
-        (_, Some(mut failure))
-            if failure.kind == "MemoryError" && failure.code == ErrorCode::Exception =>
-        {
-            failure.code = ErrorCode::OutOfMemory;
+        (_, Some(mut failure)) if failure.code == ErrorCode::OutOfMemory => {
             let limit = limits::memory_text(memory);
             failure
                 .notes
