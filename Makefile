@@ -86,6 +86,10 @@ bench: build $(VENV)/.test $(HYPERFINE) ## Measure start-up, and how executors s
 	@cargo build $(LOCKED) --release --package ziet-bench
 	@$(BIN)/python bench/start_up.py --hyperfine $(HYPERFINE) $(ARGS)
 	@env -u PYTHONDONTWRITEBYTECODE target/release/ziet-bench --python $(BIN)/python $(SECTIONS)
+ifeq ($(SECTIONS),)
+	@printf '\n%s\n' 'All duties on, as in a sandbox:'
+	@env -u PYTHONDONTWRITEBYTECODE target/release/ziet-bench --python $(BIN)/python --sandbox throughput
+endif
 
 soak: debug $(VENV)/.test $(VENV)/.demo $(CARGO_FUZZ) ## Run the long tests: more random histories, the fuzzer, pytest's marked soak
 	PROPTEST_CASES=$(SOAK_CASES) cargo test $(LOCKED) --workspace --quiet -- --include-ignored

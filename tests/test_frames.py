@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from program import Ziet
@@ -79,3 +80,15 @@ def test_what_no_executor_sends_ends_that_executor_and_nothing_else(
     done = project.run("company", "-p", f"said={said}", "-p", f"hang_up={str(hang_up).lower()}", "--json")
     assert done.status == 0, done
     assert done.document["output"] == ["fine", f"crashed: ProcessDied: {told}", "fine"]
+
+
+def test_more_processor_time_than_there_can_be_harms_nobody(ziet: Ziet) -> None:
+    finished = {"type": "finished", "output": b"null", "failure": None, "cpu_ms": 2**64 - 1}
+    frame = msgspec.msgpack.encode({**finished, "peak_memory_bytes": 2**64 - 1, "left": [], "spent": True})
+    said = (len(frame).to_bytes(4, "big") + frame).hex()
+    project = ziet.write({"actions.py": ACTIONS})
+
+    done = project.run("company", "-p", f"said={said}", "-p", "hang_up=false", "--json")
+
+    assert done.status == 0, done
+    assert done.document["output"] == ["fine", "as if nothing had been", "fine"]

@@ -418,6 +418,64 @@ def never() -> None: ...
     assert done.said("no process") == [told] * 4
 
 
+NO_MORE = """
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from ziet import Action
+
+spoiled = Path(__file__).with_name("spoiled")
+os.register_at_fork(after_in_child=lambda: spoiled.exists() and os._exit(9))
+
+
+@Action(description="Tells its process")
+def where() -> int:
+    return os.getpid()
+
+
+@Action(description="Tells its process, which is its own", isolation="attempt")
+def alone() -> int:
+    return os.getpid()
+
+
+@Action(description="Calls many at once when no process can be made any more", timeout=60)
+def calls_many(times: int) -> list[int]:
+    first = where()
+    spoiled.touch()
+    with ThreadPoolExecutor(times) as threads:
+        return [first, *threads.map(lambda _: where(), range(times))]
+
+
+@Action(description="Calls others while one waits for a process of its own", timeout=60)
+def calls_others(times: int) -> list[int]:
+    first = where()
+    spoiled.touch()
+    with ThreadPoolExecutor() as threads:
+        waits = threads.submit(alone)
+        others = [where() for _ in range(times)]
+        assert not waits.done()
+        spoiled.unlink()
+        assert waits.result() != first
+        return [first, *others]
+"""
+
+
+def test_what_cannot_be_made_for_many_at_once_does_not_fail_those_an_idle_process_serves(ziet: Ziet) -> None:
+    project = ziet.write({"actions.py": NO_MORE})
+    done = project.run("calls_many", "-p", "times=8", "--concurrency", "20", "--json")
+
+    assert done.status == 0, done.err
+    assert len(set(done.document["output"])) == 1
+
+
+def test_one_that_waits_for_a_process_of_its_own_does_not_stop_those_that_share(ziet: Ziet) -> None:
+    project = ziet.write({"actions.py": NO_MORE})
+    done = project.run("calls_others", "-p", "times=20", "--concurrency", "20", "--json")
+
+    assert done.status == 0, done.err
+    assert len(set(done.document["output"])) == 1
+
+
 def test_files_over_the_limit_of_the_scratch_directory_end_the_attempt(ziet: Ziet) -> None:
     actions = """
 import time

@@ -3,7 +3,7 @@
 import ctypes
 import time
 
-from ziet import Action
+from ziet import Action, memory
 
 
 @Action(description="Tells when its first line was executed", retries=0)
@@ -33,3 +33,8 @@ def sleep_in_c() -> None:
     library = ctypes.PyDLL(None)
     while True:
         library.usleep(60_000_000)
+
+
+@Action(description="Adds to its memory", retries=0)
+def remember() -> None:
+    memory.add("key", 1)

@@ -4,7 +4,7 @@
 //! Rules: a message is a map with its `type`; new fields have defaults and go last; a field never changes its type;
 //! what a newer peer added is ignored. User values are JSON bytes that Rust does not parse.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::action::{ActionSpec, ModuleProblem};
 use crate::error::{ErrorCode, Failure};
@@ -227,7 +227,8 @@ pub enum FromExecutor {
 pub struct Finished {
     pub output: Option<Json>,
     pub failure: Option<Failure>,
-    /// Of the process and of those children that it has waited for.
+    /// Of the process and of those children that it has waited for. No process has used more than [`MOST_CPU_MS`].
+    #[serde(deserialize_with = "at_most_cpu_ms")]
     pub cpu_ms: u64,
     pub peak_memory_bytes: u64,
     /// Threads and child processes that go on after the return, in people's words: `thread sender`,
@@ -237,6 +238,13 @@ pub struct Finished {
     /// Whether the executor cannot be used for another attempt, for another reason than those.
     #[serde(default)]
     pub spent: bool,
+}
+
+/// A thousand processors for a thousand years: what is said to be more is not true, and sums of less never overflow.
+pub const MOST_CPU_MS: u64 = 1000 * 1000 * 366 * 24 * 3600 * 1000;
+
+fn at_most_cpu_ms<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    Ok(u64::deserialize(deserializer)?.min(MOST_CPU_MS))
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -462,3 +462,21 @@ fn what_a_newer_peer_added_is_ignored() {
         Some(ToZygote::Reap { pid: 5 })
     );
 }
+
+#[test]
+fn processor_time_that_no_process_can_have_used_is_read_as_the_most() {
+    let finished = Finished {
+        output: Some(json("1")),
+        failure: None,
+        cpu_ms: u64::MAX,
+        peak_memory_bytes: 0,
+        left: Vec::new(),
+        spent: false,
+    };
+    let mut reader = FrameReader::default();
+    reader.push(&encode(&FromExecutor::Finished(Box::new(finished))).unwrap());
+    let Some(FromExecutor::Finished(read)) = reader.take().unwrap() else {
+        panic!("something else came");
+    };
+    assert_eq!(read.cpu_ms, ziet_core::wire::MOST_CPU_MS);
+}

@@ -90,11 +90,10 @@ impl Scheduler {
         let Some(slot) = self.slots.get(&executor) else {
             return;
         };
-        let (run, memory) = (slot.run, slot.memory);
+        let memory = slot.memory;
         if !finished.left.is_empty() {
             let text = format!("left behind and ended: {}", named(&finished.left));
-            let level = Level::Warn;
-            self.tell_of(run, Happening::Output { level, text });
+            self.on_output(executor, Level::Warn, text);
         }
         // One that says neither cannot be trusted with another attempt.
         finished.spent |= finished.output.is_none() && finished.failure.is_none();

@@ -9,11 +9,14 @@ use ziet_core::wire::Level;
 use ziet_core::{Catalogue, Event, RunId, Time};
 use ziet_worker::{Demand, Stack, WorkerError};
 
-use crate::notice::{Happening, Notice};
+use crate::notice::Notice;
 use crate::turn::Scheduler;
 
 /// How long every run fails with what is known after an import has failed, before it is tried once more.
 const IMPORT_PAUSE: Duration = Duration::from_secs(10);
+
+/// How many runs that want an executor of their own are passed over to give others an idle one.
+const LOOK_AHEAD: usize = 100;
 
 /// Why the project could not be imported again.
 pub(crate) struct ImportFailure {
@@ -32,28 +35,31 @@ struct Wanted {
 impl Scheduler {
     /// Gives queued runs an executor each, as long as not too many attempts execute already.
     pub(crate) fn dispatch(&mut self) {
-        if self.catalogue.is_none() || !self.import_allowed() {
+        if self.catalogue.is_none() {
             return;
         }
         let mut taken = false;
-        while self.executing < self.settings.concurrency {
-            let Some(run) = self.queue.front().copied() else {
+        let mut passed = 0;
+        while self.executing < self.settings.concurrency && passed < LOOK_AHEAD {
+            let Some(run) = self.queue.get(passed).copied() else {
                 break;
             };
             let executor = match self.wanted(run) {
-                Ok(Some(wanted)) => {
-                    let Some(executor) = self.worker.take(wanted.isolation) else {
-                        break;
-                    };
-                    Ok((executor, wanted.memory))
-                }
+                Ok(Some(wanted)) => match self.worker.take(wanted.isolation) {
+                    Some(executor) => Ok((executor, wanted.memory)),
+                    None if wanted.isolation == Isolation::Shared => break, // There is none at all.
+                    None => {
+                        passed += 1;
+                        continue;
+                    }
+                },
                 Ok(None) => {
-                    self.queue.pop_front(); // Cancelled while it waited in the queue.
+                    self.queue.remove(passed); // Cancelled while it waited in the queue.
                     continue;
                 }
                 Err(failure) => Err(failure),
             };
-            self.queue.pop_front();
+            self.queue.remove(passed);
             match executor {
                 Ok((executor, memory)) => {
                     taken = true;
@@ -62,13 +68,16 @@ impl Scheduler {
                 Err(failure) => self.fail_queued(run, *failure),
             }
         }
-        self.expect_executors(taken);
+        if self.import_allowed() {
+            self.expect_executors(taken, passed);
+        }
     }
 
-    /// Has as many executors made as runs wait for, and may execute.
-    fn expect_executors(&mut self, taken: bool) {
+    /// Has as many executors made as runs wait for, and may execute. One is made for those that were passed over also
+    /// where others execute instead of them: then it is there when the first of those ends.
+    fn expect_executors(&mut self, taken: bool, passed: usize) {
         let room = self.settings.concurrency.saturating_sub(self.executing);
-        let waiting = self.queue.len().min(room);
+        let waiting = self.queue.len().min(room.max(passed.min(1)));
         if waiting == 0 && !taken {
             return;
         }
@@ -104,19 +113,27 @@ impl Scheduler {
         }))
     }
 
-    /// Whether executors can be had, or the project imported to get some. Where that has just failed, every run that
-    /// waits fails with the same.
+    /// Whether executors can be made, or the project imported to make some. Where that has just failed, every run that waits
+    /// fails with the same, unless an attempt is executed that may leave its executor to it.
     fn import_allowed(&mut self) -> bool {
         let now = self.clock.now();
         let Some(known) = self.import_failure.take_if(|known| now < known.until) else {
             self.import_failure = None;
             return true;
         };
-        for run in std::mem::take(&mut self.queue) {
-            self.fail_queued(run, known.failure.clone());
+        if self.executing == 0 {
+            for run in std::mem::take(&mut self.queue) {
+                self.fail_queued(run, known.failure.clone());
+            }
         }
         self.import_failure = Some(known);
         false
+    }
+
+    /// How long it is not tried again; None when nothing has failed.
+    pub(crate) fn import_pause(&self) -> Option<Duration> {
+        let known = self.import_failure.as_ref()?;
+        Some(known.until.since(self.clock.now()))
     }
 
     /// Ends a run that no executor will ever take. It counts as an attempt, so that its document says why.
@@ -173,8 +190,7 @@ impl Scheduler {
         let pause = pause.as_secs();
         let text = format!("no process for the attempt: {error}; trying again in {pause} s");
         if let Some(run) = self.queue.front().copied() {
-            let level = Level::Warn;
-            self.tell_of(run, Happening::Output { level, text });
+            self.tell_line(run, Level::Warn, text);
         }
     }
 }

@@ -13,7 +13,7 @@ use ziet_core::{ActionId, Json, MemoryId, ProjectId, RunId};
 use ziet_store::{Location, Store, StoreError, memory, runs};
 use ziet_worker::{WorkerError, WorkerSettings};
 
-use crate::notice::Notice;
+use crate::notice::{Notice, Watcher};
 use crate::submit::{Refusal, Submission};
 use crate::turn::{Scheduler, Work};
 
@@ -99,8 +99,8 @@ impl Engine {
         let thread = Builder::new()
             .name("ziet-engine".to_owned())
             .spawn(move || {
-                let notify = Box::new(notify);
-                match prepare(settings, for_thread, messages, notify) {
+                let watcher = Watcher::new(notify);
+                match prepare(settings, for_thread, messages, watcher) {
                     Ok((scheduler, poll, mailbox)) => {
                         let _ = started.send(Ok(mailbox));
                         scheduler.run(poll, &received);
@@ -169,11 +169,11 @@ fn prepare(
     settings: EngineSettings,
     store: Store,
     messages: Sender<Message>,
-    notify: Box<dyn FnMut(Notice) + Send>,
+    watcher: Watcher,
 ) -> Result<Prepared, EngineError> {
     let poll = mio::Poll::new()?;
     let waker = Arc::new(Waker::new(poll.registry(), Scheduler::WAKER)?);
     let mailbox = Mailbox { messages, waker };
-    let scheduler = Scheduler::new(settings, store, mailbox.clone(), poll.registry(), notify)?;
+    let scheduler = Scheduler::new(settings, store, mailbox.clone(), poll.registry(), watcher)?;
     Ok((scheduler, poll, mailbox))
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use ziet_core::error::Failure;
 use ziet_core::run::{Cancelled, Outcome};
 use ziet_core::wire::Level;
-use ziet_core::{ActionId, Catalogue, Json, RunId};
+use ziet_core::{ActionId, Catalogue, Json, RunId, Time};
 use ziet_worker::sandbox::Mechanisms;
 
 use crate::EngineError;
@@ -37,7 +37,11 @@ pub enum Happening {
     Initialized,
     /// An attempt was started.
     Executing,
+    /// A line or more that code printed or logged, or that is told beside it: when it came, and of which attempt. What is
+    /// told before the first attempt is of number 0.
     Output {
+        at: Time,
+        attempt: u32,
         level: Level,
         text: String,
     },
@@ -90,4 +94,54 @@ pub enum MemoryUse {
         what: String,
         count: u64,
     },
+}
+
+/// Whoever watches. When the thread that tells it dies, it hears of that as well: nobody waits for what will not come.
+pub(crate) struct Watcher(Box<dyn FnMut(Notice) + Send>);
+
+impl Watcher {
+    pub(crate) fn new(notify: impl FnMut(Notice) + Send + 'static) -> Self {
+        Self(Box::new(notify))
+    }
+
+    pub(crate) fn tell(&mut self, notice: Notice) {
+        (self.0)(notice);
+    }
+}
+
+impl Drop for Watcher {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.tell(Notice::Broken(EngineError::Stopped));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+
+    use super::*;
+
+    #[test]
+    fn the_death_of_the_thread_that_tells_is_told() {
+        let (send, told) = channel();
+        let watcher = Watcher::new(move |notice| send.send(notice).unwrap());
+        let dies = std::thread::spawn(move || {
+            let _watcher = watcher;
+            panic!("as a defect would");
+        });
+        assert!(dies.join().is_err());
+        assert!(matches!(
+            told.recv(),
+            Ok(Notice::Broken(EngineError::Stopped))
+        ));
+    }
+
+    #[test]
+    fn its_usual_end_is_not() {
+        let (send, told) = channel();
+        drop(Watcher::new(move |notice| send.send(notice).unwrap()));
+        assert!(told.recv().is_err());
+    }
 }

@@ -86,13 +86,9 @@ impl Scheduler {
         if let Err(error) = self.worker.send(executor, message) {
             // Every answer is made to fit; a frame that does not is a defect that must show.
             let text = format!("an answer was not sent: {error}");
-            self.tell_of_executor(
-                executor,
-                Happening::Output {
-                    level: Level::Error,
-                    text,
-                },
-            );
+            if let Some(slot) = self.slots.get(&executor) {
+                self.tell_line(slot.run, Level::Error, text);
+            }
         }
     }
 
@@ -202,6 +198,8 @@ impl Scheduler {
                 None => {}
             },
         );
+        self.write_claim(asker.run);
+        self.write_turn();
         self.store.write(
             async move |tx| memory::add(tx, &project, asker.memory, &entry).await,
             done,
@@ -313,6 +311,8 @@ impl Scheduler {
                 );
             }
         });
+        self.write_claim(asker.run);
+        self.write_turn();
         self.store.write(
             async move |tx| {
                 memory::remove(tx, &project, asker.memory, entry_id, key.as_deref()).await
@@ -330,6 +330,7 @@ impl Scheduler {
             body: call.clone(),
         };
         let mocked = self.settings.mocked;
+        self.write_claim(asker.run);
         self.commit(vec![Change::Event(event)], move |scheduler| {
             scheduler.tell_of(asker.run, Happening::IntegrationCalled { call, mocked });
             scheduler.reply(
@@ -341,13 +342,14 @@ impl Scheduler {
         });
     }
 
-    fn on_output(&mut self, executor: ExecutorId, level: Level, text: String) {
+    pub(crate) fn on_output(&mut self, executor: ExecutorId, level: Level, text: String) {
         let Some(slot) = self.slots.get(&executor) else {
             return;
         };
+        let run = slot.run;
         let Some(attempt) = self
             .runs
-            .get_mut(&slot.run)
+            .get_mut(&run)
             .and_then(|live| live.attempt.as_mut())
         else {
             return;
@@ -356,25 +358,26 @@ impl Scheduler {
         // An empty line is not nothing.
         attempt.printed = before.saturating_add(text.len() + 1);
         if attempt.printed <= limits::OUTPUT_BYTES {
-            self.tell_of_executor(executor, Happening::Output { level, text });
+            self.tell_line(run, level, text);
         } else if before <= limits::OUTPUT_BYTES {
             let text = format!(
                 "output over {} MB is dropped",
                 limits::OUTPUT_BYTES / (1024 * 1024)
             );
-            self.tell_of_executor(
-                executor,
-                Happening::Output {
-                    level: Level::Warn,
-                    text,
-                },
-            );
+            self.tell_line(run, Level::Warn, text);
         }
     }
 
-    fn tell_of_executor(&mut self, executor: ExecutorId, happening: Happening) {
-        if let Some(run) = self.slots.get(&executor).map(|slot| slot.run) {
-            self.tell_of(run, happening);
-        }
+    /// Tells a line of the run's attempt as it is now.
+    pub(crate) fn tell_line(&mut self, run: RunId, level: Level, text: String) {
+        let (at, live) = (self.clock.now(), self.runs.get(&run));
+        let attempt = live.map_or(0, |live| live.run.attempts);
+        let line = Happening::Output {
+            at,
+            attempt,
+            level,
+            text,
+        };
+        self.tell_of(run, line);
     }
 }

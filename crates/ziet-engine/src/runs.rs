@@ -126,6 +126,15 @@ impl Scheduler {
         });
     }
 
+    /// Does not hold the run's transition back any longer: something is written that belongs to the attempt, and must not be
+    /// there without it.
+    pub(crate) fn write_claim(&mut self, run: RunId) {
+        if let Some(change) = self.held.remove(&run) {
+            self.held_since = self.held_since.filter(|_| !self.held.is_empty());
+            self.commit(vec![Change::State(Box::new(change))], |_| {});
+        }
+    }
+
     /// Writes `changes` together, with all others of this turn of the loop, and does `after` once they are durable.
     pub(crate) fn commit(
         &mut self,

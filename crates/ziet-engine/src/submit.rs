@@ -102,6 +102,7 @@ impl Scheduler {
                         on: WaitingOn::Children,
                     },
                 );
+                self.write_claim(parent);
                 self.commit(vec![change], move |scheduler| {
                     scheduler.carry_out_all(child, &accepted);
                 });

@@ -15,7 +15,7 @@ use crate::clock::Clock;
 use crate::dispatch::ImportFailure;
 use crate::engine::{EngineError, EngineSettings, Mailbox, Message};
 use crate::live::{Live, Slot};
-use crate::notice::{Happening, Notice};
+use crate::notice::{Happening, Notice, Watcher};
 use crate::submit::MadeInput;
 
 /// Something to be done on the engine's thread.
@@ -48,7 +48,7 @@ pub(crate) struct Scheduler {
     /// Transitions that wait for the next one of their run, and since when the first of them does.
     pub(crate) held: HashMap<RunId, StateChange>,
     pub(crate) held_since: Option<Time>,
-    notify: Box<dyn FnMut(Notice) + Send>,
+    watcher: Watcher,
     pub(crate) stopping: bool,
 }
 
@@ -60,7 +60,7 @@ impl Scheduler {
         store: Store,
         mailbox: Mailbox,
         registry: &Registry,
-        notify: Box<dyn FnMut(Notice) + Send>,
+        watcher: Watcher,
     ) -> Result<Self, EngineError> {
         let clock = Clock::new();
         let worker = Worker::start(
@@ -88,7 +88,7 @@ impl Scheduler {
             write_by: None,
             held: HashMap::new(),
             held_since: None,
-            notify,
+            watcher,
             stopping: false,
         })
     }
@@ -134,7 +134,11 @@ impl Scheduler {
             .next_timer()
             .map(|at| at.saturating_duration_since(self.clock.instant()));
         let held = self.held_for();
-        [run, worker, held, write].into_iter().flatten().min()
+        let import = self.import_pause();
+        [run, worker, held, write, import]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     fn on_message(&mut self, message: Message) {
@@ -210,7 +214,7 @@ impl Scheduler {
     }
 
     pub(crate) fn tell(&mut self, notice: Notice) {
-        (self.notify)(notice);
+        self.watcher.tell(notice);
     }
 
     pub(crate) fn tell_of(&mut self, run: RunId, happening: Happening) {

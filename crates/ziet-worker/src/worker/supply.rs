@@ -111,7 +111,8 @@ impl Worker {
         if executor.phase != Phase::Busy || executor.fault.is_some() {
             return;
         }
-        executor.reported += Duration::from_millis(finished.cpu_ms);
+        let cpu = Duration::from_millis(finished.cpu_ms);
+        executor.reported = executor.reported.saturating_add(cpu);
         executor.peak = finished.peak_memory_bytes;
         finished.peak_memory_bytes = executor.peak.max(executor.seen().unwrap_or_default());
         if self.settings.start == StartMethod::Spawn {
@@ -167,11 +168,16 @@ impl Worker {
 
     /// It has ended before its hello. Where that is the rule, making more would not help.
     pub(super) fn did_not_arrive(&mut self, ending: Ending) {
-        self.failed_arrivals += 1;
         let import = self.settings.start == StartMethod::Spawn && matches!(ending, Ending::Exit(_));
-        if !import && self.failed_arrivals < LOST_IN_A_ROW {
-            let error = format!("it ended before it could be used ({})", ending_text(ending));
-            return self.not_forked(error);
+        if !import {
+            if self.forks_from.is_some() {
+                return; // It was made together with one that has failed already.
+            }
+            self.failed_arrivals += 1;
+            if self.failed_arrivals < LOST_IN_A_ROW {
+                let error = format!("it ended before it could be used ({})", ending_text(ending));
+                return self.not_forked(error);
+            }
         }
         self.failed_arrivals = 0;
         let said = self.zygote_said();

@@ -67,7 +67,7 @@ impl<'a> LocalRun<'a> {
         match happening {
             Happening::Initialized => self.info(format!("Action {name} initialized")),
             Happening::Executing => self.info(format!("Action executing...{whose}")),
-            Happening::Output { level, text } => self.output(*level, text),
+            Happening::Output { level, text, .. } => self.output(*level, text),
             Happening::Memory(memory) => self.info(memory_text(memory, self.printer.ascii)),
             Happening::IntegrationCalled { call, mocked } => {
                 let mocked = if *mocked { " (mocked)" } else { "" };
