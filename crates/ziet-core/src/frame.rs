@@ -79,8 +79,12 @@ fn check_values(mut rest: &[u8]) -> Result<(), FrameError> {
             Marker::FixMap(length) => (0, 2 * usize::from(length)),
             Marker::Map16 => (2, 2 * number(2)),
             Marker::Map32 => (4, 2 * number(4)),
-            Marker::Null | Marker::True | Marker::False | Marker::Reserved => (0, 0),
-            Marker::FixPos(_) | Marker::FixNeg(_) => (0, 0),
+            Marker::Null
+            | Marker::True
+            | Marker::False
+            | Marker::Reserved
+            | Marker::FixPos(_)
+            | Marker::FixNeg(_) => (0, 0),
         };
         awaited = awaited - 1 + inside;
         rest = after.get(size..).unwrap_or_default();
@@ -184,7 +188,7 @@ mod tests {
         );
         let texts = ("", "x".repeat(40), "x".repeat(300), "x".repeat(70_000));
         let lists = (vec![7; 3], vec![7; 20], vec![7; 70_000]);
-        let map: std::collections::BTreeMap<u16, ()> = (0..1000).map(|key| (key, ())).collect();
+        let map: std::collections::BTreeMap<u16, bool> = (0..1000).map(|key| (key, true)).collect();
         // The pair, its first half, and what is in that.
         let counted = 1 + 1 + (1 + 8) + (1 + 4) + (1 + 3 + 3 + 20 + 70_000) + (1 + 2000);
         let mut message = (

@@ -372,12 +372,12 @@ impl Scheduler {
     pub(crate) fn tell_line(&mut self, run: RunId, level: Level, text: String) {
         let (at, live) = (self.clock.now(), self.runs.get(&run));
         let attempt = live.map_or(0, |live| live.run.attempts);
-        let line = Happening::Output {
+        let happening = Happening::Output {
             at,
             attempt,
             level,
             text,
         };
-        self.tell_of(run, line);
+        self.tell_of(run, happening);
     }
 }
