@@ -10,6 +10,7 @@ use ziet_core::run::Status;
 use crate::running::{Gate, Running};
 use crate::{Bench, throughput};
 
+#[expect(clippy::disallowed_methods, reason = "a test has no settings")]
 fn bench() -> Bench {
     let environment = std::env::var_os("VIRTUAL_ENV").map(PathBuf::from);
     Bench {

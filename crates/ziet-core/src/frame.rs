@@ -188,7 +188,7 @@ mod tests {
         );
         let texts = ("", "x".repeat(40), "x".repeat(300), "x".repeat(70_000));
         let lists = (vec![7; 3], vec![7; 20], vec![7; 70_000]);
-        let map: std::collections::BTreeMap<u16, u8> = (0..1000).map(|key| (key, 0)).collect();
+        let map: std::collections::BTreeMap<u16, bool> = (0..1000).map(|key| (key, true)).collect();
         // The pair, its first half, and what is in that.
         let counted = 1 + 1 + (1 + 8) + (1 + 4) + (1 + 3 + 3 + 20 + 70_000) + (1 + 2000);
         let mut message = (

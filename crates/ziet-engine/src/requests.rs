@@ -370,14 +370,13 @@ impl Scheduler {
 
     /// Tells a line of the run's attempt as it is now.
     pub(crate) fn tell_line(&mut self, run: RunId, level: Level, text: String) {
-        let (at, live) = (self.clock.now(), self.runs.get(&run));
-        let attempt = live.map_or(0, |live| live.run.attempts);
-        let line = Happening::Output {
-            at,
+        let attempt = self.runs.get(&run).map_or(0, |live| live.run.attempts);
+        let happening = Happening::Output {
+            at: self.clock.now(),
             attempt,
             level,
             text,
         };
-        self.tell_of(run, line);
+        self.tell_of(run, happening);
     }
 }
