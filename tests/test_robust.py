@@ -125,9 +125,9 @@ def takes() -> list[str]:
 @Action(description="Asks and does not read the answers", timeout=120)
 def reads_nothing() -> None:
     memory.add("big", "x" * 6_000_000)
-    connection = _context.run._channel._connection
+    channel = _context.run._channel
     for number in range(100):
-        connection.sendall(_wire.encode(_wire.MemoryGet(1000 + number, "big")))
+        channel.send(_wire.MemoryGet(1000 + number, "big"))
     time.sleep(100)
 
 @Action(description="Leaves many threads")

@@ -43,6 +43,10 @@ impl From<ExitStatus> for Ending {
 
 /// Why the kernel ended something in a group for want of memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    any(not(target_os = "linux"), ziet_other_os),
+    expect(dead_code, reason = "only groups tell of it")
+)]
 pub(crate) enum Shortage {
     /// The group may not have more than so many bytes.
     Limit { most: u64 },
