@@ -10,6 +10,7 @@ import gc
 import math
 import os
 import resource
+import time
 
 from ziet import _process
 
@@ -18,6 +19,14 @@ _UNIT = 1024 if _process.LINUX else 1
 
 _RESET_PEAK = b"5"
 """What /proc/self/clear_refs takes as the wish that the highest use of memory is counted anew."""
+
+_BRIEF_SECONDS = 50e-6
+"""An attempt that takes less time has touched no more than a megabyte or so of memory, and its CPU time rounds to
+nothing."""
+
+_BRIEF_ONES = 8
+"""So many brief attempts in a row are taken for what the one before them was. Together they use less than a millisecond
+of CPU time, which counts to the next one that is looked at."""
 
 
 class Accounting:
@@ -28,38 +37,61 @@ class Accounting:
         self._peak = _process.kept("/proc/self/clear_refs", os.O_WRONLY)
         self._limits = resource.getrlimit(resource.RLIMIT_DATA)
         self._lifted = False
+        self._served = False
         usage = resource.getrusage(resource.RUSAGE_SELF)
         self._cpu = _cpu_seconds(usage)
-        self._resident = usage.ru_maxrss * _UNIT
         self._much = math.inf
         """A peak from which on it is worth while to look for garbage that the next attempt would be charged for."""
+        self._unseen = 0
+        """How many more brief attempts need not be looked at."""
+        self._told = 0
+        self._began = 0.0
 
     def begin(self, memory_limit: int | None) -> None:
-        """An attempt begins. It may use `memory_limit` bytes more than the process had; None: as many as the last."""
-        if self._peak is not None:
+        """An attempt begins. It may use `memory_limit` bytes more than the process has, with all that earlier attempts
+        have left in it. None: the limit is that of the last, and so is what it counts from."""
+        self._began = time.monotonic()
+        if not self._unseen and self._peak is not None:
             try:
                 os.write(self._peak, _RESET_PEAK)
             except OSError:  # An action has closed it: from here on the peak is that of all attempts.
                 self._peak = None
         if memory_limit is not None and self._data is not None:
+            data = _process.data_bytes() if self._served else self._data
             _, hard = self._limits
-            soft = self._data + memory_limit
+            soft = (data or self._data) + memory_limit
             self._limits = (soft if hard == resource.RLIM_INFINITY else min(soft, hard), hard)
-            self._much = self._resident + memory_limit // 2
+            self._much = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _UNIT + memory_limit // 2
             self._set(*self._limits)
+        self._served = True
 
     def lift_limit(self) -> None:
         """Makes room to tell of an attempt that may have used up its memory. `end` sets the limit again."""
         self._lifted = True
         self._set(self._limits[1], self._limits[1])
 
-    def end(self) -> tuple[int, int]:
+    def is_brief(self) -> bool:
+        """Whether the attempt took so little time that what takes as long to look at as it did can be left to a later
+        one. To be asked once, when the attempt has ended; `end` then does not look either."""
+        brief, unseen = time.monotonic() - self._began < _BRIEF_SECONDS, self._unseen
+        if brief and self._lifted:
+            brief = False
+        if brief and unseen:
+            self._unseen = unseen - 1
+            return True
+        # After a longer one the use of memory may be any other: the next attempt is looked at again.
+        self._unseen = _BRIEF_ONES if brief else 0
+        return False
+
+    def end(self, brief: bool) -> tuple[int, int]:
         """The CPU time of the attempt and of the children that it has waited for, in milliseconds, and the highest use
         of memory in bytes."""
+        if brief:
+            return 0, self._told
         usage = resource.getrusage(resource.RUSAGE_SELF)
         # What passes between two attempts, microseconds of Ziet's own, counts to the next one.
         before, self._cpu = self._cpu, _cpu_seconds(usage)
-        peak = usage.ru_maxrss * _UNIT
+        self._told = peak = usage.ru_maxrss * _UNIT
         if peak > self._much:
             gc.collect()  # Objects that refer to each other may still hold it.
         if self._lifted:

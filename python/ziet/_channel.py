@@ -7,13 +7,12 @@ runs beside the action. A signal handler may print in the middle of anything, so
 
 from __future__ import annotations
 
-import os
 import socket
 import threading
 from collections import deque
 from collections.abc import Callable
 
-from ziet import _wire
+from ziet import _process, _wire
 from ziet._errors import ZietError
 
 
@@ -23,21 +22,21 @@ class Channel:
     def __init__(self, connection: socket.socket) -> None:
         # The project may have set a default for its own sockets.
         connection.settimeout(None)
-        self._connection = connection
+        self._put = connection.send
         self._reader = _wire.Reader(connection, _wire.ToExecutor)
-        self._unsent: deque[memoryview] = deque()
+        self._unsent: deque[bytes | memoryview] = deque()
         self._sending = threading.RLock()
         self._sender = 0
         self._answered = threading.Condition()
         self._reads = 0
         self._answers: dict[int, list[_wire.Answer]] = {}
         self._next = 0
-        self._process = os.getpid()
+        self._here = _process.identity()
 
     @property
     def here(self) -> bool:
         """Whether this is the process that the program speaks with, not one that it forked."""
-        return os.getpid() == self._process
+        return bool(self._here())
 
     def next_start(self) -> _wire.Start:
         """The next attempt; called between attempts, when no thread waits. `EOFError` when there is none any more."""
@@ -51,26 +50,31 @@ class Channel:
 
     def send(self, message: _wire.Message) -> None:
         """Sends, or, where it interrupts this very thread while it sends, leaves that to the interrupted call."""
-        self._check_process()
-        self._unsent.append(memoryview(_wire.encode(message)))
+        if not self._here():
+            raise _elsewhere()
+        unsent = self._unsent
+        unsent.append(_wire.encode(message))
         with self._sending:
             if self._sender:
                 return
             self._sender = threading.get_ident()
             try:
-                while self._unsent:
+                while unsent:
                     # What was sent is taken away at once: an exception of a signal handler may come at any point.
-                    sent = self._connection.send(self._unsent[0])
-                    self._unsent[0] = self._unsent[0][sent:]
-                    if not self._unsent[0]:
-                        self._unsent.popleft()
+                    data = unsent[0]
+                    sent = self._put(data)
+                    if sent == len(data):
+                        unsent.popleft()
+                    else:
+                        unsent[0] = memoryview(data)[sent:]
             finally:
                 self._sender = 0
 
     def request(self, make: Callable[[int], _wire.Message]) -> list[_wire.Answer]:
         """Sends what `make` makes of a fresh number and returns the answer: one message, or several that belong
         together. Returns after the commit that the answer speaks of."""
-        self._check_process()
+        if not self._here():
+            raise _elsewhere()
         if threading.get_ident() in (self._sender, self._reads):
             raise ZietError(
                 "a signal handler came while Ziet was at work in the same thread: "
@@ -100,10 +104,6 @@ class Channel:
         """Whether this thread is not in the middle of a request or of sending."""
         return self.here and threading.get_ident() not in (self._sender, self._reads)
 
-    def _check_process(self) -> None:
-        if not self.here:
-            raise ZietError("only the process of the action itself can use memory, call actions and integrations")
-
     def _wait(self, number: int) -> list[_wire.Answer]:
         with self._answered:
             while True:
@@ -129,3 +129,7 @@ class Channel:
             self._answered.notify_all()
         if answer.request in self._answers:
             self._answers[answer.request].append(answer)
+
+
+def _elsewhere() -> ZietError:
+    return ZietError("only the process of the action itself can use memory, call actions and integrations")

@@ -82,7 +82,7 @@ def encode(value: object, *, deterministic: bool = False) -> bytes:
         Unencodable: Something in it is not JSON, is NaN or infinite, or the value contains itself.
     """
     try:
-        data = _encoded(value, deterministic)
+        data = _encoded(value, True) if deterministic else _plain_encoder.encode(value)
     except _ENCODING_ERRORS as error:
         raise _culprit(value, error) from None
     # msgspec writes NaN and infinities as null, so only a value with a null in it has to be searched for them.

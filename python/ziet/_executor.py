@@ -105,7 +105,6 @@ class Executor:
 
     def __init__(self, channel: Channel, scratch: str | None) -> None:
         self._channel = channel
-        self._process = os.getpid()
         self._accounting = Accounting()
         self._leftovers = Leftovers()
         self._surroundings = Surroundings(scratch, _show_again, _show_crash_again)
@@ -128,45 +127,34 @@ class Executor:
         attempt.finish()
         _context.run = None
         _output.finish()
+        brief = self._accounting.is_brief()
         left, spent = self._leftovers.find()
-        spent = not self._surroundings.restore() or spent
-        cpu_ms, peak = self._accounting.end()
+        spent = not self._surroundings.restore(brief) or spent
+        cpu_ms, peak = self._accounting.end(brief)
         self._channel.send(_wire.Finished(output, failure, cpu_ms, peak, left, spent))
 
     def _outcome(self, start: _wire.Start) -> tuple[bytes | None, _wire.Failure | None]:
         code = "exception"
         try:
             action = _registry.actions[start.action_id]
-            arguments = _decoded(action, start.input)
+            try:
+                arguments = _project.inputs(action).decode(start.input)
+            except InputError as error:
+                # Here, where it cannot be the same error of a call that the action made.
+                return None, _stack.describe(error, "invalid_input", with_locals=start.locals)
             # What an action sets in a context variable is not there for the next attempt.
             value = copy_context().run(_call, action.local, arguments)
-            if os.getpid() != self._process:
+            if not self._channel.here:
                 os._exit(0)
             code = "invalid_output"
             return _project.result(action).encode(value), None
-        except _InvalidInput as error:
-            return None, _stack.describe(error.error, "invalid_input", with_locals=start.locals)
         except BaseException as error:  # noqa: BLE001 - also SystemExit and KeyboardInterrupt end an attempt, not the loop
-            if os.getpid() != self._process:
+            if not self._channel.here:
                 _end_forked(error)
             self._surroundings.silence()
             # What may fill the memory is held by the traceback, which is needed to tell of it.
             self._accounting.lift_limit()
             return None, _stack.describe(error, refusal_code(error) or code, with_locals=start.locals)
-
-
-class _InvalidInput(Exception):
-    """The input does not fit: told apart from the same error of a call that the action made."""
-
-    def __init__(self, error: InputError) -> None:
-        self.error = error
-
-
-def _decoded(action: Any, data: bytes) -> dict[str, Any]:
-    try:
-        return _project.inputs(action).decode(data)
-    except InputError as error:
-        raise _InvalidInput(error) from None
 
 
 def _end_forked(error: BaseException) -> None:

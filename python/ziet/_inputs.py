@@ -77,6 +77,7 @@ class Inputs:
         self.rest = None if rest is None else _field(hints, rest, NO_DEFAULT, True)
         """What each parameter must be that the signature does not name; None where there may be none."""
         self._names = tuple(field.name for field in self.fields)
+        self._has_defaults = any(not field.required for field in self.fields)
         self._decode_all = None if self.rest else decoder(self._struct())
 
     def decode(self, data: bytes) -> dict[str, Any]:
@@ -86,9 +87,8 @@ class Inputs:
             InputError: The JSON is none, no object, over 6 MB, or has wrong, missing or unknown parameters; all of
                 these are told together, up to a number.
         """
-        excess = _limits.too_large(len(data))
-        if excess:
-            raise self._error([("", excess)])
+        if len(data) > _limits.MAX_JSON_BYTES:
+            raise self._error([("", _limits.too_large(len(data)) or "")])
         if self._decode_all is not None:
             try:
                 values = msgspec.structs.astuple(self._decode_all(data))
@@ -97,7 +97,10 @@ class Inputs:
             except Exception:  # noqa: BLE001 - whatever it is, the other way comes upon it too, and can say more
                 pass
             else:
-                return {name: value for name, value in zip(self._names, values, strict=True) if value is not _MISSING}
+                given = zip(self._names, values, strict=True)
+                if self._has_defaults:
+                    return {name: value for name, value in given if value is not _MISSING}
+                return dict(given)
         return self._decode_each(data)
 
     def parameters(self) -> list[dict[str, Any]]:

@@ -37,6 +37,7 @@ class Leftovers:
     """Compares with what there was when it was made."""
 
     def __init__(self) -> None:
+        self._is_alone = _process.single_threaded()
         self._folder = _process.kept(_TASKS, os.O_RDONLY | os.O_DIRECTORY)
         self._tasks: set[str] = _tasks()
         self._count = self._counted()
@@ -46,7 +47,7 @@ class Leftovers:
     def find(self) -> tuple[list[str], bool]:
         """Threads and processes that still go on, in people's words, and whether there is anything at all that the
         process cannot be used with."""
-        threads = self._threads()
+        threads = [] if self._is_alone() else self._threads()
         processes, helpers = self._processes()
         return threads + processes, bool(threads or processes or helpers)
 

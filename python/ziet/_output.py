@@ -261,8 +261,10 @@ def capture(channel: Channel) -> None:
 
 def finish() -> None:
     """Sends what the attempt has written and is still on its way, also to streams of its own and in C."""
-    own = [each for each in (sys.stdout, sys.stderr) if each not in _streams]
-    for stream in own + _terminal:
+    streams = _terminal
+    if sys.stdout is not _streams[0] or sys.stderr is not _streams[1]:
+        streams = [each for each in (sys.stdout, sys.stderr) if each not in _streams] + _terminal
+    for stream in streams:
         try:
             stream.flush()
         except Exception:  # noqa: BLE001 - closed, or one that the action has made

@@ -31,6 +31,7 @@ class Result:
         self._id = action.id
         self.hint = hints.of_return()
         """The return annotation, `Any` without one."""
+        self._leaf = self.hint if self.hint in _LEAVES else None
         self.adapted, self._decode = hints.adapted(self.hint, "the return type is", "before the return")
         """The hint as msgspec takes it."""
 
@@ -45,10 +46,9 @@ class Result:
             data = encode(value)
         except Unencodable as error:
             raise OutputError(f"{self._id} returned a value that is not JSON: {error.text('result')}") from None
-        excess = _limits.too_large(len(data))
-        if excess:
-            raise OutputError(f"{self._id} returned {excess}")
-        if self.hint is not Any and not (type(value) is self.hint and self.hint in _LEAVES):
+        if len(data) > _limits.MAX_JSON_BYTES:
+            raise OutputError(f"{self._id} returned {_limits.too_large(len(data))}")
+        if type(value) is not self._leaf and self.hint is not Any:
             self.decode(data)
         return data
 

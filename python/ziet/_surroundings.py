@@ -6,11 +6,13 @@ handlers of loggers, stays as the action left it: a module that is imported once
 
 from __future__ import annotations
 
+import fcntl
 import gc
 import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from operator import is_
 from typing import Any
 
 from ziet import _output, _process
@@ -20,10 +22,17 @@ from ziet._scratch import Scratch
 _RUN_VARIABLE = os.fsencode(RUN_VARIABLE)
 
 _SIGNALS = [
-    int(getattr(signal, name))
-    for name in ("SIGHUP", "SIGINT", "SIGUSR1", "SIGUSR2", "SIGPIPE", "SIGALRM", "SIGTERM", "SIGCHLD", "SIGPROF")
+    *[
+        int(getattr(signal, name))
+        for name in ("SIGHUP", "SIGINT", "SIGUSR1", "SIGUSR2", "SIGPIPE", "SIGALRM", "SIGTERM", "SIGCHLD", "SIGPROF")
+    ],
+    int(_process.STACK_SIGNAL),
 ]
-"""Those that programs handle. Looking at all of them would take as long as everything else between two attempts."""
+"""Those that programs handle, and that of the stack. Looking at all that there are would take as long as everything
+else between two attempts."""
+
+_OUT_MARK, _ERR_MARK = int(signal.SIGIO), int(signal.SIGURG)
+"""Which signals the pipes of standard output and standard error would send if they were ever told to send any."""
 
 _LEAKED = 100
 """How many descriptors attempts may leave open: the next ones need some too."""
@@ -34,6 +43,8 @@ _HANDLERS_AT_MOST = 10
 # What is behind the functions of `signal`, which make members of enums of all that they return: that takes far longer.
 _handler_of: Callable[[int], Any] = sys.modules["_signal"].getsignal
 _set_blocked: Callable[[int, Any], Any] = sys.modules["_signal"].pthread_sigmask
+_SET = int(signal.SIG_SETMASK)
+_GET_MARK: int = getattr(fcntl, "F_GETSIG", -1)
 
 
 class Surroundings:
@@ -45,14 +56,14 @@ class Surroundings:
         self._entered = scratch is None
         self._show_stack = show_stack
         self._show_crash = show_crash
-        self._handlers = [(number, _handler_of(number)) for number in _SIGNALS]
-        self._stack_handler = _handler_of(_process.STACK_SIGNAL)
+        self._handlers = [_handler_of(number) for number in _SIGNALS]
         self._blocked = signal.pthread_sigmask(signal.SIG_BLOCK, ())
         self._umask = os.umask(0o077)
         os.umask(self._umask)
         self._recursion = sys.getrecursionlimit()
         self._collects = gc.isenabled()
-        self._pipes = _pipes()
+        self._pipes = [_identity(1), _identity(2)]
+        self._marked = _mark_pipes()
         self._descriptors = _lowest_free()
         self._environ = os.environ
         # What is behind it: to work with that takes a fraction of the time.
@@ -88,15 +99,16 @@ class Surroundings:
             except BaseException:  # noqa: BLE001 - what a handler raises that was called a last time
                 continue
 
-    def restore(self) -> bool:
-        """Puts back what the attempt has changed. False: that is not possible."""
+    def restore(self, brief: bool) -> bool:
+        """Puts back what the attempt has changed. False: that is not possible. After a brief attempt it does not look
+        for descriptors that were left open."""
         try:
             self._restore_process()
             self._restore_environment()
             _output.restore()
             if "asyncio" in sys.modules:
                 _forget_event_loop()
-            if _pipes() != self._pipes or _lowest_free() > self._descriptors + _LEAKED:
+            if not self._has_pipes() or (not brief and _lowest_free() > self._descriptors + _LEAKED):
                 return False
             return self._scratch is None or self._scratch.is_empty()
         except Exception:  # noqa: BLE001 - the action has broken what Python itself relies on
@@ -105,16 +117,21 @@ class Surroundings:
     def _restore_signals(self) -> None:
         signal.setitimer(signal.ITIMER_REAL, 0)
         # Before the handlers: a signal that waits goes to the one that the action has set for it.
-        _set_blocked(signal.SIG_SETMASK, self._blocked)
+        _set_blocked(_SET, self._blocked)
         signal.set_wakeup_fd(-1)
-        for number, handler in self._handlers:
-            # None: not set by Python, which therefore cannot set it again.
-            if _handler_of(number) is not handler and handler is not None:
+        if not all(map(is_, map(_handler_of, _SIGNALS), self._handlers)):
+            self._restore_handlers()
+        self._show_crash()
+
+    def _restore_handlers(self) -> None:
+        for number, handler in zip(_SIGNALS, self._handlers, strict=True):
+            if _handler_of(number) is handler:
+                continue
+            if number == _process.STACK_SIGNAL:
+                self._show_stack()
+            elif handler is not None:  # None: not set by Python, which therefore cannot set it again.
                 signal.setitimer(signal.ITIMER_PROF, 0)  # Without a handler it would have ended the process.
                 signal.signal(number, handler)
-        if _handler_of(_process.STACK_SIGNAL) is not self._stack_handler:
-            self._show_stack()
-        self._show_crash()
 
     def _restore_process(self) -> None:
         os.umask(self._umask)
@@ -124,6 +141,17 @@ class Surroundings:
             (gc.enable if self._collects else gc.disable)()
         if self._folder is not None and _folder() != self._folder:
             os.chdir(self._folder)
+
+    def _has_pipes(self) -> bool:
+        """Whether standard output and standard error are the pipes that they were."""
+        if self._marked:
+            # What has the mark is the pipe. To ask for it takes a quarter of the time of asking what the pipe is.
+            try:
+                if fcntl.fcntl(1, _GET_MARK) == _OUT_MARK and fcntl.fcntl(2, _GET_MARK) == _ERR_MARK:
+                    return True
+            except OSError:
+                return False
+        return [_identity(1), _identity(2)] == self._pipes
 
     def _restore_environment(self) -> None:
         os.environ = self._environ  # noqa: B003 - the object that it was: an action may have put another in its place
@@ -142,9 +170,14 @@ def _folder() -> str | None:
         return None
 
 
-def _pipes() -> list[tuple[int, int] | None]:
-    """What standard output and standard error are."""
-    return [_identity(1), _identity(2)]
+def _mark_pipes() -> bool:
+    """Whether the pipes of standard output and standard error could be marked as those."""
+    try:
+        fcntl.fcntl(1, fcntl.F_SETSIG, _OUT_MARK)
+        fcntl.fcntl(2, fcntl.F_SETSIG, _ERR_MARK)
+    except (AttributeError, OSError):  # Only Linux has that.
+        return False
+    return True
 
 
 def _lowest_free() -> int:

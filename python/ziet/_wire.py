@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import socket
+import struct
 from typing import Any
 
 import msgspec
@@ -359,6 +360,7 @@ FromExecutor = (
 )
 
 
+_LENGTH = struct.Struct(">I")
 _encoder = msgspec.msgpack.Encoder()
 
 
@@ -367,7 +369,11 @@ def encode(message: Message) -> bytes:
     body = _encoder.encode(message)
     if len(body) > FRAME_BYTES:
         raise ValueError(f"a message of {len(body)} bytes, limit {FRAME_BYTES}")
-    return len(body).to_bytes(4, "big") + body
+    return _LENGTH.pack(len(body)) + body
+
+
+_ROOM = 65536
+"""How much is received at a time."""
 
 
 @functools.cache
@@ -380,28 +386,41 @@ class Reader:
     """Reads messages from a blocking socket; a message cut by an exception is read on at the next call."""
 
     def __init__(self, connection: socket.socket, messages: Any) -> None:
-        self._connection = connection
-        self._decoder = decoder(messages)
-        self._buffer = bytearray()
+        self._receive = connection.recv_into
+        self._decode = decoder(messages).decode
+        self._room = memoryview(bytearray(_ROOM))
+        # In one, so that an exception of a signal handler finds or leaves them together.
+        self._held = self._room, 0, 0
+        """A buffer, and from where to where it holds bytes that no message has taken yet."""
 
     def read(self) -> Any:
         """The next message; `EOFError` when the peer is gone."""
-        length = int.from_bytes(self._filled(4)[:4], "big")
-        if length > FRAME_BYTES:
-            raise ValueError(f"a frame of {length} bytes, limit {FRAME_BYTES}")
-        with memoryview(self._filled(4 + length)) as view, view[4 : 4 + length] as body:
-            message = self._decoder.decode(body)
-        del self._buffer[: 4 + length]
+        buffer, start, end = self._held
+        body = start + 4
+        while end < body or end < (until := body + _LENGTH.unpack_from(buffer, start)[0]):
+            buffer, start, end = self._filled()
+            body = start + 4
+        message = self._decode(buffer[body:until])
+        # A buffer that was made for a long message goes with it.
+        self._held = (buffer, until, end) if until < end else (self._room, 0, 0)
         return message
 
-    def _filled(self, size: int) -> bytearray:
-        while len(self._buffer) < size:
-            piece = self._connection.recv(max(65536, size - len(self._buffer)))
-            if not piece:
-                raise EOFError
-            self._buffer += piece
-        return self._buffer
+    def _filled(self) -> tuple[memoryview, int, int]:
+        """What is held once more of a message has been received."""
+        buffer, start, end = self._held
+        size = 4 if end - start < 4 else 4 + _LENGTH.unpack_from(buffer, start)[0]
+        if size > 4 + FRAME_BYTES:
+            raise ValueError(f"a frame of {size - 4} bytes, limit {FRAME_BYTES}")
+        if start + size > len(buffer):
+            longer = memoryview(bytearray(max(size, _ROOM)))
+            longer[: end - start] = buffer[start:end]
+            buffer, start, end = longer, 0, end - start
+        count = self._receive(buffer[end:] if end else buffer)
+        if not count:
+            raise EOFError
+        self._held = held = buffer, start, end + count
+        return held
 
     def buffered(self) -> bool:
         """Whether bytes have been read that no message has taken yet."""
-        return bool(self._buffer)
+        return self._held[1] < self._held[2]
