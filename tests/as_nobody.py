@@ -22,7 +22,7 @@ USER = pwd.getpwnam("nobody")
 INSIDE = "--in-a-namespace"
 
 # What starts executors and ends them. The others have to do with texts and types, which are the same for everyone.
-TESTS = ("endings", "frames", "misuse", "orphans", "pool", "robust", "sandbox", "signals")
+TESTS = ("endings", "frames", "misuse", "orphans", "pool", "robust", "sandbox", "sandbox_kernel", "signals")
 TESTS_OF_PYTHON = ("executor", "leftovers", "scratch", "zygote")
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from program import LATENESS, PROGRAM, SESSION, Ziet, marked
+from shut import shut as shut
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -397,6 +397,7 @@ impl Worker {
         }
         self.leave_home();
         self.strays.end_all();
+        self.remove_old_folders();
         for removal in self.removals {
             let _ = removal.join();
         }
