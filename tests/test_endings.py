@@ -264,6 +264,20 @@ def test_what_an_attempt_used_is_recorded(ziet: Ziet) -> None:
     assert 0 < little["peak_memory_bytes"] < 80 * MB
 
 
+def test_what_child_processes_used_is_recorded(ziet: Ziet) -> None:
+    source = """
+import subprocess, sys
+from ziet import Action
+
+@Action(description="Has a child process use much")
+def uses() -> None:
+    subprocess.run([sys.executable, "-c", "import time; held = b'.' * 200_000_000; time.sleep(0.5)"], check=True)
+"""
+    [attempt] = ziet.write({"actions.py": source}).run("uses", "--json").document["attempts"]
+
+    assert attempt["peak_memory_bytes"] > 200_000_000
+
+
 def test_a_crash_is_retried(ziet: Ziet) -> None:
     done = ziet.project("endings").run("second_time_lucky", "--json", "--no-backoff")
 

@@ -275,3 +275,29 @@ def test_lines_that_do_not_name_their_action_say_so_where_it_changes(ziet: Ziet)
         '[INFO] Integration called (mocked): google.search("again")',
         '[INFO] Integration called (mocked): google.search("outer")',
     ]
+
+
+def test_nothing_printed_steers_a_terminal(ziet: Ziet) -> None:
+    actions = r"""
+import logging, os, sys
+from ziet import Action
+
+EVIL = "\x1b]0;owned\x07\x1b[2J\x1b[1Afake\r[INFO] line\u202e\x9b2J"
+
+@Action(description="Prints what steers terminals")
+def evil() -> None:
+    print("out " + EVIL + " \x1b[31mred")
+    print("err " + EVIL, file=sys.stderr)
+    logging.error("log " + EVIL)
+    os.write(1, ("raw " + EVIL + "\n").encode())
+"""
+    running, _ = ziet.write({"actions.py": actions}).start_in_terminal(
+        "run", "--local", "action", "evil", "--color=always"
+    )
+    done = running.finish()
+
+    spelled = r"\x1b]0;owned\x07\x1b[2J\x1b[1Afake\r[INFO] line\u202e\x9b2J"
+    lines = [line.rstrip("\r") for line in done.out.split("\n")]
+    for each in ("out", "err", "log", "raw"):
+        assert [line for line in lines if f"{each} {spelled}" in line], lines
+    assert [line for line in lines if line.endswith(" \x1b[31mred\x1b[0m")]

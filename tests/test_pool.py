@@ -17,7 +17,7 @@ import signal
 import time
 from pathlib import Path
 
-from ziet import Action, memory
+from ziet import Action, ActionError, memory
 
 kept = []
 
@@ -42,6 +42,28 @@ def leak(mb: int) -> int:
 def use(mb: int) -> int:
     len(bytearray(mb * 1024 * 1024))
     return os.getpid()
+
+
+@Action(description="Uses some for a while", memory="64MB")
+def is_small(mb: int) -> int:
+    held = bytearray(mb * 1024 * 1024)
+    time.sleep(0.4)
+    return os.getpid()
+
+
+@Action(description="Has little room where others have left much")
+def calls_small() -> list[int]:
+    return [leak(150), is_small(32), is_small(32), leak(1), is_small(32)]
+
+
+@Action(description="Uses too much where others have left much")
+def calls_too_large() -> str:
+    leak(150)
+    try:
+        is_small(80)
+    except ActionError as error:
+        return error.code
+    return "it may"
 
 
 @Action(description="Calls an action again and again")
@@ -152,6 +174,19 @@ def test_a_process_that_has_grown_is_replaced(project: Project) -> None:
 
 def test_memory_that_was_given_back_does_not_count(project: Project) -> None:
     assert len(set(calls(project, "use", 4, "mb=200", ZIET_EXECUTOR_GROWTH="50"))) == 1
+
+
+def test_what_earlier_attempts_have_left_is_not_charged_to_the_next(project: Project) -> None:
+    done = project.run("calls_small", "--json", ZIET_EXECUTOR_GROWTH="500")
+
+    assert done.status == 0, done
+    assert len(set(done.document["output"])) == 1
+
+
+def test_the_limit_of_memory_holds_where_earlier_attempts_have_left_much(project: Project) -> None:
+    done = project.run("calls_too_large", "--json", ZIET_EXECUTOR_GROWTH="500")
+
+    assert done.document["output"] == "out_of_memory", done
 
 
 def test_a_process_that_died_while_it_was_idle_is_replaced_silently(project: Project) -> None:

@@ -300,3 +300,47 @@ def test_a_full_disk_is_told(ziet: Ziet) -> None:
         )
     assert done.returncode == 1
     assert "No space left on device" in done.stderr
+
+
+@pytest.mark.parametrize("start", ["fork", "spawn"])
+@pytest.mark.parametrize(
+    "done",
+    [
+        "sys.stdout = sys.stderr = None",
+        "sys.stdout.close(); sys.stderr.close()",
+        "del sys.stdout, sys.stderr",
+        "os.close(0); os.close(1); os.close(2)",
+        "sys.modules['numpy.random'] = sys",
+    ],
+)
+def test_what_a_project_does_to_its_streams_harms_nobody(ziet: Ziet, done: str, start: str) -> None:
+    actions = f"""
+import os, sys
+from ziet import Action
+{done}
+
+@Action(description="Prints")
+def prints() -> int:
+    print("seen")
+    return 1
+"""
+    run = ziet.write({"actions.py": actions}).run("prints", ZIET_START=start)
+
+    assert run.status == 0, run
+    assert run.said("[INFO] seen")
+
+
+def test_a_project_that_cannot_be_forked_ends_its_runs(ziet: Ziet) -> None:
+    actions = """
+import os
+from ziet import Action
+os.register_at_fork(before=lambda: os._exit(7))
+
+@Action(description="Cannot be reached", retries=3)
+def never() -> None: ...
+"""
+    run = ziet.write({"actions.py": actions}).run("never", "--json")
+
+    assert run.status == 1
+    assert run.document["error"]["code"] == "import_failed"
+    assert "ended (exit status 7)" in run.document["error"]["message"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 import typing
 from pathlib import Path
 
@@ -52,6 +53,26 @@ def test_messages_survive_any_cutting() -> None:
     with pytest.raises(EOFError):
         reader.read()
     there.close()
+
+
+@pytest.mark.parametrize("piece", [50_000, 65_536, 65_540, 1_000_000])
+def test_long_messages_survive_any_cutting(piece: int) -> None:
+    here, there = socket.socketpair()
+    lengths = [10, 70_000, 5, 65_536 - 40, 65_536, 300_000, 3, 1_000_000, 30_000, 30_000, 30_000, 1]
+    messages = [_wire.Output("info", chr(97 + index) * length) for index, length in enumerate(lengths)]
+    stream = b"".join(map(_wire.encode, messages))
+
+    def send() -> None:
+        for start in range(0, len(stream), piece):
+            here.sendall(stream[start : start + piece])
+
+    sender = threading.Thread(target=send)
+    with here, there:
+        sender.start()
+        reader = _wire.Reader(there, _wire.FromExecutor)
+        assert [reader.read() for _ in messages] == messages
+        assert not reader.buffered()
+        sender.join()
 
 
 def test_a_frame_over_the_limit_is_neither_read_nor_written() -> None:

@@ -21,8 +21,8 @@ _RESET_PEAK = b"5"
 """What /proc/self/clear_refs takes as the wish that the highest use of memory is counted anew."""
 
 _BRIEF_SECONDS = 50e-6
-"""An attempt that takes less time has not made a process, which takes longer, nor touched more than a megabyte or so of
-memory, and its CPU time rounds to nothing."""
+"""An attempt that takes less time has touched no more than a megabyte or so of memory, and its CPU time rounds to
+nothing."""
 
 _BRIEF_ONES = 8
 """So many brief attempts in a row are taken for what the one before them was. Together they use less than a millisecond
@@ -37,9 +37,9 @@ class Accounting:
         self._peak = _process.kept("/proc/self/clear_refs", os.O_WRONLY)
         self._limits = resource.getrlimit(resource.RLIMIT_DATA)
         self._lifted = False
+        self._served = False
         usage = resource.getrusage(resource.RUSAGE_SELF)
         self._cpu = _cpu_seconds(usage)
-        self._resident = usage.ru_maxrss * _UNIT
         self._much = math.inf
         """A peak from which on it is worth while to look for garbage that the next attempt would be charged for."""
         self._unseen = 0
@@ -48,7 +48,8 @@ class Accounting:
         self._began = 0.0
 
     def begin(self, memory_limit: int | None) -> None:
-        """An attempt begins. It may use `memory_limit` bytes more than the process had; None: as many as the last."""
+        """An attempt begins. It may use `memory_limit` bytes more than the process has, with all that earlier attempts
+        have left in it. None: the limit is that of the last, and so is what it counts from."""
         self._began = time.monotonic()
         if not self._unseen and self._peak is not None:
             try:
@@ -56,11 +57,13 @@ class Accounting:
             except OSError:  # An action has closed it: from here on the peak is that of all attempts.
                 self._peak = None
         if memory_limit is not None and self._data is not None:
+            data = _process.data_bytes() if self._served else self._data
             _, hard = self._limits
-            soft = self._data + memory_limit
+            soft = (data or self._data) + memory_limit
             self._limits = (soft if hard == resource.RLIM_INFINITY else min(soft, hard), hard)
-            self._much = self._resident + memory_limit // 2
+            self._much = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _UNIT + memory_limit // 2
             self._set(*self._limits)
+        self._served = True
 
     def lift_limit(self) -> None:
         """Makes room to tell of an attempt that may have used up its memory. `restore` sets the limit again."""

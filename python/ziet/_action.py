@@ -315,7 +315,7 @@ def _wrong_memory(given: Any, nbytes: int | None) -> tuple[str, str] | None:
 def _wrong_isolation(isolation: Any) -> tuple[str, str] | None:
     if isinstance(isolation, str) and isolation in _ISOLATIONS:
         return None
-    nearest = "attempt" if isolation is True else "shared"
+    nearest = "attempt" if isolation is True or str(isolation).lower() == "attempt" else "shared"
     return f'isolation must be "shared" or "attempt", got {isolation!r}', f'write isolation="{nearest}"'
 
 

@@ -134,7 +134,7 @@ class Executor:
         _context.run = None
         _output.finish()
         brief = self._accounting.is_brief()
-        left, spent = self._leftovers.find(brief, until)
+        left, spent = self._leftovers.find(until)
         spent = not self._surroundings.restore(brief) or spent
         spent = not self._accounting.restore(brief) or spent
         cpu_ms, peak = self._accounting.end(brief)

@@ -40,13 +40,10 @@ class Leftovers:
         self._python = set(sys._current_frames())  # pyright: ignore[reportPrivateUsage]
         self._children = _process.children()
 
-    def find(self, brief: bool, until: float) -> tuple[list[str], bool]:
+    def find(self, until: float) -> tuple[list[str], bool]:
         """Threads and processes that still go on, in people's words, and whether there is anything at all that the
-        process cannot be used with. What is about to begin or to end may take up to that monotonic time for it. After
-        a brief attempt it does not look for processes."""
+        process cannot be used with. What is about to begin or to end may take up to that monotonic time for it."""
         threads = [] if self._is_alone() else self._threads(until)
-        if brief and not threads:
-            return [], False
         processes, helpers = self._processes(until)
         return threads + processes, bool(threads or processes or helpers)
 

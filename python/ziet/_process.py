@@ -65,6 +65,37 @@ def flush_c() -> None:
         _flush()()
 
 
+def flush_streams() -> None:
+    """Writes what Python has printed and not written, as far as there still are streams for it."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except Exception:  # noqa: BLE001 - whatever the project has put there
+            continue
+
+
+def have_streams() -> None:
+    """Gives the process standard descriptors and streams again that importing a project has closed or taken away: what
+    would be opened next must not get their numbers."""
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            null = os.open(os.devnull, os.O_RDWR)
+            if null == descriptor:
+                os.set_inheritable(null, True)
+            else:
+                os.dup2(null, descriptor)
+                os.close(null)
+    for descriptor, name in ((1, "stdout"), (2, "stderr")):
+        stream = getattr(sys, name, None)
+        if stream is None or getattr(stream, "closed", False):
+            stream = open(  # noqa: SIM115 - it stays for as long as the process
+                descriptor, "w", 1, encoding="utf-8", errors="backslashreplace", closefd=False
+            )
+            setattr(sys, name, stream)
+
+
 def die_with_parent(parent: int) -> None:
     """Ends this process when `parent` dies. The kernel means the thread that made it, so that thread must live on.
 

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from ziet import _registry, _stack, _wire
+from ziet import _process, _registry, _stack, _wire
 from ziet._action import ActionFunction
 from ziet._errors import ZietError
 from ziet._inputs import Inputs
@@ -28,6 +28,7 @@ def load(project: _wire.Load) -> Iterator[_wire.Message]:
         except BaseException as error:  # noqa: BLE001 - a module may raise anything, also SystemExit
             _registry.remove_module(module)
             yield _wire.Problem(_problem(module, error))
+    _process.have_streams()
     for action in list(_registry.actions.values()):
         try:
             yield _wire.Action(spec(action, describe=project.describe))

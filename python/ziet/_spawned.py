@@ -87,6 +87,5 @@ def main() -> None:
             print(answer.problem.traceback, file=sys.stderr, flush=True)  # noqa: T201 - the deployment's log
             # Not by `sys.exit`, which would wait for threads of the project.
             os._exit(1)
-    sys.stdout.flush()
-    sys.stderr.flush()
+    _process.flush_streams()
     _executor.main(_executor.Order(told.path, told.token, told.scratch))

@@ -149,8 +149,7 @@ class Zygote:
 
     def _make(self, order: _executor.Order) -> bool:
         """True in an executor that was forked."""
-        sys.stdout.flush()
-        sys.stderr.flush()
+        _process.flush_streams()
         _process.flush_c()
         zygote = os.getpid()
         try:
@@ -251,10 +250,10 @@ def _make_ready_to_fork() -> None:
 
 def _make_random_again() -> None:
     """Python does so with `random`, but numpy would give each executor the same numbers."""
-    numpy_random = sys.modules.get("numpy.random")
-    if numpy_random is not None:
+    seed = getattr(sys.modules.get("numpy.random"), "seed", None)
+    if seed is not None:
         # From a number, which touches less memory than to have numpy look for one.
-        numpy_random.seed(int.from_bytes(os.urandom(4), "little"))
+        seed(int.from_bytes(os.urandom(4), "little"))
 
 
 def _pass_over(_signal: int, _frame: object) -> None:

@@ -111,8 +111,8 @@ impl Drive {
     pub(crate) fn finished(&mut self) -> anyhow::Result<(ExecutorId, Json)> {
         loop {
             match self.event()? {
-                WorkerEvent::Message(executor, FromExecutor::Finished(finished)) => {
-                    self.worker.release(executor, &finished);
+                WorkerEvent::Message(executor, FromExecutor::Finished(mut finished)) => {
+                    self.worker.release(executor, &mut finished);
                     return Ok((executor, output(*finished)?));
                 }
                 WorkerEvent::Ended(ended) => bail!("an executor has ended: {ended:?}"),

@@ -92,13 +92,13 @@ impl Scheduler {
         };
         let (run, memory) = (slot.run, slot.memory);
         if !finished.left.is_empty() {
-            let text = format!("left behind and ended: {}", finished.left.join(", "));
+            let text = format!("left behind and ended: {}", named(&finished.left));
             let level = Level::Warn;
             self.tell_of(run, Happening::Output { level, text });
         }
         // One that says neither cannot be trusted with another attempt.
         finished.spent |= finished.output.is_none() && finished.failure.is_none();
-        self.worker.release(executor, &finished);
+        self.worker.release(executor, &mut finished);
         let used = Used {
             cpu_ms: Some(finished.cpu_ms),
             peak_memory_bytes: Some(finished.peak_memory_bytes),
@@ -281,6 +281,18 @@ fn ending(finished: Finished, memory: u64) -> Ending {
         },
         (None, None) => Ending::Crashed(crash("it finished without a result")),
     }
+}
+
+/// The first few of what an attempt has left behind, and how many more there are.
+fn named(left: &[String]) -> String {
+    const NAMED: usize = 5;
+    const LONGEST: usize = 200;
+    let shown = |one: &String| one.chars().take(LONGEST).collect();
+    let mut named: Vec<String> = left.iter().take(NAMED).map(shown).collect();
+    if left.len() > NAMED {
+        named.push(format!("and {} more", left.len() - NAMED));
+    }
+    named.join(", ")
 }
 
 fn crash(message: &str) -> Failure {

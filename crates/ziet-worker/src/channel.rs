@@ -6,19 +6,18 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 
 use mio::net::UnixStream;
+use rustix::io::{Errno, retry_on_intr};
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, recvmsg};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use ziet_core::frame::{FrameError, FrameReader, encode};
 
+use crate::executor::DESCRIPTORS;
 use crate::os;
 
 /// Bytes read at a time, and at most for one readiness event before others get their turn.
 const PIECE: usize = 64 * 1024;
 const TURN: usize = 16 * PIECE;
-
-/// File descriptors that come with an executor's hello.
-const DESCRIPTORS: usize = 3;
 
 pub(crate) struct Channel {
     stream: UnixStream,
@@ -44,6 +43,11 @@ impl Channel {
             reader: FrameReader::default(),
             unsent: VecDeque::new(),
         }
+    }
+
+    /// Bytes that the peer has not made room for.
+    pub(crate) fn unsent(&self) -> usize {
+        self.unsent.len()
     }
 
     pub(crate) fn stream(&mut self) -> &mut UnixStream {
@@ -97,24 +101,21 @@ impl Channel {
         self.reader.take()
     }
 
-    /// Reads once, together with file descriptors that came along.
+    /// Reads once, together with file descriptors that came along. Returns how many bytes: 0 at the end, and None when
+    /// nothing has come.
     pub(crate) fn fill_with_descriptors(
         &mut self,
         descriptors: &mut Vec<OwnedFd>,
-    ) -> io::Result<Readiness> {
+    ) -> io::Result<Option<usize>> {
         let mut bytes = [0; 4096];
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS))];
         let mut ancillary = RecvAncillaryBuffer::new(&mut space);
         let mut pieces = [IoSliceMut::new(&mut bytes)];
-        let received = match recvmsg(
-            self.stream.as_fd(),
-            &mut pieces,
-            &mut ancillary,
-            os::RECEIVE,
-        ) {
+        let stream = self.stream.as_fd();
+        let received = retry_on_intr(|| recvmsg(stream, &mut pieces, &mut ancillary, os::RECEIVE));
+        let received = match received {
             Ok(received) => received.bytes,
-            Err(rustix::io::Errno::WOULDBLOCK) => return Ok(Readiness::Drained),
-            Err(rustix::io::Errno::INTR) => return Ok(Readiness::More),
+            Err(Errno::WOULDBLOCK) => return Ok(None),
             Err(error) => return Err(error.into()),
         };
         for message in ancillary.drain() {
@@ -123,10 +124,6 @@ impl Channel {
             }
         }
         self.reader.push(&bytes[..received]);
-        Ok(if received == 0 {
-            Readiness::Closed
-        } else {
-            Readiness::More
-        })
+        Ok(Some(received))
     }
 }

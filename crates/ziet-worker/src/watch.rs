@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use mio::unix::pipe;
 use mio::{Interest, Registry, Token};
+use rustix::io::Errno;
 use walkdir::WalkDir;
 use ziet_core::limits::SCRATCH_BYTES;
 
@@ -18,6 +19,10 @@ use crate::os;
 
 /// A scratch directory is walked at most so often.
 const WALK_EVERY: Duration = Duration::from_secs(1);
+
+/// Entries of scratch directories that one look goes through, of all attempts together: what they have in memory must
+/// not wait for that.
+const ENTRIES: usize = 5000;
 
 /// What a file or folder counts for at least, although it may be empty: it takes a place in the file system, too.
 const ENTRY_BYTES: u64 = 4096;
@@ -29,8 +34,10 @@ pub(crate) struct Watched {
     /// A number of its own for each attempt of any executor.
     pub(crate) attempt: u64,
     pub(crate) pid: u32,
-    /// Bytes that the executor had resident right after its fork, which are not the attempt's.
-    pub(crate) baseline: u64,
+    /// Bytes that the executor had resident before the attempt, which are not the attempt's.
+    pub(crate) had: u64,
+    /// Those of them that it has not from its fork.
+    pub(crate) kept: u64,
     /// Bytes of memory beyond which it is worth a closer look.
     pub(crate) limit: u64,
     pub(crate) scratch: Option<PathBuf>,
@@ -41,7 +48,7 @@ pub(crate) struct Watched {
 pub(crate) struct Reading {
     pub(crate) executor: u64,
     pub(crate) attempt: u64,
-    /// Bytes that the executor and its descendants have resident, without the executor's baseline.
+    /// Bytes that the executor and its descendants have resident, without what it had before.
     pub(crate) memory: u64,
     /// Bytes in its scratch directory; not counted on when they are more than such a directory may hold.
     pub(crate) scratch: u64,
@@ -100,22 +107,32 @@ impl Watcher {
     }
 }
 
-/// When the scratch directory of an attempt was walked, and what was found.
+/// The walks through the scratch directories of attempts.
 #[derive(Default)]
-struct Walks(HashMap<u64, (Instant, u64)>);
+struct Walks(HashMap<u64, Walk>);
 
 impl Walks {
     fn look(&mut self, look: &Look) -> Vec<Reading> {
-        let mut walked = HashMap::new();
+        let mut walks = HashMap::new();
+        let walkers = look.watched.iter().filter(|one| one.scratch.is_some());
+        let entries = (ENTRIES / walkers.count().max(1)).max(1);
         let read = |watched: &Watched| {
             let memory = memory(watched)?;
             let scratch = watched.scratch.as_deref().map_or(0, |folder| {
-                let last = self.0.get(&watched.attempt).copied();
-                let walk = last
-                    .filter(|(at, _)| look.now.saturating_duration_since(*at) < WALK_EVERY)
-                    .unwrap_or_else(|| (look.now, size(folder)));
-                walked.insert(watched.attempt, walk);
-                walk.1
+                let last = self.0.remove(&watched.attempt);
+                let mut walk = last.unwrap_or_else(|| Walk::begin(folder, look.now));
+                if walk.rest.is_none()
+                    && look.now.saturating_duration_since(walk.since) >= WALK_EVERY
+                {
+                    walk = Walk {
+                        found: walk.found,
+                        ..Walk::begin(folder, look.now)
+                    };
+                }
+                walk.go_on(entries);
+                let size = walk.found.max(walk.sum);
+                walks.insert(watched.attempt, walk);
+                size
             });
             Some(Reading {
                 executor: watched.executor,
@@ -125,8 +142,45 @@ impl Walks {
             })
         };
         let readings = look.watched.iter().filter_map(read).collect();
-        self.0 = walked;
+        self.0 = walks;
         readings
+    }
+}
+
+/// One walk, which goes on from look to look.
+struct Walk {
+    since: Instant,
+    /// None when it is over.
+    rest: Option<walkdir::IntoIter>,
+    /// Bytes that it has come across.
+    sum: u64,
+    /// Bytes that the last one that was over has come across.
+    found: u64,
+}
+
+impl Walk {
+    /// Follows no links, not even one in the folder's place.
+    fn begin(folder: &Path, now: Instant) -> Self {
+        let entries = WalkDir::new(folder).min_depth(1).same_file_system(true);
+        Self {
+            since: now,
+            rest: Some(entries.follow_root_links(false).into_iter()),
+            sum: 0,
+            found: 0,
+        }
+    }
+
+    /// Goes through so many more entries; is over when the sum is more than a scratch directory may hold.
+    fn go_on(&mut self, entries: usize) {
+        for _ in 0..entries {
+            let next = self.rest.as_mut().and_then(Iterator::next);
+            self.sum += next.as_ref().map_or(0, bytes);
+            if next.is_none() || self.sum > SCRATCH_BYTES {
+                self.rest = None;
+                self.found = self.sum;
+                return;
+            }
+        }
     }
 }
 
@@ -137,28 +191,31 @@ fn memory(watched: &Watched) -> Option<u64> {
     let below = os::descendants(watched.pid);
     let all = || below.iter().copied();
     let resident = own + all().filter_map(os::resident).sum::<u64>();
-    let memory = resident.saturating_sub(watched.baseline);
+    let memory = resident.saturating_sub(watched.had);
     if memory <= watched.limit || below.is_empty() {
         return Some(memory);
     }
     // Who may not be looked at is counted in full.
     let shared_out = |pid| os::proportional(pid).or_else(|| os::resident(pid));
-    let proportional = all().chain([watched.pid]).filter_map(shared_out).sum();
-    Some(memory.min(proportional))
+    let proportional: u64 = all().chain([watched.pid]).filter_map(shared_out).sum();
+    Some(memory.min(proportional.saturating_sub(watched.kept)))
 }
 
-/// Bytes that a folder's files take on the disk, or a little more than a scratch directory may hold if they take more.
-/// Follows no links and leaves out what vanishes meanwhile.
-fn size(folder: &Path) -> u64 {
-    let mut sum = 0;
-    let entries = WalkDir::new(folder).min_depth(1).same_file_system(true);
-    for entry in entries.into_iter().flatten() {
-        sum += entry.metadata().map_or(0, |about| disk_bytes(&about));
-        if sum > SCRATCH_BYTES {
-            break;
-        }
+/// Bytes that an entry takes on the disk. One that vanishes meanwhile takes none. One that is hidden, by a path longer
+/// than there may be or by its mode, may take any number: so many as are too much.
+fn bytes(entry: &walkdir::Result<walkdir::DirEntry>) -> u64 {
+    let number = |error: &walkdir::Error| error.io_error().and_then(std::io::Error::raw_os_error);
+    let hidden = |error: &walkdir::Error| {
+        let hides = [Errno::NAMETOOLONG, Errno::ACCESS].map(Errno::raw_os_error);
+        number(error).is_some_and(|number| hides.contains(&number))
+    };
+    let if_failed = |error: &walkdir::Error| if hidden(error) { SCRATCH_BYTES + 1 } else { 0 };
+    match entry {
+        Ok(entry) => entry
+            .metadata()
+            .map_or_else(|error| if_failed(&error), |about| disk_bytes(&about)),
+        Err(error) => if_failed(error),
     }
-    sum
 }
 
 fn disk_bytes(about: &std::fs::Metadata) -> u64 {
@@ -200,7 +257,8 @@ mod tests {
             executor: 3,
             attempt: 8,
             pid,
-            baseline: 0,
+            had: 0,
+            kept: 0,
             limit,
             scratch: scratch.map(Path::to_owned),
         }
@@ -258,7 +316,7 @@ mod tests {
         );
         assert!((50 * MB..80 * MB).contains(&reading.memory), "{reading:?}");
         let own = Watched {
-            baseline: 50 * MB,
+            had: 50 * MB,
             ..watched(hog.id(), 1024 * MB, None)
         };
         let [less] = answer(&mut watcher, &mut poll, vec![own], now())[..] else {
@@ -304,6 +362,59 @@ mod tests {
         fs_err::remove_file(folder.path().join("file")).unwrap();
         assert!(size(1940, 2) >= 100_000);
         assert_eq!(size(1950, 2), 0);
+    }
+
+    /// The whole walk, three entries at a time.
+    fn size(folder: &Path) -> u64 {
+        let mut walk = Walk::begin(folder, now());
+        while walk.rest.is_some() {
+            walk.go_on(3);
+        }
+        walk.found
+    }
+
+    #[test]
+    fn a_walk_through_many_files_goes_on_at_the_next_look() {
+        const FILES: u64 = 2 * ENTRIES as u64 + 10;
+        let folder = tempfile::tempdir().unwrap();
+        for number in 0..FILES {
+            fs_err::File::create(folder.path().join(number.to_string())).unwrap();
+        }
+        let (mut walks, now) = (Walks::default(), now());
+        let one = |attempt| Watched {
+            attempt,
+            ..watched(std::process::id(), 1, Some(folder.path()))
+        };
+        let mut look = |attempts: &[u64]| {
+            let watched = attempts.iter().copied().map(one).collect();
+            let readings = walks.look(&Look { watched, now });
+            let sizes = readings.iter().map(|reading| reading.scratch);
+            sizes.collect::<Vec<_>>()
+        };
+        let first = ENTRIES as u64 * ENTRY_BYTES;
+        assert_eq!(look(&[1]), [first]);
+        assert_eq!(look(&[1, 2]), [first * 3 / 2, first / 2]);
+        look(&[1]);
+        assert_eq!(look(&[1]), [FILES * ENTRY_BYTES]);
+    }
+
+    #[test]
+    fn what_is_too_deep_to_be_looked_at_is_too_much() {
+        let folder = tempfile::tempdir().unwrap();
+        let script = "import os\nfor _ in range(30): os.mkdir('d' * 200); os.chdir('d' * 200)";
+        let mut python = Command::new("python3");
+        python.args(["-c", script]).current_dir(folder.path());
+        assert!(python.status().unwrap().success());
+        assert!(size(folder.path()) > SCRATCH_BYTES);
+    }
+
+    #[test]
+    fn a_link_in_the_place_of_the_folder_is_not_followed() {
+        let (folder, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        fs_err::write(other.path().join("large"), vec![1; 1_000_000]).unwrap();
+        let link = folder.path().join("link");
+        std::os::unix::fs::symlink(other.path(), &link).unwrap();
+        assert_eq!(size(&link), 0);
     }
 
     #[test]

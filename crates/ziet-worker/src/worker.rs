@@ -10,16 +10,18 @@ mod serve;
 mod supply;
 mod usage;
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
+use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
 use mio::net::UnixListener;
 use mio::{Interest, Registry, Token};
 use tempfile::TempDir;
 use ziet_core::frame::FrameError;
+use ziet_core::limits::MEMORY_BYTES;
 use ziet_core::wire::{Level, StartMethod, ToExecutor, ToZygote};
 use ziet_core::{ActionId, Json};
 
@@ -31,10 +33,13 @@ use crate::pool::{Pool, PoolSettings};
 use crate::project::Project;
 use crate::python::Python;
 use crate::sandbox;
-use crate::zygote::{Place, Tokens, Zygote};
+use crate::zygote::{Farewell, Place, Tokens, Zygote};
 
 /// How long nothing is asked for that the system has just refused: a process, a descriptor.
 const PAUSE: Duration = Duration::from_secs(1);
+
+/// Bytes that an executor may leave unread: two answers as large as all that a memory may hold, and more.
+const UNSENT_BYTES: usize = 5 * MEMORY_BYTES / 2;
 
 /// The socket in the private folder.
 const SOCKET: &str = "executors";
@@ -75,12 +80,15 @@ pub struct Worker {
     /// None where no group can be made.
     groups: Option<os::Groups>,
     home: Option<Home>,
+    /// Threads that remove what earlier zygotes have left.
+    removals: Vec<JoinHandle<()>>,
     zygote: Option<Zygote>,
     executors: HashMap<u64, Executor>,
     pool: Pool,
     /// When something is to be done about an executor although it does nothing.
     due: BTreeSet<(Instant, u64)>,
-    arrivals: HashMap<usize, Arrival>,
+    /// Connections that have not said whose they are, the oldest first.
+    arrivals: BTreeMap<usize, Arrival>,
     last_id: u64,
     last_home: u64,
     last_arrival: usize,
@@ -149,10 +157,11 @@ impl Worker {
             strays_at: None,
             groups: os::Groups::find(&settings.without),
             home: None,
+            removals: Vec::new(),
             zygote: None,
             executors: HashMap::new(),
             due: BTreeSet::new(),
-            arrivals: HashMap::new(),
+            arrivals: BTreeMap::new(),
             last_id: 0,
             last_home: 0,
             last_arrival: ARRIVALS,
@@ -207,11 +216,17 @@ impl Worker {
         Ok(())
     }
 
-    /// The zygote is gone: so is what came from it, and where its executors connected.
+    /// The zygote is gone: so is what came from it, and where its executors connected. That may hold much, so a thread
+    /// removes it.
     fn leave_home(&mut self) {
         self.arrivals.clear();
-        let group = self.home.take().and_then(|home| home.group);
-        self.end_group(group);
+        let Some(home) = self.home.take() else { return };
+        self.end_group(home.group);
+        let folder = home.folder;
+        let remove = Builder::new().name("ziet-remove".to_owned());
+        // Where there is no thread for it, it is removed here.
+        self.removals.extend(remove.spawn(move || drop(folder)));
+        self.removals.retain(|removal| !removal.is_finished());
     }
 
     /// A group for a process and what it starts, where there can be one.
@@ -252,14 +267,17 @@ impl Worker {
     /// # Errors
     /// When the message is larger than a frame may be.
     pub fn send(&mut self, executor: ExecutorId, message: &ToExecutor) -> Result<(), FrameError> {
-        match self
-            .executors
-            .get_mut(&executor.0)
-            .and_then(|executor| executor.link.as_mut())
-        {
-            Some(link) => link.channel.send(message),
-            None => Ok(()),
+        let id = executor.0;
+        let link = self.executors.get_mut(&id).and_then(|executor| {
+            let sound = executor.fault.is_none();
+            executor.link.as_mut().filter(|_| sound)
+        });
+        let Some(link) = link else { return Ok(()) };
+        link.channel.send(message)?;
+        if link.channel.unsent() > UNSENT_BYTES {
+            self.found_out(id, || "it does not read its answers".to_owned());
         }
+        Ok(())
     }
 
     /// What happened, in order; empty until the next event or timer.
@@ -303,7 +321,7 @@ impl Worker {
             self.on_late(id);
         }
         if self.loading_until().is_some_and(|until| now >= until) {
-            self.end_zygote(|_, said| WorkerError::ImportTime { said });
+            self.end_zygote(Farewell::Kill, |_, said| WorkerError::ImportTime { said });
         }
         if self.forks_from.take_if(|at| now >= *at).is_some() {
             self.events.push_back(WorkerEvent::Ready);
@@ -353,10 +371,14 @@ impl Worker {
             self.end_process(id);
         }
         if let Some(zygote) = self.zygote.take() {
-            zygote.dismiss();
+            let farewell = Farewell::before(&zygote);
+            zygote.end(&self.registry, farewell);
         }
         self.leave_home();
         self.strays.end_all();
+        for removal in self.removals {
+            let _ = removal.join();
+        }
     }
 }
 

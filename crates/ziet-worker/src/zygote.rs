@@ -61,6 +61,26 @@ pub(crate) struct Tokens {
     pub(crate) err: Token,
 }
 
+/// What a zygote is granted before its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Farewell {
+    /// Nothing: it is stuck, or cannot be trusted.
+    Kill,
+    /// A moment: when its socket is closed, it ends what it started and then itself. It may also have done so already.
+    Wait,
+}
+
+impl Farewell {
+    /// Of one that nothing is wrong with.
+    pub(crate) fn before(zygote: &Zygote) -> Self {
+        // While it imports, it runs the project's code and does not see the end of its socket.
+        match zygote.loading {
+            Some(_) => Self::Kill,
+            None => Self::Wait,
+        }
+    }
+}
+
 /// Where a zygote is to be.
 pub(crate) struct Place<'a> {
     /// Of its executors.
@@ -159,8 +179,8 @@ impl Zygote {
         }
     }
 
-    /// Kills it and says how it ended: by itself, if it had ended before.
-    pub(crate) fn end(self, registry: &Registry) -> String {
+    /// Ends it and all that it started, and says how it ended.
+    pub(crate) fn end(self, registry: &Registry, farewell: Farewell) -> String {
         let Self {
             mut child,
             mut channel,
@@ -168,11 +188,13 @@ impl Zygote {
             err,
             ..
         } = self;
+        if farewell == Farewell::Kill {
+            let _ = child.kill();
+        }
         let _ = registry.deregister(channel.stream());
         out.into_iter()
             .chain(err)
             .for_each(|pipe| pipe.close(registry));
-        // Its socket closes a moment before it has ended.
         drop(channel);
         if !os::ends_within(child.id(), FAREWELL) {
             let _ = child.kill();
@@ -181,26 +203,5 @@ impl Zygote {
             |error| error.to_string(),
             |status| os::ending_text(os::Ending::from(status)),
         )
-    }
-
-    /// Closes its socket, upon which it ends what it started and then itself.
-    pub(crate) fn dismiss(self) {
-        let Self {
-            mut child,
-            channel,
-            out,
-            err,
-            loading,
-            ..
-        } = self;
-        if loading.is_some() {
-            // It runs the project's code and would not see the end of its socket.
-            let _ = child.kill();
-        }
-        drop((channel, out, err));
-        if !os::ends_within(child.id(), FAREWELL) {
-            let _ = child.kill();
-        }
-        let _ = child.wait();
     }
 }

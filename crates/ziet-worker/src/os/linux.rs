@@ -12,7 +12,7 @@ use rustix::time::{ClockId, clock_gettime};
 
 use super::{Cgroup, Usage};
 pub(crate) use groups::{Group, Groups};
-pub(crate) use tree::{Strays, descendants, ends_within, kill_tree};
+pub(crate) use tree::{Strays, descendants, ends_within, has_ended, hold, kill_tree};
 
 /// Descriptors that are received do not reach programs that are started later.
 pub(crate) const RECEIVE: RecvFlags = RecvFlags::CMSG_CLOEXEC;
@@ -36,24 +36,29 @@ pub(crate) fn inner_pid(pid: u32) -> Option<u32> {
 pub(crate) fn is_exiting(pid: u32) -> bool {
     /// `PF_EXITING` among the flags of a task, which are the ninth field.
     const EXITING: u64 = 0x4;
-    let Ok(stat) = fs_err::read_to_string(format!("/proc/{pid}/stat")) else {
-        return true;
-    };
-    let flags = stat
-        .rsplit_once(')')
-        .and_then(|(_, fields)| fields.split_ascii_whitespace().nth(6)?.parse::<u64>().ok());
+    let flags = stat(pid, 9).map(|[flags]| flags);
     flags.is_none_or(|flags| flags & EXITING != 0)
+}
+
+/// Fields of `/proc/<pid>/stat` that are numbers, from the one with this number on, as its manual page counts them. None
+/// when the process is gone.
+fn stat<const COUNT: usize>(pid: u32, first: usize) -> Option<[u64; COUNT]> {
+    let stat = fs_err::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name, the second, may hold spaces and parentheses; what follows its last one does not.
+    let (_, after_name) = stat.rsplit_once(')')?;
+    let fields = after_name.split_ascii_whitespace().skip(first - 3);
+    let fields: Vec<u64> = fields
+        .map_while(|field| field.parse().ok())
+        .take(COUNT)
+        .collect();
+    fields.try_into().ok()
 }
 
 /// Also works for a process that has ended and is not reaped yet, except for its memory.
 pub(crate) fn usage(pid: u32) -> Option<Usage> {
-    let stat = fs_err::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name may hold spaces and parentheses; what follows its last one does not. Fields 14 and 15 are clock ticks.
-    let (_, after_name) = stat.rsplit_once(')')?;
-    let mut times = after_name.split_ascii_whitespace().skip(11);
-    let ticks: u64 = times.next()?.parse::<u64>().ok()? + times.next()?.parse::<u64>().ok()?;
+    let [user, system] = stat(pid, 14)?;
     let per_second = rustix::param::clock_ticks_per_second().max(1);
-    let cpu = Duration::from_millis(ticks * 1000 / per_second);
+    let cpu = Duration::from_millis((user + system) * 1000 / per_second);
     Some(Usage {
         cpu,
         peak_memory_bytes: kilobytes(&format!("/proc/{pid}/status"), "VmHWM:"),

@@ -21,9 +21,9 @@ use linux as system;
 use other as system;
 pub use system::file_time;
 pub(crate) use system::{
-    Group, Groups, RECEIVE, Strays, cgroup, descendants, ends_within, inner_pid, is_exiting,
-    kill_tree, landlock, memory_bytes, no_new_privileges, peer_pid, pidfd, proportional, resident,
-    usage,
+    Group, Groups, RECEIVE, Strays, cgroup, descendants, ends_within, has_ended, hold, inner_pid,
+    is_exiting, kill_tree, landlock, memory_bytes, no_new_privileges, peer_pid, pidfd,
+    proportional, resident, usage,
 };
 
 /// How a process ended.
@@ -39,6 +39,15 @@ impl From<ExitStatus> for Ending {
             .signal()
             .map_or_else(|| Self::Exit(status.code().unwrap_or(0)), Self::Signal)
     }
+}
+
+/// Why the kernel ended something in a group for want of memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shortage {
+    /// The group may not have more than so many bytes.
+    Limit { most: u64 },
+    /// The system, or a group above, had none left.
+    System,
 }
 
 /// What a process has used so far.

@@ -1,12 +1,12 @@
 //! Where there is no `/proc`: process groups and the zygote's own clearing up have to do.
 
 use std::collections::HashSet;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, SystemTime};
 
 use rustix::net::RecvFlags;
 
-use super::{Ability, Cgroup, Usage};
+use super::{Ability, Cgroup, Shortage, Usage};
 
 pub(crate) const RECEIVE: RecvFlags = RecvFlags::empty();
 
@@ -71,9 +71,17 @@ impl Group {
         match *self {}
     }
 
-    pub(crate) fn ran_out_of_memory(&self) -> bool {
+    pub(crate) fn ran_out_of_memory(&self) -> Option<Shortage> {
         match *self {}
     }
+}
+
+pub(crate) fn hold(_: u32) -> Option<OwnedFd> {
+    None
+}
+
+pub(crate) fn has_ended(_: &OwnedFd) -> bool {
+    false
 }
 
 pub(crate) fn descendants(_: u32) -> Vec<u32> {

@@ -1,6 +1,7 @@
 //! What the zygote says.
 
 use ziet_core::Json;
+use ziet_core::limits::{ATTEMPT_MEMORY_BYTES, LOST_IN_A_ROW};
 use ziet_core::wire::{FromZygote, Level, PROTOCOL, ToZygote};
 
 use super::{CONTROL, Worker, WorkerError, WorkerEvent, ZYGOTE_ERR, ZYGOTE_OUT};
@@ -9,6 +10,7 @@ use crate::executor::Phase;
 use crate::os::{self, Ending};
 use crate::pool::Pool;
 use crate::sandbox::{self, Mechanisms};
+use crate::zygote::Farewell;
 
 impl Worker {
     pub(super) fn read_control(&mut self) {
@@ -28,7 +30,7 @@ impl Worker {
                 Err(error) => Err(error.into()),
             };
             if let Err(error) = handled {
-                return self.end_zygote(|_, _| error);
+                return self.end_zygote(Farewell::Kill, |_, _| error);
             }
         }
         match readiness {
@@ -60,7 +62,12 @@ impl Worker {
                 }
                 self.tell_mechanisms();
             }
-            FromZygote::Action { spec } => self.with_catalogue(|catalogue| catalogue.add(*spec)),
+            FromZygote::Action { mut spec } => {
+                // The project's code may have written what the decorator would have refused.
+                let (least, most) = ATTEMPT_MEMORY_BYTES.into_inner();
+                spec.memory = spec.memory.clamp(least, most);
+                self.with_catalogue(|catalogue| catalogue.add(*spec));
+            }
             FromZygote::Problem { problem } => {
                 self.with_catalogue(|catalogue| catalogue.problems.push(problem));
             }
@@ -229,14 +236,14 @@ impl Worker {
             && let Some(home) = &self.home
             && let Some(Err(refusal)) = sandbox::report(home.folder.path())
         {
-            return self.end_zygote(|_, _| WorkerError::Sandbox(refusal));
+            return self.end_zygote(Farewell::Wait, |_, _| WorkerError::Sandbox(refusal));
         }
         let python = self.settings.python.clone();
         let loading = self
             .zygote
             .as_ref()
             .is_some_and(|zygote| zygote.loading.is_some());
-        self.end_zygote(|ending, said| {
+        self.end_zygote(Farewell::Wait, |ending, said| {
             if loading {
                 WorkerError::Import {
                     python,
@@ -250,14 +257,17 @@ impl Worker {
     }
 
     /// Makes sure that the zygote is gone, and all that it forked.
-    pub(super) fn end_zygote(&mut self, error: impl FnOnce(String, String) -> WorkerError) {
+    pub(super) fn end_zygote(
+        &mut self,
+        farewell: Farewell,
+        error: impl FnOnce(String, String) -> WorkerError,
+    ) {
         self.read_zygote_output(Level::Info);
         self.read_zygote_output(Level::Warn);
         let said = self.zygote_said();
+        let used = self.executors.values().any(|each| each.link.is_some());
         for mut executor in std::mem::take(&mut self.executors).into_values() {
-            if let Some(pid) = executor.pid {
-                os::kill_tree(pid);
-            }
+            executor.kill_unkept();
             self.end_group(executor.group.take());
             executor.close(&self.registry);
         }
@@ -266,8 +276,8 @@ impl Worker {
         let Some(zygote) = self.zygote.take() else {
             return;
         };
-        let imported = zygote.loading.is_none();
-        let error = error(zygote.end(&self.registry), said);
+        let imported = zygote.loading.is_none() && !self.dies_each_time(used);
+        let error = error(zygote.end(&self.registry, farewell), said);
         self.leave_home();
         self.end_strays();
         if std::mem::take(&mut self.makes_input) {
@@ -282,6 +292,16 @@ impl Worker {
         } else {
             WorkerEvent::ImportFailed(error)
         });
+    }
+
+    /// Whether one zygote after the other has gone before there was an executor: that will not get better.
+    fn dies_each_time(&mut self, used: bool) -> bool {
+        self.failed_arrivals = if used { 0 } else { self.failed_arrivals + 1 };
+        let hopeless = self.failed_arrivals >= LOST_IN_A_ROW;
+        if hopeless {
+            self.failed_arrivals = 0;
+        }
+        hopeless
     }
 
     /// What it wrote last, to follow a text about it.

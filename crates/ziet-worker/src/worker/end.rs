@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use std::thread::Builder;
 use std::time::{Duration, Instant};
 
-use super::{Ended, Excess, ExecutorId, Worker, WorkerError, WorkerEvent};
+use super::{Ended, ExecutorId, Worker, WorkerError, WorkerEvent};
 use crate::executor::{Executor, Phase};
 use crate::os::{self, Ending, Group};
 use crate::stack::Stack;
-use crate::zygote::Zygote;
+use crate::zygote::{Farewell, Zygote};
 
 /// How long an executor whose time is up may take to show its stack.
 const STACK_TIME: Duration = Duration::from_millis(50);
@@ -85,7 +85,7 @@ impl Worker {
         }
         if executor.zygote_pid.is_none() {
             // Without it no exit is told and nothing is made: it is as good as gone.
-            return self.end_zygote(|_, said| WorkerError::Stuck { said });
+            return self.end_zygote(Farewell::Kill, |_, said| WorkerError::Stuck { said });
         }
         self.retire(id);
         self.not_forked("it was not ready in time".to_owned());
@@ -121,16 +121,12 @@ impl Worker {
             Phase::Busy
                 if ending == Ending::Signal(9)
                     && executor.fault.is_none()
-                    && executor
-                        .group
-                        .as_ref()
-                        .is_some_and(Group::ran_out_of_memory) =>
+                    && let Some(shortage) =
+                        executor.group.as_ref().and_then(Group::ran_out_of_memory) =>
             {
                 self.events.push_back(WorkerEvent::Exceeded {
                     executor: ExecutorId(id),
-                    excess: Excess::System {
-                        used: executor.sampled,
-                    },
+                    excess: executor.excess(shortage),
                     usage: executor.usage(),
                 });
             }

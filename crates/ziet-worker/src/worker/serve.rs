@@ -5,19 +5,25 @@ use std::io::ErrorKind;
 use mio::{Interest, Token};
 use ziet_core::wire::{FromExecutor, Level, PROTOCOL};
 
-use super::{ExecutorId, PAUSE, Worker, WorkerEvent};
+use super::{ExecutorId, LISTENER, PAUSE, Worker, WorkerEvent};
 use crate::channel::{Channel, Readiness};
 use crate::executor::{Arrival, Arrived, Executor, Hello, Link, Part, Phase, token};
 use crate::os;
 use crate::pipe::Pipe;
 use crate::stack;
 
+/// Connections that are accepted before others get their turn.
+const ACCEPTED: usize = 64;
+
+/// Connections that say nothing, kept besides those of executors that are awaited: the oldest go first.
+const STRANGERS: usize = 16;
+
 impl Worker {
     pub(super) fn accept(&mut self) {
         if self.accepts_from.is_some() {
             return;
         }
-        loop {
+        for _ in 0..ACCEPTED {
             let Some(home) = &self.home else {
                 return;
             };
@@ -34,6 +40,11 @@ impl Worker {
                 // Out of descriptors: they wait until there may be some again.
                 Err(_) => return self.accepts_from = Some(self.now + PAUSE),
             };
+            // Whoever is connected has nothing to say a second time.
+            let peer = os::peer_pid(&stream);
+            if peer.is_some() && self.executors.values().any(|one| one.pid == peer) {
+                continue;
+            }
             self.last_arrival += 1;
             let arrival = self.last_arrival;
             if self
@@ -45,7 +56,11 @@ impl Worker {
                     .insert(arrival, Arrival::new(Channel::new(stream)));
                 self.read_arrival(arrival);
             }
+            if self.arrivals.len() > self.arriving() + STRANGERS {
+                self.arrivals.pop_first();
+            }
         }
+        self.again.push_back(LISTENER);
     }
 
     pub(super) fn read_arrival(&mut self, number: usize) {
@@ -80,7 +95,9 @@ impl Worker {
             executor.pid = None;
             return self.end_process(id);
         }
+        executor.process = executor.pid.and_then(os::hold);
         executor.baseline = executor.pid.and_then(os::resident).unwrap_or_default();
+        executor.had = executor.baseline;
         let [out, err, stack] = descriptors;
         let register = |end, part| Pipe::new(end, &self.registry, token(id, part));
         let pipes = (

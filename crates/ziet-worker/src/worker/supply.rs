@@ -12,6 +12,7 @@ use super::{ExecutorId, PAUSE, Worker, WorkerError, WorkerEvent};
 use crate::executor::{Executor, Phase};
 use crate::os::{self, Ending, ending_text};
 use crate::pool::Demand;
+use crate::zygote::Farewell;
 
 impl Worker {
     /// An idle executor, which from here on serves an attempt. None where none fits: [`Worker::expect`] makes them.
@@ -39,12 +40,16 @@ impl Worker {
         if zygote.loading.is_some() || self.forks_from.is_some() {
             return Ok(());
         }
-        let arriving = |executor: &&Executor| matches!(executor.phase, Phase::Arriving { .. });
-        let arriving = self.executors.values().filter(arriving).count();
-        for _ in 0..self.pool.missing(demand, arriving, self.now) {
+        for _ in 0..self.pool.missing(demand, self.arriving(), self.now) {
             self.fork()?;
         }
         Ok(())
+    }
+
+    /// How many executors are awaited.
+    pub(super) fn arriving(&self) -> usize {
+        let arriving = |executor: &&Executor| matches!(executor.phase, Phase::Arriving { .. });
+        self.executors.values().filter(arriving).count()
     }
 
     fn fork(&mut self) -> Result<(), WorkerError> {
@@ -84,10 +89,13 @@ impl Worker {
         executor.sampled = 0;
         executor.tail.clear();
         self.watch.begin(self.now);
-        start.memory_limit = (executor.memory_limit != Some(memory)).then_some(memory);
-        if let (Some(group), true) = (&executor.group, start.memory_limit.is_some()) {
-            group.limit_memory(memory);
+        let had = executor.had_before(memory);
+        let changed = executor.memory_limit != Some(memory) || executor.had != had;
+        start.memory_limit = changed.then_some(memory);
+        if let (Some(group), true) = (&executor.group, changed) {
+            group.limit_memory(memory + had.saturating_sub(executor.baseline));
         }
+        executor.had = had;
         executor.memory_limit = Some(memory);
         match &mut executor.link {
             Some(link) => link.channel.send(&ToExecutor::Start(Box::new(start))),
@@ -96,7 +104,8 @@ impl Worker {
     }
 
     /// The attempt has finished as it says: its executor goes back into the pool, or is ended with what was left in it.
-    pub fn release(&mut self, executor: ExecutorId, finished: &Finished) {
+    /// Its peak becomes the one that was seen from outside, with child processes, where that is higher.
+    pub fn release(&mut self, executor: ExecutorId, finished: &mut Finished) {
         let id = executor.0;
         let Some(executor) = self.executors.get_mut(&id) else {
             return;
@@ -106,6 +115,8 @@ impl Worker {
             return;
         }
         executor.reported += Duration::from_millis(finished.cpu_ms);
+        executor.peak = finished.peak_memory_bytes;
+        finished.peak_memory_bytes = executor.peak.max(executor.seen().unwrap_or_default());
         if self.settings.start == StartMethod::Spawn {
             // Making another takes as long as importing the project: whoever comes next must not wait for that.
             self.pool.keep_spare(1);
@@ -117,7 +128,7 @@ impl Worker {
             || !finished.left.is_empty()
             || executor.attempts >= pool.attempts
             // What it has now is looked at only where the most that it had could be too much.
-            || grown(finished.peak_memory_bytes)
+            || grown(executor.peak)
                 && executor.pid.and_then(os::resident).is_some_and(grown);
         if worn {
             self.retire(id);
@@ -188,10 +199,12 @@ impl Worker {
         for id in self.pool.expired(now) {
             self.retire(id);
         }
-        if self.pool.is_abandoned(self.executors.len(), now)
+        let needed = self.executors.len() + usize::from(self.makes_input);
+        if self.pool.is_abandoned(needed, now)
             && let Some(zygote) = self.zygote.take()
         {
-            zygote.dismiss();
+            let farewell = Farewell::before(&zygote);
+            zygote.end(&self.registry, farewell);
             self.leave_home();
             self.end_strays();
         }

@@ -100,7 +100,8 @@ fn watched((id, executor): (&u64, &Executor)) -> Option<Watched> {
         executor: *id,
         attempt: executor.attempt,
         pid: executor.pid?,
-        baseline: executor.baseline,
+        had: executor.had,
+        kept: executor.had.saturating_sub(executor.baseline),
         limit: executor.memory_limit?,
         scratch: executor.scratch.clone(),
     })

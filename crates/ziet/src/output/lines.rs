@@ -12,7 +12,7 @@ use ziet_engine::{Happening, MemoryUse};
 use super::failure;
 use super::json::{as_python, as_python_cut};
 use super::printer::{DIM, GREEN, Printer, RED, YELLOW};
-use super::spelled::one_line;
+use super::spelled::{one_line, printed};
 use super::wording::marks;
 
 /// Characters of a value in a line; the whole of it is in the last line and in `--json`.
@@ -46,7 +46,7 @@ impl<'a> LocalRun<'a> {
         let tag = tag(level);
         let lines = text
             .split('\n')
-            .map(|line| format!("{tag} {}", line.trim_end_matches('\r')));
+            .map(|line| format!("{tag} {}", printed(line.trim_end_matches('\r'))));
         self.printer.line(lines.collect::<Vec<_>>().join("\n"));
     }
 

@@ -28,6 +28,43 @@ pub(super) fn lines(text: &str) -> String {
     shown
 }
 
+/// A line that an action printed: with its tabs and its colours, which end with it.
+pub(super) fn printed(line: &str) -> String {
+    let mut shown = String::with_capacity(line.len());
+    let mut rest = line;
+    let mut coloured = false;
+    while let Some(char) = rest.chars().next() {
+        let length = colour(rest);
+        if length > 0 {
+            shown.push_str(&rest[..length]);
+            coloured = true;
+            rest = &rest[length..];
+            continue;
+        }
+        match char {
+            '\t' => shown.push(char),
+            _ => push(&mut shown, char),
+        }
+        rest = &rest[char.len_utf8()..];
+    }
+    if coloured {
+        shown.push_str("\x1b[0m");
+    }
+    shown
+}
+
+/// How long the sequence is at the beginning of `text` that does no more than to choose a colour or a style.
+fn colour(text: &str) -> usize {
+    let Some(parameters) = text.strip_prefix("\x1b[") else {
+        return 0;
+    };
+    let end = parameters.find(|char: char| !matches!(char, '0'..='9' | ';' | ':'));
+    match end {
+        Some(end) if parameters[end..].starts_with('m') => "\x1b[m".len() + end,
+        Some(_) | None => 0,
+    }
+}
+
 fn push(shown: &mut String, char: char) {
     match char {
         '\r' => shown.push_str("\\r"),
@@ -44,7 +81,16 @@ fn push(shown: &mut String, char: char) {
 
 #[cfg(test)]
 mod tests {
-    use super::{lines, one_line};
+    use super::{lines, one_line, printed};
+
+    #[test]
+    fn only_colours_of_what_was_printed_reach_the_terminal() {
+        assert_eq!(
+            printed("a\tb \x1b[1;31mred\x1b[2J\x1b]0;title\x07\rfake\u{9b}"),
+            "a\tb \x1b[1;31mred\\x1b[2J\\x1b]0;title\\x07\\rfake\\x9b\x1b[0m"
+        );
+        assert_eq!(printed("plain \x1b[31"), "plain \\x1b[31");
+    }
 
     #[test]
     fn what_steers_a_terminal_is_spelled_out() {

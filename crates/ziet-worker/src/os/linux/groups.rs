@@ -4,22 +4,24 @@
 //! left by a program that has died. Nobody else's group is changed.
 
 use std::fs::File;
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Write};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{PidfdFlags, pidfd_open};
 
-use super::super::Ability;
-use super::tree::as_pid;
+use super::super::{Ability, Shortage};
+use super::tree::{as_pid, has_ended};
 
 /// What the folders of workers begin with.
 const FOLDER: &str = "ziet-worker-";
 
 /// Where this program itself is while limits are set.
 const SELF: &str = "self";
+
+/// How often a folder is made that others, who start at the same time, take for a left one before it is locked.
+const TRIES: usize = 8;
 
 const CONTROLLERS: [&str; 2] = ["memory", "pids"];
 
@@ -52,10 +54,7 @@ impl Groups {
             .write(true)
             .open(home.join("cgroup.procs"))?;
         remove_left_over(&home)?;
-        let folder = home.join(format!("{FOLDER}{}", uuid::Uuid::new_v4().simple()));
-        fs_err::create_dir(&folder)?;
-        let lock = File::open(&folder)?;
-        lock.try_lock()?;
+        let (folder, lock) = locked_folder(&home)?;
         let mut groups = Self {
             moves: start_mover()?,
             home,
@@ -157,9 +156,8 @@ fn start_mover() -> std::io::Result<mpsc::Sender<Move>> {
             process,
         }) = next.recv()
         {
-            let mut ended = [PollFd::new(&process, PollFlags::IN)];
             // The id is still its own, and cannot be another's soon: the kernel gives ids out in a circle.
-            if poll(&mut ended, Some(&Timespec::default())) == Ok(0) {
+            if !has_ended(&process) {
                 // It may be ending, and its group be gone.
                 let _ = join(&group, &pid.to_string());
             }
@@ -213,20 +211,26 @@ impl Group {
         if self.limits_memory {
             // The first is missing where the kernel does not count swap; both, when all in the group has ended.
             let _ = fs_err::write(self.folder.join("memory.swap.max"), "0");
-            let most = bytes + bytes / 16;
+            let most = bytes.saturating_add(bytes / 16);
             let _ = fs_err::write(self.folder.join("memory.max"), most.to_string());
         }
     }
 
-    /// Whether the kernel has ended something in it for want of memory, where it counts that.
-    pub(crate) fn ran_out_of_memory(&self) -> bool {
-        let events = fs_err::read_to_string(self.folder.join("memory.events"));
-        events.is_ok_and(|events| {
-            events
-                .lines()
-                .filter_map(|line| line.strip_prefix("oom_kill "))
-                .any(|count| count != "0")
-        })
+    /// Why the kernel has ended something in it for want of memory, if it has, where it counts that. `oom` counts how
+    /// often the group itself could not have more than it may, `oom_kill` who was ended whatever for.
+    pub(crate) fn ran_out_of_memory(&self) -> Option<Shortage> {
+        let events = words(&self.folder.join("memory.events"));
+        let happened = |name| {
+            let mut pairs = events.chunks_exact(2);
+            pairs.any(|pair| pair[0] == name && pair[1] != "0")
+        };
+        if !happened("oom_kill") {
+            return None;
+        }
+        let most = words(&self.folder.join("memory.max"));
+        let most = most.first().and_then(|most| most.parse().ok());
+        let own = most.filter(|_| happened("oom"));
+        Some(own.map_or(Shortage::System, |most| Shortage::Limit { most }))
     }
 }
 
@@ -261,13 +265,37 @@ fn words(file: &Path) -> Vec<String> {
     text.split_whitespace().map(str::to_owned).collect()
 }
 
+/// Makes a folder that nobody takes for a left one. Until it is locked, another worker may do so.
+fn locked_folder(home: &Path) -> std::io::Result<(PathBuf, File)> {
+    for _ in 0..TRIES {
+        let folder = home.join(format!("{FOLDER}{}", uuid::Uuid::new_v4().simple()));
+        fs_err::create_dir(&folder)?;
+        // Looked for when it is locked: it may have been removed before.
+        if let Ok(lock) = File::open(&folder)
+            && lock.try_lock().is_ok()
+            && folder.exists()
+        {
+            return Ok((folder, lock));
+        }
+    }
+    Err(ErrorKind::ResourceBusy.into())
+}
+
 /// Ends and removes what workers that have died have left.
 fn remove_left_over(home: &Path) -> std::io::Result<()> {
     for entry in fs_err::read_dir(home)?.flatten() {
-        if entry.file_name().to_string_lossy().starts_with(FOLDER)
-            && File::open(entry.path()).is_ok_and(|folder| folder.try_lock().is_ok())
-        {
-            let _ = fs_err::write(entry.path().join("cgroup.kill"), "1");
+        if !entry.file_name().to_string_lossy().starts_with(FOLDER) {
+            continue;
+        }
+        // Locked until it is removed, so that nobody begins to use it meanwhile.
+        let Ok(folder) = File::open(entry.path()) else {
+            continue;
+        };
+        if folder.try_lock().is_ok() {
+            let kill = File::options()
+                .write(true)
+                .open(entry.path().join("cgroup.kill"));
+            let _ = kill.and_then(|mut kill| kill.write_all(b"1"));
             let _ = remove(&entry.path());
         }
     }
@@ -351,7 +379,7 @@ mod tests {
         let daemon = daemon_of(&mut shell);
         let inside = words(&group.folder.join("cgroup.procs"));
         assert!(inside.contains(&daemon.to_string()));
-        assert!(!group.ran_out_of_memory());
+        assert_eq!(group.ran_out_of_memory(), None);
 
         group.kill();
 
@@ -412,21 +440,73 @@ mod tests {
     }
 
     #[test]
+    fn a_kill_for_the_own_limit_is_told_from_one_for_the_want_of_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let group = Group {
+            folder: folder.path().to_owned(),
+            moves: mpsc::channel().0,
+            limits_memory: true,
+        };
+        let shortage = |events: &str, max: &str| {
+            fs_err::write(folder.path().join("memory.events"), events).unwrap();
+            fs_err::write(folder.path().join("memory.max"), max).unwrap();
+            group.ran_out_of_memory()
+        };
+        assert_eq!(group.ran_out_of_memory(), None, "there are no such files");
+        assert_eq!(shortage("max 7\noom 1\noom_kill 0\n", "4096\n"), None);
+        assert_eq!(
+            shortage("max 7\noom 0\noom_kill 2\n", "4096\n"),
+            Some(Shortage::System)
+        );
+        assert_eq!(
+            shortage("max 7\noom 1\noom_kill 2\noom_group_kill 1\n", "4096\n"),
+            Some(Shortage::Limit { most: 4096 })
+        );
+        assert_eq!(
+            shortage("oom 1\noom_kill 1\n", "max\n"),
+            Some(Shortage::System)
+        );
+    }
+
+    #[test]
+    fn what_is_being_made_is_not_taken_for_left_over() {
+        let home = tempfile::tempdir().unwrap();
+        let done = std::sync::atomic::AtomicBool::new(false);
+        let is_done = || done.load(std::sync::atomic::Ordering::Relaxed);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !is_done() {
+                    remove_left_over(home.path()).unwrap();
+                }
+            });
+            let made = (0..2000).all(|_| {
+                locked_folder(home.path()).is_ok_and(|(folder, _lock)| {
+                    fs_err::create_dir(folder.join("1")).is_ok()
+                        && fs_err::remove_dir(folder.join("1")).is_ok()
+                })
+            });
+            done.store(true, std::sync::atomic::Ordering::Relaxed);
+            assert!(made);
+        });
+    }
+
+    #[test]
     fn the_switch_turns_them_off() {
         assert!(Groups::find(&[Ability::Cgroup]).is_none());
     }
 
-    /// Has Python execute this once it is in a group of its own. Gives the line that it prints, if it does, and whether
-    /// it ran out of memory.
-    fn limited(groups: &mut Groups, name: &str, script: &str) -> (String, bool) {
-        const LIMIT: u64 = 64 * 1024 * 1024;
+    const LIMIT: u64 = 64 * 1024 * 1024;
+
+    /// Has Python execute this once it is in a group of its own. Gives the line that it prints, if it does, and how
+    /// it ran out of memory, if it did.
+    fn limited(groups: &mut Groups, name: &str, script: &str) -> (String, Option<Shortage>) {
         let mut command = Command::new("python3");
         command.args(["-c", &format!("input()\n{script}")]);
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut python = command.spawn().unwrap();
         let group = joined(groups, name, python.id());
         group.limit_memory(LIMIT);
-        std::io::Write::write_all(&mut python.stdin.take().unwrap(), b"\n").unwrap();
+        python.stdin.take().unwrap().write_all(b"\n").unwrap();
         let mut line = String::new();
         let mut out = BufReader::new(python.stdout.take().unwrap());
         out.read_line(&mut line).unwrap();
@@ -461,9 +541,11 @@ print(100)
             return;
         }
         let mut limited = |name, script: &str| limited(&mut groups, name, script);
-        assert_eq!(limited("1", FORKS), ("19\n".to_owned(), false));
-        assert_eq!(limited("2", TAKES), ("30000000\n".to_owned(), false));
+        assert_eq!(limited("1", FORKS), ("19\n".to_owned(), None));
+        assert_eq!(limited("2", TAKES), ("30000000\n".to_owned(), None));
         let too_much = TAKES.replace("30", "300");
-        assert_eq!(limited("3", &too_much), (String::new(), true));
+        let most = LIMIT + LIMIT / 16;
+        let exceeded = Some(Shortage::Limit { most });
+        assert_eq!(limited("3", &too_much), (String::new(), exceeded));
     }
 }

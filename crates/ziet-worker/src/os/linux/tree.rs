@@ -212,11 +212,23 @@ pub(crate) fn ends_within(pid: u32, limit: Duration) -> bool {
     poll(&mut [PollFd::new(&process, PollFlags::IN)], Some(&limit)).is_ok_and(|ready| ready > 0)
 }
 
+/// What tells a process from a later one with its id. None when it is gone, or there are no more descriptors.
+pub(crate) fn hold(pid: u32) -> Option<OwnedFd> {
+    pidfd_open(as_pid(pid)?, PidfdFlags::empty()).ok()
+}
+
+/// Whether a process that is held has ended, reaped or not.
+pub(crate) fn has_ended(process: &OwnedFd) -> bool {
+    poll(
+        &mut [PollFd::new(process, PollFlags::IN)],
+        Some(&Timespec::default()),
+    )
+    .is_ok_and(|ready| ready > 0)
+}
+
 fn parent_of(pid: u32) -> Option<u32> {
-    // The name may hold spaces and parentheses; what follows its last one does not: the state, then the parent.
-    let stat = fs_err::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    let (_, after_name) = stat.rsplit_once(')')?;
-    after_name.split_ascii_whitespace().nth(1)?.parse().ok()
+    let [parent] = super::stat(pid, 4)?;
+    u32::try_from(parent).ok()
 }
 
 pub(super) fn as_pid(pid: u32) -> Option<Pid> {

@@ -29,7 +29,11 @@ fn check(name: &'static str, sandbox: bool, worker: &WorkerSettings) -> Check {
         Ok(mechanisms) => Check::ok(name, format!("{used}{mechanisms}")),
         Err(reason) => Check::warning(
             name,
-            format!("{used}{reason}"),
+            if worker.sandbox == sandbox {
+                format!("asked for, and not possible: {reason}")
+            } else {
+                reason
+            },
             "code that is not trusted needs one; your own does without (--sandbox off)",
         ),
     }
