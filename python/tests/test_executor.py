@@ -281,9 +281,15 @@ def test_what_is_printed_belongs_to_the_attempt_that_printed_it(made, how, text,
 @pytest.mark.parametrize(
     "how",
     [
-        *["os.close(0)", "sys.stdin.close()"],
-        *["os.close(1)", "os.close(2)", "os.dup2(os.open(os.devnull, os.O_RDWR), 1)", "os.closerange(0, 3)"],
-        *["os.dup2(1, 2)", "os.dup2(2, 1)", "os.dup2(os.pipe()[1], 2)"],
+        "os.dup2(1, 2)",
+        "os.dup2(2, 1)",
+        "os.dup2(os.pipe()[1], 2)",
+        "os.close(0)",
+        "sys.stdin.close()",
+        "os.close(1)",
+        "os.close(2)",
+        "os.dup2(os.open(os.devnull, os.O_RDWR), 1)",
+        "os.closerange(0, 3)",
     ],
 )
 def test_one_whose_streams_are_gone_is_not_used_again(made, how):
@@ -301,6 +307,74 @@ def test_one_whose_streams_are_gone_is_not_used_again(made, how):
     finished = executor.run("breaks")
     assert (finished.output, finished.left, finished.spent) == (b"1", [], True)
     assert executor.lines == [("info", "before"), ("info", "after")]
+
+
+def test_one_whose_streams_are_back_is_used_again(made):
+    source = """
+        import os
+
+        @Action(description="Has its output go elsewhere for a while")
+        def borrows() -> int:
+            kept = os.dup(1)
+            os.dup2(2, 1)
+            os.dup2(kept, 1)
+            os.close(kept)
+            return 1
+    """
+    executor = made(source).executor()
+    for _ in range(3):
+        finished = executor.run("borrows")
+        assert (finished.output, finished.spent) == (b"1", False)
+
+
+BRIEF = """
+    import ctypes, os
+    libc = ctypes.PyDLL(None)
+
+    @Action(description="Leaves a few descriptors open")
+    def opens(number: int) -> None:
+        for _ in range(number):
+            os.dup(0)
+
+    @Action(description="Comes back twice, without Python knowing of it")
+    def forks() -> int:
+        pid = libc.fork()
+        if pid:
+            os.waitpid(pid, 0)
+        return pid and 1
+
+    @Action(description="Does nothing")
+    def nothing() -> None:
+        pass
+"""
+
+
+def test_what_many_brief_attempts_leave_is_found(made):
+    executor = made(BRIEF).executor()
+    attempts = 1
+    while not executor.run("opens", number=5).spent:
+        attempts += 1
+    assert 15 < attempts < 40
+
+
+def test_many_brief_attempts_are_told_of_like_others(made):
+    executor = made(BRIEF).executor()
+    ended = [executor.run("nothing") for _ in range(100)]
+    assert {(each.output, each.cpu_ms > 50, tuple(each.left), each.spent) for each in ended} == {
+        (b"null", False, (), False)
+    }
+    assert (
+        min(each.peak_memory_bytes for each in ended) > max(each.peak_memory_bytes for each in ended) - 4 * 1024**2 > 0
+    )
+
+
+@LINUX
+def test_a_process_that_was_forked_behind_the_back_of_python_says_nothing(made):
+    executor = made(BRIEF).executor()
+    for _ in range(3):
+        executor.run("nothing")
+        finished = executor.run("forks")
+        assert (finished.output, finished.left, finished.spent) == (b"1", [], False)
 
 
 @LINUX
@@ -412,74 +486,6 @@ def test_a_memory_error_of_a_child_is_not_the_callers(made):
             failure = _wire.Failure("MemoryError", "", None, "out_of_memory", retryable=True, frames=[])
             executor.send(_wire.CallEnded(message.request, "run-2", None, failure))
     assert (message.failure.type, message.failure.code) == ("MemoryError", "exception")
-
-
-def test_one_whose_streams_are_back_is_used_again(made):
-    source = """
-        import os
-
-        @Action(description="Has its output go elsewhere for a while")
-        def borrows() -> int:
-            kept = os.dup(1)
-            os.dup2(2, 1)
-            os.dup2(kept, 1)
-            os.close(kept)
-            return 1
-    """
-    executor = made(source).executor()
-    for _ in range(3):
-        finished = executor.run("borrows")
-        assert (finished.output, finished.spent) == (b"1", False)
-
-
-BRIEF = """
-    import ctypes, os
-    libc = ctypes.PyDLL(None)
-
-    @Action(description="Leaves a few descriptors open")
-    def opens(number: int) -> None:
-        for _ in range(number):
-            os.dup(0)
-
-    @Action(description="Comes back twice, without Python knowing of it")
-    def forks() -> int:
-        pid = libc.fork()
-        if pid:
-            os.waitpid(pid, 0)
-        return pid and 1
-
-    @Action(description="Does nothing")
-    def nothing() -> None:
-        pass
-"""
-
-
-def test_what_many_brief_attempts_leave_is_found(made):
-    executor = made(BRIEF).executor()
-    attempts = 1
-    while not executor.run("opens", number=5).spent:
-        attempts += 1
-    assert 15 < attempts < 40
-
-
-def test_many_brief_attempts_are_told_of_like_others(made):
-    executor = made(BRIEF).executor()
-    ended = [executor.run("nothing") for _ in range(100)]
-    assert {(each.output, each.cpu_ms > 50, tuple(each.left), each.spent) for each in ended} == {
-        (b"null", False, (), False)
-    }
-    assert (
-        min(each.peak_memory_bytes for each in ended) > max(each.peak_memory_bytes for each in ended) - 4 * 1024**2 > 0
-    )
-
-
-@LINUX
-def test_a_process_that_was_forked_behind_the_back_of_python_says_nothing(made):
-    executor = made(BRIEF).executor()
-    for _ in range(3):
-        executor.run("nothing")
-        finished = executor.run("forks")
-        assert (finished.output, finished.left, finished.spent) == (b"1", [], False)
 
 
 def test_an_exception_that_ends_programs_ends_the_attempt_only(made):

@@ -30,6 +30,15 @@ pub(crate) fn millis(duration: Duration) -> String {
     format!("{:.3} ms", duration.as_secs_f64() * 1000.0)
 }
 
+pub(crate) fn per_second(number: usize, taken: Duration) -> f64 {
+    count(number) / taken.as_secs_f64()
+}
+
+#[expect(clippy::cast_precision_loss, reason = "no count comes near to 2^52")]
+pub(crate) fn count(number: usize) -> f64 {
+    number as f64
+}
+
 pub(crate) fn title(text: &str) {
     println!("\n{text}");
 }

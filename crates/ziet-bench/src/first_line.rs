@@ -6,11 +6,30 @@ use std::time::Duration;
 use anyhow::ensure;
 use ziet_core::Json;
 use ziet_core::action::Isolation;
+use ziet_worker::{Ability, WorkerSettings};
 
 use crate::drive::{Drive, moment};
 use crate::figures::{Sample, at_most, figure, goal, millis, title};
 use crate::running::Running;
 use crate::{Bench, clock};
+
+/// Forks an interpreter that has what the zygote has, and prints the nanoseconds until the child executes its first line.
+const BARE_FORK: &str = "
+import gc, os, sys, time
+import pandas
+gc.collect()
+gc.freeze()
+for _ in range(int(sys.argv[1])):
+    reader, writer = os.pipe()
+    asked = time.monotonic_ns()
+    if os.fork() == 0:
+        os.write(writer, str(time.monotonic_ns()).encode())
+        os._exit(0)
+    print(int(os.read(reader, 32)) - asked)
+    os.wait()
+    os.close(reader)
+    os.close(writer)
+";
 
 const FIRST_LINE: &str = "actions.first_line";
 
@@ -49,11 +68,6 @@ pub(crate) fn of_idle_executors(bench: &Bench) -> anyhow::Result<()> {
     at_most("p50", sample.percentile(50), Duration::from_micros(200));
     at_most("p99", sample.percentile(99), Duration::from_millis(2));
     at_most(
-        "p50 from submit",
-        whole.percentile(50),
-        Duration::from_micros(200),
-    );
-    at_most(
         "p99 from submit",
         whole.percentile(99),
         Duration::from_millis(2),
@@ -64,17 +78,17 @@ pub(crate) fn of_idle_executors(bench: &Bench) -> anyhow::Result<()> {
 /// In a process that is made for the attempt, of a project that imports pandas.
 pub(crate) fn of_fresh_forks(bench: &Bench) -> anyhow::Result<()> {
     title("From asking for a fresh process that has pandas to the function's first line");
-    let mut drive = Drive::start(bench.worker("executors_pandas")?)?;
-    drive.execute(Isolation::Attempt, FIRST_LINE)?;
-    let mut taken = Vec::new();
-    for _ in 0..bench.times(200) {
-        let asked = clock::monotonic();
-        let output = drive.execute(Isolation::Attempt, FIRST_LINE)?;
-        taken.push(moment(&output)?.saturating_sub(asked));
-    }
-    drive.worker.shut_down();
-    let forked = Sample::new(taken);
+    let settings = bench.worker("executors_pandas")?;
+    let forked = forks(bench, settings.clone())?;
     figure("forked from a zygote", &forked.shown());
+    let without = vec![Ability::Cgroup];
+    let settings = WorkerSettings {
+        without,
+        ..settings
+    };
+    let shown = forks(bench, settings)?.shown();
+    figure("the same without control groups", &shown);
+    figure("os.fork alone", &bare_forks(bench)?.shown());
     let mut taken = Vec::new();
     for _ in 0..bench.times(12) {
         let asked = clock::monotonic();
@@ -104,4 +118,30 @@ pub(crate) fn of_fresh_forks(bench: &Bench) -> anyhow::Result<()> {
         ratio >= 60.0,
     );
     Ok(())
+}
+
+fn forks(bench: &Bench, settings: WorkerSettings) -> anyhow::Result<Sample> {
+    let mut drive = Drive::start(settings)?;
+    drive.execute(Isolation::Attempt, FIRST_LINE)?;
+    let mut taken = Vec::new();
+    for _ in 0..bench.times(200) {
+        let asked = clock::monotonic();
+        let output = drive.execute(Isolation::Attempt, FIRST_LINE)?;
+        taken.push(moment(&output)?.saturating_sub(asked));
+    }
+    drive.worker.shut_down();
+    Ok(Sample::new(taken))
+}
+
+/// What forking takes where nothing is done around it.
+fn bare_forks(bench: &Bench) -> anyhow::Result<Sample> {
+    let printed = Command::new(&bench.python)
+        .args(["-c", BARE_FORK, &bench.times(200).to_string()])
+        .output()?;
+    ensure!(printed.status.success(), "this Python has no pandas");
+    let text = String::from_utf8(printed.stdout)?;
+    let taken: Result<Vec<_>, _> = text.lines().map(str::parse).collect();
+    Ok(Sample::new(
+        taken?.into_iter().map(Duration::from_nanos).collect(),
+    ))
 }

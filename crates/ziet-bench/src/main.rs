@@ -7,6 +7,7 @@ mod drive;
 mod figures;
 mod first_line;
 mod kills;
+mod machine;
 mod memory;
 mod processes;
 mod running;
@@ -34,10 +35,15 @@ struct Options {
     /// Measure so many times less often, to see that it works
     #[arg(long, default_value_t = 1)]
     divide: usize,
+    /// Be the process that `machine` sends to
+    #[arg(long, hide = true)]
+    echo: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Section {
+    /// What the machine does without Ziet
+    Machine,
     /// From the start of an attempt to the first line of its function
     FirstLine,
     /// The same in a fresh process that has pandas
@@ -90,6 +96,9 @@ impl Bench {
 
 fn main() -> anyhow::Result<()> {
     let options = Options::parse();
+    if options.echo {
+        return machine::echo();
+    }
     let bench = Bench {
         python: options.python,
         sandbox: options.sandbox,
@@ -102,6 +111,7 @@ fn main() -> anyhow::Result<()> {
     };
     for section in sections {
         match section {
+            Section::Machine => machine::measure(&bench)?,
             Section::FirstLine => first_line::of_idle_executors(&bench)?,
             Section::Fork => first_line::of_fresh_forks(&bench)?,
             Section::Throughput => throughput::measure(&bench)?,

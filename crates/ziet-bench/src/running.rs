@@ -1,6 +1,6 @@
 //! An engine with a store in memory, and what is told of its runs.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
@@ -23,7 +23,6 @@ pub(crate) struct Running {
     pub(crate) engine: Engine,
     pub(crate) supervisors: Supervisors,
     told: Receiver<Told>,
-    gates: TempDir,
 }
 
 /// That a run has finished: which, when that was told, and with what.
@@ -67,7 +66,6 @@ impl Running {
             engine,
             supervisors: Supervisors::new()?,
             told,
-            gates: tempfile::tempdir()?,
         })
     }
 
@@ -96,8 +94,8 @@ impl Running {
     /// Has `executors` of them wait in an attempt each, so that they are there and runs can be queued behind them.
     pub(crate) fn hold(&self, executors: usize) -> anyhow::Result<Vec<Gate>> {
         (0..executors)
-            .map(|number| {
-                let gate = Gate::new(&self.gates.path().join(number.to_string()))?;
+            .map(|_| {
+                let gate = Gate::new()?;
                 self.submit("actions.hold", &gate.input()?)?;
                 Ok(gate)
             })
@@ -112,22 +110,28 @@ fn is_end(happening: &Happening) -> bool {
     )
 }
 
-/// A named pipe that an attempt waits at.
-pub(crate) struct Gate(PathBuf);
+/// A named pipe that an attempt waits at, in a folder of its own.
+pub(crate) struct Gate(TempDir);
 
 impl Gate {
-    fn new(path: &Path) -> anyhow::Result<Self> {
-        mknodat(CWD, path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0)?;
-        Ok(Self(path.to_owned()))
+    fn new() -> anyhow::Result<Self> {
+        let gate = Self(tempfile::tempdir()?);
+        mknodat(CWD, gate.pipe(), FileType::Fifo, Mode::RUSR | Mode::WUSR, 0)?;
+        Ok(gate)
+    }
+
+    fn pipe(&self) -> PathBuf {
+        self.0.path().join("pipe")
     }
 
     fn input(&self) -> anyhow::Result<Json> {
-        let path = self.0.to_str().context("the path is no text")?;
+        let path = self.pipe();
+        let path = path.to_str().context("the path is no text")?;
         Ok(Json::parse(&format!("{{\"gate\": \"{path}\"}}"))?)
     }
 
     /// Waits until its attempt has come to it.
     pub(crate) fn reached(&self) -> anyhow::Result<fs_err::File> {
-        Ok(fs_err::OpenOptions::new().write(true).open(&self.0)?)
+        Ok(fs_err::OpenOptions::new().write(true).open(self.pipe())?)
     }
 }

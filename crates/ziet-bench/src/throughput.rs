@@ -2,27 +2,34 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
 use ziet_core::Json;
 use ziet_core::action::Isolation;
 
 use crate::drive::Drive;
-use crate::figures::{figure, goal, title};
+use crate::figures::{count, figure, goal, per_second, title};
 use crate::running::{Gate, Running};
-use crate::{Bench, clock, processes};
+use crate::{Bench, clock, machine, processes};
 
 const NOOP: &str = "actions.noop";
 
 pub(crate) fn measure(bench: &Bench) -> anyhow::Result<()> {
     title("Calls a second that do nothing, with a checked input of 1 KB");
     for (executors, least) in [(1, 10_000.0), (4, 25_000.0)] {
+        let bare = machine::round_trips(bench)?;
         let alone = of_worker(bench, executors)?;
         figure(
             &format!("the worker alone, {executors} executors"),
-            &format!("{alone:.0}/s"),
+            &format!(
+                "{alone:.0}/s, {:.0} % of bare round trips",
+                alone / bare * 100.0
+            ),
         );
         let whole = of_engine(bench, executors)?;
+        figure(
+            &format!("the engine, {executors} executors"),
+            &format!("{:.0} % of bare round trips", whole / bare * 100.0),
+        );
         goal(
             &format!("the engine, {executors} executors"),
             &format!("{whole:.0}/s"),
@@ -92,13 +99,4 @@ fn input() -> anyhow::Result<Json> {
     let start = format!("{{\"number\":1,\"numbers\":[{numbers}],\"text\":\"");
     let text = "x".repeat(1024 - start.len() - 2);
     Ok(Json::parse(&format!("{start}{text}\"}}"))?)
-}
-
-fn per_second(calls: usize, taken: Duration) -> f64 {
-    count(calls) / taken.as_secs_f64()
-}
-
-#[expect(clippy::cast_precision_loss, reason = "no count comes near to 2^52")]
-fn count(number: usize) -> f64 {
-    number as f64
 }

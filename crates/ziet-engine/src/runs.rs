@@ -18,6 +18,10 @@ use crate::turn::Scheduler;
 /// one just before it would.
 const HOLD: Duration = Duration::from_millis(5);
 
+/// How long ends of attempts are gathered for one commit while other runs wait for an executor: then it counts how many
+/// end, and waking the store for each of them costs more than to write it.
+const GATHER: Duration = Duration::from_millis(2);
+
 impl Scheduler {
     pub(crate) fn apply(&mut self, id: RunId, event: Event) -> Result<(), Rejected> {
         self.apply_at(id, event, self.clock.now(), Used::default())
@@ -107,7 +111,12 @@ impl Scheduler {
         let (id, now) = (change.id, change.now);
         let run = change.run.clone();
         written.push(Change::State(Box::new(change)));
-        self.commit(written, move |scheduler| {
+        let wait = if self.queue.is_empty() {
+            Duration::ZERO
+        } else {
+            GATHER
+        };
+        self.commit_within(wait, written, move |scheduler| {
             if let Some((outcome, failure)) = failed {
                 scheduler.tell_of(id, Happening::AttemptFailed { outcome, failure });
             }
@@ -123,11 +132,23 @@ impl Scheduler {
         changes: Vec<Change>,
         after: impl FnOnce(&mut Self) + Send + 'static,
     ) {
+        self.commit_within(Duration::ZERO, changes, after);
+    }
+
+    /// The same, but others may come first for so long.
+    fn commit_within(
+        &mut self,
+        wait: Duration,
+        changes: Vec<Change>,
+        after: impl FnOnce(&mut Self) + Send + 'static,
+    ) {
+        let by = self.clock.now().plus(wait);
+        self.write_by = Some(self.write_by.map_or(by, |earlier| earlier.min(by)));
         self.unwritten.extend(changes);
         self.afterwards.push(Box::new(after));
     }
 
-    /// Hands what this turn has changed to the store: as one, since much of the cost of a change is that of handing it
+    /// Hands what has changed to the store when it is time to: as one, since much of the cost of a change is that of handing it
     /// over and of being told. A store that cannot write is the end: what happens in memory from there on would not be
     /// true.
     pub(crate) fn write_turn(&mut self) {
@@ -138,10 +159,13 @@ impl Scheduler {
                 .map(|(_, change)| Change::State(Box::new(change)));
             self.unwritten.extend(held);
             self.held_since = None;
+            self.write_by = Some(self.clock.now());
         }
-        if self.unwritten.is_empty() {
+        let now = self.clock.now();
+        if self.write_by.is_none_or(|by| by > now && !self.stopping) {
             return;
         }
+        self.write_by = None;
         let project = self.project.clone();
         let changes = std::mem::take(&mut self.unwritten);
         let afterwards = std::mem::take(&mut self.afterwards);

@@ -40,14 +40,16 @@ pub(crate) struct Scheduler {
     pub(crate) executing: usize,
     /// Why the project could not be imported again, for as long as that is not tried once more.
     pub(crate) import_failure: Option<ImportFailure>,
-    /// What this turn of the loop has changed, in order, and what is done once that is durable.
+    /// What has changed, in order, and what is done once that is durable.
     pub(crate) unwritten: Vec<Change>,
     pub(crate) afterwards: Vec<Work>,
+    /// When that is handed to the store at the latest; None when there is nothing.
+    pub(crate) write_by: Option<Time>,
     /// Transitions that wait for the next one of their run, and since when the first of them does.
     pub(crate) held: HashMap<RunId, StateChange>,
     pub(crate) held_since: Option<Time>,
     notify: Box<dyn FnMut(Notice) + Send>,
-    stopping: bool,
+    pub(crate) stopping: bool,
 }
 
 impl Scheduler {
@@ -83,6 +85,7 @@ impl Scheduler {
             import_failure: None,
             unwritten: Vec::new(),
             afterwards: Vec::new(),
+            write_by: None,
             held: HashMap::new(),
             held_since: None,
             notify,
@@ -123,16 +126,15 @@ impl Scheduler {
         if self.worker.is_busy() {
             return Some(Duration::ZERO);
         }
-        let run = self
-            .timers
-            .first()
-            .map(|(at, _)| at.since(self.clock.now()));
+        let now = self.clock.now();
+        let run = self.timers.first().map(|(at, _)| at.since(now));
+        let write = self.write_by.map(|at| at.since(now));
         let worker = self
             .worker
             .next_timer()
             .map(|at| at.saturating_duration_since(self.clock.instant()));
         let held = self.held_for();
-        [run, worker, held].into_iter().flatten().min()
+        [run, worker, held, write].into_iter().flatten().min()
     }
 
     fn on_message(&mut self, message: Message) {

@@ -6,6 +6,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 
 use mio::net::UnixStream;
+use mio::{Interest, Registry, Token};
 use rustix::io::{Errno, retry_on_intr};
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, recvmsg};
 use serde::Serialize;
@@ -23,6 +24,9 @@ pub(crate) struct Channel {
     stream: UnixStream,
     reader: FrameReader,
     unsent: VecDeque<u8>,
+    /// Whether an event says when the socket takes more. Asked for only while something is unsent: otherwise each message
+    /// that the peer reads would wake the loop.
+    awaits_room: bool,
 }
 
 /// What reading left behind.
@@ -42,6 +46,7 @@ impl Channel {
             stream,
             reader: FrameReader::default(),
             unsent: VecDeque::new(),
+            awaits_room: false,
         }
     }
 
@@ -61,6 +66,21 @@ impl Channel {
         // A peer that is gone shows when its end is read.
         let _ = self.flush();
         Ok(())
+    }
+
+    /// To be called after sending and flushing: has an event tell when the rest can be sent.
+    pub(crate) fn watch(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
+        let awaits_room = !self.unsent.is_empty();
+        if awaits_room == self.awaits_room {
+            return Ok(());
+        }
+        self.awaits_room = awaits_room;
+        let interest = if awaits_room {
+            Interest::READABLE | Interest::WRITABLE
+        } else {
+            Interest::READABLE
+        };
+        registry.reregister(&mut self.stream, token, interest)
     }
 
     pub(crate) fn flush(&mut self) -> io::Result<()> {
@@ -125,5 +145,52 @@ impl Channel {
         }
         self.reader.push(&bytes[..received]);
         Ok(Some(received))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use mio::{Events, Poll};
+
+    use super::*;
+
+    const TOKEN: Token = Token(7);
+
+    /// Sends a message of so many bytes to a peer that reads all of it, and tells how often an event said to go on.
+    fn events_until_sent(size: usize) -> usize {
+        let mut poll = Poll::new().unwrap();
+        let (mut ours, mut theirs) = UnixStream::pair().unwrap();
+        let registry = poll.registry();
+        registry
+            .register(&mut ours, TOKEN, Interest::READABLE)
+            .unwrap();
+        let mut channel = Channel::new(ours);
+        channel.send(&"x".repeat(size)).unwrap();
+        channel.watch(poll.registry(), TOKEN).unwrap();
+        let (mut events, mut buffer) = (Events::with_capacity(8), vec![0; PIECE]);
+        let (mut read, mut told) = (0, 0);
+        for _ in 0..10_000 {
+            read += theirs.read(&mut buffer).unwrap_or(0);
+            poll.poll(&mut events, Some(Duration::ZERO)).unwrap();
+            told += events.iter().count();
+            if events.iter().any(mio::event::Event::is_writable) {
+                channel.flush().unwrap();
+                channel.watch(poll.registry(), TOKEN).unwrap();
+            }
+        }
+        assert!(read > size, "the rest was not sent");
+        told
+    }
+
+    #[test]
+    fn what_the_socket_does_not_take_is_sent_when_the_peer_has_read() {
+        assert!(events_until_sent(4 << 20) > 0);
+    }
+
+    #[test]
+    fn what_the_socket_takes_wakes_nobody_when_it_is_read() {
+        assert_eq!(events_until_sent(1024), 0);
     }
 }

@@ -114,12 +114,13 @@ impl Executor {
         }
     }
 
-    /// Whether the process that said hello is the one that was forked, as far as both are known.
-    pub(crate) fn is_itself(&self) -> bool {
+    /// Whether the process that said hello is the one that was forked, as far as both are known. The zygote's namespace of
+    /// processes is `depth` below this program's.
+    pub(crate) fn is_itself(&self, depth: usize) -> bool {
         let (Some(pid), Some(_)) = (self.pid, self.zygote_pid) else {
             return true;
         };
-        os::inner_pid(pid) == self.zygote_pid
+        os::inner_pid(pid, depth) == self.zygote_pid
     }
 
     /// When something is to be done about it although it does nothing.

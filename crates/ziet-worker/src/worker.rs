@@ -27,7 +27,7 @@ use ziet_core::{ActionId, Json};
 
 pub use self::event::{Ended, Excess, ExecutorId, WorkerError, WorkerEvent};
 use self::usage::Watch;
-use crate::executor::{self, Arrival, Executor};
+use crate::executor::{self, Arrival, Executor, Part};
 use crate::os::{self, Ability};
 use crate::pool::{Pool, PoolSettings};
 use crate::project::Project;
@@ -82,6 +82,8 @@ pub struct Worker {
     home: Option<Home>,
     /// Threads that remove what earlier zygotes have left.
     removals: Vec<JoinHandle<()>>,
+    /// Of zygotes that are gone, while something that came from one may still write there.
+    old_folders: Vec<TempDir>,
     zygote: Option<Zygote>,
     executors: HashMap<u64, Executor>,
     pool: Pool,
@@ -117,6 +119,8 @@ pub struct Worker {
 struct Home {
     folder: TempDir,
     listener: UnixListener,
+    /// Whether there is a namespace of processes for what is in it.
+    own_processes: bool,
     /// Of the zygote, and of what comes from it until it has a group of its own.
     group: Option<os::Group>,
 }
@@ -129,6 +133,7 @@ impl Home {
         Ok(Self {
             folder,
             listener,
+            own_processes: false,
             group: None,
         })
     }
@@ -158,6 +163,7 @@ impl Worker {
             groups: os::Groups::find(&settings.without),
             home: None,
             removals: Vec::new(),
+            old_folders: Vec::new(),
             zygote: None,
             executors: HashMap::new(),
             due: BTreeSet::new(),
@@ -216,17 +222,28 @@ impl Worker {
         Ok(())
     }
 
-    /// The zygote is gone: so is what came from it, and where its executors connected. That may hold much, so a thread
-    /// removes it.
+    /// The zygote is gone: so is where its executors connected, and, when the last stray is dead, its folder.
     fn leave_home(&mut self) {
         self.arrivals.clear();
         let Some(home) = self.home.take() else { return };
         self.end_group(home.group);
-        let folder = home.folder;
-        let remove = Builder::new().name("ziet-remove".to_owned());
-        // Where there is no thread for it, it is removed here.
-        self.removals.extend(remove.spawn(move || drop(folder)));
-        self.removals.retain(|removal| !removal.is_finished());
+        self.old_folders.push(home.folder);
+    }
+
+    /// What lies in them may be much, so a thread removes it; where there is none for that, it is removed here.
+    fn remove_old_folders(&mut self) {
+        let folders = std::mem::take(&mut self.old_folders);
+        if !folders.is_empty() {
+            let remove = Builder::new().name("ziet-remove".to_owned());
+            self.removals.extend(remove.spawn(move || drop(folders)));
+            self.removals.retain(|removal| !removal.is_finished());
+        }
+    }
+
+    /// How far the zygote's namespace of processes is below this program's.
+    fn zygote_depth(&self) -> usize {
+        let own = self.home.as_ref().is_some_and(|home| home.own_processes);
+        usize::from(own)
     }
 
     /// A group for a process and what it starts, where there can be one.
@@ -274,6 +291,10 @@ impl Worker {
         });
         let Some(link) = link else { return Ok(()) };
         link.channel.send(message)?;
+        // A descriptor that cannot be watched shows when it is read.
+        let _ = link
+            .channel
+            .watch(&self.registry, executor::token(id, Part::Channel));
         if link.channel.unsent() > UNSENT_BYTES {
             self.found_out(id, || "it does not read its answers".to_owned());
         }

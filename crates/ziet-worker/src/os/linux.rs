@@ -23,13 +23,17 @@ pub(crate) fn peer_pid(socket: impl AsFd) -> Option<u32> {
     u32::try_from(peer.pid.as_raw_nonzero().get()).ok()
 }
 
-/// The id of a process in the innermost namespace of processes that it is in: what it and its parent call it.
-pub(crate) fn inner_pid(pid: u32) -> Option<u32> {
+/// What a process is called in the namespace of processes that is `depth` below this program's. One further below may
+/// choose its ids there, so these say nothing.
+pub(crate) fn inner_pid(pid: u32, depth: usize) -> Option<u32> {
     let status = fs_err::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let ids = status
-        .lines()
-        .find_map(|line| line.strip_prefix("NSpid:"))?;
-    ids.split_ascii_whitespace().last()?.parse().ok()
+    nth_id(&status, depth)
+}
+
+fn nth_id(status: &str, depth: usize) -> Option<u32> {
+    let mut lines = status.lines();
+    let ids = lines.find_map(|line| line.strip_prefix("NSpid:"))?;
+    ids.split_ascii_whitespace().nth(depth)?.parse().ok()
 }
 
 /// Whether a process has begun to end, or has ended: from then on its exit status is fixed.
@@ -144,5 +148,14 @@ mod tests {
     fn knows_what_a_process_has_used() {
         let usage = usage(std::process::id()).unwrap();
         assert!(usage.peak_memory_bytes.unwrap() > 100_000);
+    }
+
+    #[test]
+    fn an_id_is_that_of_the_namespace_that_is_asked_for() {
+        let own = std::process::id();
+        assert_eq!(inner_pid(own, 0), Some(own));
+        let status = "Name:\tx\nNSpid:\t4242\t17\t1\nNSpgid:\t9\n";
+        assert_eq!(nth_id(status, 1), Some(17));
+        assert_eq!(nth_id(status, 3), None);
     }
 }

@@ -96,7 +96,7 @@ pub(crate) fn peer_pid(_: impl AsFd) -> Option<u32> {
     None
 }
 
-pub(crate) fn inner_pid(pid: u32) -> Option<u32> {
+pub(crate) fn inner_pid(pid: u32, _: usize) -> Option<u32> {
     Some(pid)
 }
 

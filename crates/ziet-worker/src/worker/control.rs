@@ -9,7 +9,7 @@ use crate::channel::Readiness;
 use crate::executor::Phase;
 use crate::os::{self, Ending};
 use crate::pool::Pool;
-use crate::sandbox::{self, Mechanisms};
+use crate::sandbox::{self, Mechanisms, Namespaces};
 use crate::zygote::Farewell;
 
 impl Worker {
@@ -88,14 +88,17 @@ impl Worker {
         Ok(())
     }
 
-    /// Told once: they are the same for the next zygote.
+    /// They are told once: they are the same for the next zygote.
     fn tell_mechanisms(&mut self) {
+        let home = self.home.as_mut().filter(|_| self.settings.sandbox);
+        let sandbox = home.and_then(|home| {
+            let walls = sandbox::report(home.folder.path())?.ok()?;
+            home.own_processes = walls.namespaces == Some(Namespaces::MountsAndProcesses);
+            Some(walls)
+        });
         if !std::mem::replace(&mut self.tells_mechanisms, false) {
             return;
         }
-        let folder = self.home.as_ref().map(|home| home.folder.path());
-        let sandbox = folder.filter(|_| self.settings.sandbox);
-        let sandbox = sandbox.and_then(|folder| sandbox::report(folder)?.ok());
         self.events.push_back(WorkerEvent::Supervised(Mechanisms {
             sandbox,
             groups: self
@@ -129,6 +132,7 @@ impl Worker {
     }
 
     fn on_forked(&mut self, secret: &str, pid: u32) {
+        let depth = self.zygote_depth();
         let found = self
             .executors
             .iter_mut()
@@ -137,7 +141,7 @@ impl Worker {
             return;
         };
         executor.zygote_pid = Some(pid);
-        if !executor.is_itself() {
+        if !executor.is_itself(depth) {
             // The one that said hello is not ours to kill: the one that was forked is.
             executor.pid = None;
             return self.found_out(id, || "another process used its token".to_owned());

@@ -154,6 +154,9 @@ impl Worker {
         let zygote = self.zygote.iter().map(Zygote::pid).collect();
         let more = self.strays.end(&zygote);
         self.strays_at = more.then(|| self.now + STRAYS_PAUSE);
+        if !more {
+            self.remove_old_folders();
+        }
     }
 
     /// There is no such executor any more.

@@ -83,6 +83,7 @@ impl Worker {
             mut channel,
             descriptors,
         } = arrived;
+        let depth = self.zygote_depth();
         let mut waiting = self.executors.iter_mut();
         let Some((&id, executor)) =
             waiting.find(|(_, e)| e.secret == secret && matches!(e.phase, Phase::Arriving { .. }))
@@ -91,7 +92,7 @@ impl Worker {
         };
         // Where a socket does not tell, ids mean the same to everybody.
         executor.pid = os::peer_pid(channel.stream()).or(executor.zygote_pid);
-        if protocol != PROTOCOL || !executor.is_itself() {
+        if protocol != PROTOCOL || !executor.is_itself(depth) {
             executor.pid = None;
             return self.end_process(id);
         }
@@ -105,10 +106,11 @@ impl Worker {
             register(err, Part::Err),
             register(stack, Part::Stack),
         );
-        let interest = Interest::READABLE | Interest::WRITABLE;
-        let registered =
-            self.registry
-                .reregister(channel.stream(), token(id, Part::Channel), interest);
+        let registered = self.registry.reregister(
+            channel.stream(),
+            token(id, Part::Channel),
+            Interest::READABLE,
+        );
         if let ((Ok(out), Ok(err), Ok(stack)), Ok(())) = (pipes, registered) {
             executor.link = Some(Link {
                 channel,
@@ -146,6 +148,7 @@ impl Worker {
             return Readiness::Drained;
         };
         let _ = link.channel.flush();
+        let _ = link.channel.watch(&self.registry, token(id, Part::Channel));
         let readiness = link.channel.fill(&mut self.buffer);
         loop {
             let Some(executor) = self.executors.get_mut(&id) else {

@@ -76,11 +76,11 @@ impl Worker {
     /// When `start` is larger than a frame may be. The executor is still to be released or stopped.
     pub fn begin(
         &mut self,
-        executor: ExecutorId,
+        id: ExecutorId,
         mut start: Start,
         memory: u64,
     ) -> Result<(), FrameError> {
-        let Some(executor) = self.executors.get_mut(&executor.0) else {
+        let Some(executor) = self.executors.get_mut(&id.0) else {
             return Ok(()); // It died in between, which is told by an event of its own.
         };
         self.last_attempt += 1;
@@ -97,10 +97,7 @@ impl Worker {
         }
         executor.had = had;
         executor.memory_limit = Some(memory);
-        match &mut executor.link {
-            Some(link) => link.channel.send(&ToExecutor::Start(Box::new(start))),
-            None => Ok(()),
-        }
+        self.send(id, &ToExecutor::Start(Box::new(start)))
     }
 
     /// The attempt has finished as it says: its executor goes back into the pool, or is ended with what was left in it.

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use crate::worker::WorkerSettings;
 
-/// Libraries and programs, and what these need to find names, time zones, certificates and fonts.
+/// Libraries and programs, and what these need to find names, time zones, certificates and fonts; nothing that may hold
+/// private keys.
 const SYSTEM: &[&str] = &[
     "/usr",
     "/bin",
@@ -37,11 +38,17 @@ const SYSTEM: &[&str] = &[
     "/etc/nsswitch.conf",
     "/etc/os-release",
     "/etc/passwd",
-    "/etc/pki",
+    "/etc/pki/ca-trust",
+    "/etc/pki/tls/cert.pem",
+    "/etc/pki/tls/certs",
+    "/etc/pki/tls/openssl.cnf",
     "/etc/protocols",
     "/etc/resolv.conf",
     "/etc/services",
-    "/etc/ssl",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+    "/etc/ssl/certs",
+    "/etc/ssl/openssl.cnf",
     "/etc/timezone",
     "/var/lib/ca-certificates",
     "/sys/devices/system/cpu",
@@ -98,6 +105,11 @@ pub(super) fn hidden(settings: &WorkerSettings) -> PathBuf {
     settings.project.root.join(STATE)
 }
 
+/// Whether a path leads to `/`.
+pub(super) fn is_root(path: &Path) -> bool {
+    fs_err::canonicalize(path).is_ok_and(|real| real.parent().is_none())
+}
+
 /// The folder of the SDK, where it is installed in editable mode. Of other packages such a file is not believed: whoever can install one
 /// could have anything shown.
 fn sdk_elsewhere(prefix: &Path) -> Option<PathBuf> {
@@ -130,6 +142,8 @@ fn prefixes(python: &Path) -> Vec<PathBuf> {
     }
     let real = fs_err::canonicalize(python).ok();
     found.extend(real.as_deref().and_then(prefix));
+    // `/` is one where Python is `/bin/python3`; then all of `/etc` would belong to Python.
+    found.retain(|prefix| !is_root(prefix));
     found
 }
 
@@ -180,5 +194,18 @@ mod tests {
 
         assert_eq!(found, [installed.clone(), environment, installed.clone()]);
         assert_eq!(prefixes(&real.join("home/bin/python3")), [installed]);
+    }
+
+    #[test]
+    fn no_prefix_is_the_root_of_everything() {
+        let root = tempfile::tempdir().unwrap();
+        let environment = fs_err::canonicalize(root.path()).unwrap();
+        fs_err::create_dir(environment.join("bin")).unwrap();
+        for home in ["/bin", "/bin/..", "/bin/../bin"] {
+            fs_err::write(environment.join("pyvenv.cfg"), format!("home = {home}\n")).unwrap();
+            let found = prefixes(&environment.join("bin/python3"));
+            assert!(!found.iter().any(|prefix| is_root(prefix)), "{found:?}");
+            assert!(found.contains(&environment));
+        }
     }
 }

@@ -109,8 +109,28 @@ fn hold_one_user(user: u32, group: u32) -> io::Result<()> {
 fn last_steps(plan: &Plan) -> Result<(), String> {
     let home = plan.home();
     chdir(&home).map_err(|error| format!("{}: {error}", home.display()))?;
+    // Of the user that it has become.
+    leave_keyring().map_err(|error| format!("a keyring of its own: {error}"))?;
     // After the change of users, which takes it back.
     set_parent_process_death_signal(Some(Signal::KILL)).map_err(|error| error.to_string())
+}
+
+/// Joins an empty session keyring: whoever is in the supervisor's may read the keys in it.
+fn leave_keyring() -> io::Result<()> {
+    let nothing = std::ptr::null::<libc::c_char>();
+    #[expect(unsafe_code, reason = "rustix does not have the call")]
+    // SAFETY: without a name for the keyring, the call touches no memory.
+    let joined =
+        unsafe { libc::syscall(libc::SYS_keyctl, libc::KEYCTL_JOIN_SESSION_KEYRING, nothing) };
+    if joined >= 0 {
+        return Ok(());
+    }
+    let error = io::Error::last_os_error();
+    match error.raw_os_error() {
+        // There are no keyrings, or a filter keeps them from everybody in the container.
+        Some(libc::ENOSYS | libc::EPERM) => Ok(()),
+        _ => Err(error),
+    }
 }
 
 /// Says which folder is in the way, of what nothing works without.

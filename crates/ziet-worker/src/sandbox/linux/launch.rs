@@ -9,7 +9,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
 
-use libc::{CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWUSER};
+use libc::{CLONE_NEWIPC, CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWUSER};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::{Errno, retry_on_intr};
 use rustix::process::{
@@ -19,6 +19,7 @@ use rustix::process::{
 use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
 use rustix::thread::set_name;
 
+use super::allowed::is_root;
 use super::inside::{Walls, Word, become_zygote, tell};
 use super::limits;
 use super::plan::{LAUNCHER, Plan};
@@ -57,12 +58,18 @@ pub fn launch_if_asked(mut arguments: impl Iterator<Item = OsString>) -> Option<
 /// The first walls that can be built, with Python behind them, and the worker.
 fn start(plan: &Plan) -> Result<(Pid, OwnedFd), String> {
     let text = |error: io::Error| error.to_string();
-    close_inherited();
+    close_inherited().map_err(|error| {
+        format!("closing what was inherited: {error}; it takes Linux 5.9 or later")
+    })?;
     set_name(c"ziet-launcher").map_err(|error| text(error.into()))?;
     let worker = Pid::from_raw(plan.worker).ok_or("no worker")?;
     let watched = pidfd_open(worker, PidfdFlags::empty()).map_err(|error| error.to_string())?;
     if getppid() != Some(worker) {
         return Err("the worker is gone".to_owned());
+    }
+    if is_root(&plan.project) {
+        let error = "a project in / cannot be shut in, since all files would be its own: it needs a folder to itself";
+        return Err(error.to_owned());
     }
     let mut refusals = Vec::new();
     for walls in possible(plan) {
@@ -117,7 +124,13 @@ fn attempt(plan: &Plan, walls: Walls) -> io::Result<Result<Pid, Word>> {
     let (ours, mut theirs) = UnixStream::pair()?;
     let group = plan.group.as_ref().map(fs_err::File::open).transpose()?;
     let group = group.map(|folder| OwnedFd::from(folder.into_parts().0));
-    let child = match clone(walls, group.as_ref()) {
+    let mut made = clone(walls, group.as_ref());
+    // A kernel before 5.7, or the filter that containers have, refuses that: then it is moved there.
+    let moves = made.is_err() && group.is_some();
+    if moves {
+        made = clone(walls, None);
+    }
+    let child = match made {
         Ok(Some(child)) => child,
         Ok(None) => {
             drop(ours);
@@ -133,6 +146,11 @@ fn attempt(plan: &Plan, walls: Walls) -> io::Result<Result<Pid, Word>> {
         Err(error) => return Ok(Err(Word::NotThese(format!("clone: {error}")))),
     };
     drop(theirs);
+    if let Some(group) = plan.group.as_ref().filter(|_| moves) {
+        // Where that is not allowed, processes are ended and limited in other ways.
+        let pid = child.as_raw_nonzero().to_string();
+        let _ = fs_err::write(group.join("cgroup.procs"), pid);
+    }
     let mut words = BufReader::new(&ours);
     let mut hear = || -> io::Result<Option<Word>> {
         let mut line = String::new();
@@ -167,8 +185,8 @@ fn consent(plan: &Plan, layers: Layers, mut child: &UnixStream) -> io::Result<()
 /// None in the child, which is in its control group from the start: to move there later would take longer.
 fn clone(walls: Walls, group: Option<&OwnedFd>) -> io::Result<Option<Pid>> {
     let mut flags = match walls.namespaces {
-        Some(Namespaces::MountsAndProcesses) => CLONE_NEWNS | CLONE_NEWPID,
-        Some(Namespaces::Mounts) => CLONE_NEWNS,
+        Some(Namespaces::MountsAndProcesses) => CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWPID,
+        Some(Namespaces::Mounts) => CLONE_NEWNS | CLONE_NEWIPC,
         None => 0,
     };
     if walls.of_users.is_some() {
@@ -223,14 +241,17 @@ struct CloneArguments {
 const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 
 /// Whatever else the program's own parent left open is not for anybody inside.
-fn close_inherited() {
+fn close_inherited() -> io::Result<()> {
     #[expect(
         unsafe_code,
         reason = "no library has it for descriptors that nobody owns"
     )]
     // SAFETY: nothing in this process has been given a descriptor yet, but for the three that stay.
     let status = unsafe { libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, 0) };
-    debug_assert_eq!(status, 0, "it is there from Linux 5.9 on");
+    match status {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
 }
 
 /// Waits for the end of the zygote, or of the worker, and ends all that is left.

@@ -128,7 +128,7 @@ impl NewRoot {
             .and_then(|()| link("stdout", "/proc/self/fd/1"))
             .and_then(|()| link("stderr", "/proc/self/fd/2"))
             .and_then(|()| fs_err::create_dir(&shared))
-            .and_then(|()| tmpfs(&shared, c"mode=1777,size=512m"))
+            .and_then(|()| tmpfs(&shared, c"mode=1777,size=64m"))
             .map_err(|error| told("/dev", &error))?;
         if !own_processes {
             return self.place(Path::new("/proc"));
