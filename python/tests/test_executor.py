@@ -485,6 +485,7 @@ def test_a_memory_error_of_a_child_is_not_the_callers(made):
         if isinstance(message, _wire.Call):
             failure = _wire.Failure("MemoryError", "", None, "out_of_memory", retryable=True, frames=[])
             executor.send(_wire.CallEnded(message.request, "run-2", None, failure))
+    assert message.failure is not None
     assert (message.failure.type, message.failure.code) == ("MemoryError", "exception")
 
 

@@ -1,7 +1,7 @@
 //! What this machine does without Ziet, so that other figures can be read as parts of it.
 
 use std::io::{Read, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
 
@@ -15,8 +15,18 @@ use crate::{Bench, clock};
 const THERE: usize = 1024;
 const BACK: usize = 80;
 
+/// The other process, which is Python as executors are: it answers on its standard input until that is closed.
+const ECHO: &str = "\
+import socket, sys
+peer, size = socket.socket(fileno=0), int(sys.argv[1])
+while peer.recv(65536):
+    peer.send(bytes(size))
+";
+
 pub(crate) fn measure(bench: &Bench) -> anyhow::Result<()> {
-    title("This machine alone: a process sends 1 KB over a Unix socket and waits for 80 bytes");
+    title(
+        "This machine alone: 1 KB goes to a Python process over a Unix socket, and 80 bytes come back",
+    );
     let anywhere = round_trips(bench)?;
     figure("round trips, on any processor", &format!("{anywhere:.0}/s"));
     // In a thread, since it is bound to its processor for good.
@@ -39,8 +49,8 @@ fn on_one(bench: &Bench) -> anyhow::Result<f64> {
 pub(crate) fn round_trips(bench: &Bench) -> anyhow::Result<f64> {
     let times = bench.times(20_000);
     let (mut ours, theirs) = UnixStream::pair()?;
-    let mut child = Command::new(std::env::current_exe()?)
-        .args(["--echo", "--python", "none"])
+    let mut child = Command::new(&bench.python)
+        .args(["-c", ECHO, &BACK.to_string()])
         .stdin(OwnedFd::from(theirs))
         .stdout(Stdio::null())
         .spawn()?;
@@ -59,13 +69,4 @@ pub(crate) fn round_trips(bench: &Bench) -> anyhow::Result<f64> {
     drop(ours);
     ensure!(child.wait()?.success(), "the other process has failed");
     Ok(per_second(times, taken))
-}
-
-/// The other process: it answers on its standard input until that is closed.
-pub(crate) fn echo() -> anyhow::Result<()> {
-    let mut socket = UnixStream::from(std::io::stdin().as_fd().try_clone_to_owned()?);
-    while socket.read_exact(&mut [0; THERE]).is_ok() {
-        socket.write_all(&[0; BACK])?;
-    }
-    Ok(())
 }

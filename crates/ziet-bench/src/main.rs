@@ -39,9 +39,6 @@ struct Options {
     /// Measure so many times less often, to see that it works
     #[arg(long, default_value_t = 1)]
     divide: usize,
-    /// Be the process that `machine` sends to
-    #[arg(long, hide = true)]
-    echo: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -108,9 +105,6 @@ fn main() -> anyhow::Result<ExitCode> {
 
 fn measure() -> anyhow::Result<()> {
     let options = Options::parse();
-    if options.echo {
-        return machine::echo();
-    }
     let bench = Bench {
         python: options.python,
         sandbox: options.sandbox,
