@@ -19,6 +19,11 @@ pub(crate) fn measure(bench: &Bench) -> anyhow::Result<()> {
     title(
         "Attempts with a timeout of 1 s, half of them computing, half sleeping in C with the lock held",
     );
+    many_at_once(bench)?;
+    few_at_once(bench)
+}
+
+fn many_at_once(bench: &Bench) -> anyhow::Result<()> {
     let many = bench.times(200);
     let running = Running::start(bench.worker("executors")?, many, || true)?;
     let rounds = bench.times(20) / 4;
@@ -51,8 +56,10 @@ pub(crate) fn measure(bench: &Bench) -> anyhow::Result<()> {
     );
     let shown = format!("{} of {kills}", all.left);
     goal("processes left", &shown, "none", all.left == 0);
-    drop(running);
+    Ok(())
+}
 
+fn few_at_once(bench: &Bench) -> anyhow::Result<()> {
     let running = Running::start(bench.worker("executors")?, 4, || true)?;
     let mut few = Round::default();
     let rounds = bench.times(10);
