@@ -418,6 +418,8 @@ limit                   value           beyond it
 import                  60 s            importing the project is given up
 action id               128 characters  the decorator refuses it
 timeout                 1 to 900 s      the decorator refuses it; beyond its own, an attempt is ended
+attempt memory          16 MB to 10 GB  the decorator refuses it; beyond its own, an attempt is ended
+scratch directory       512 MB          in a sandbox, the attempt is ended
 retries                 100             the decorator refuses it
 lost attempts in a row  5               with the last one the run fails; lost attempts use up no retries
 call depth              50              the call raises an error
@@ -428,6 +430,7 @@ memory metadata         1 MB            memory.add raises an error; so does memo
 memory key              512 characters  memory.add raises an error
 memory                  100 MB          memory.add raises an error
 printed and logged      10 MB           the rest of the attempt's lines is dropped, and a line says so
+line                    16 kB           the rest of the line is cut off, and the line says so
 """)
     assert in_terminal(project, "limits", "--color=never") == snapshot("""\
 limit                   value           beyond it
@@ -439,6 +442,12 @@ timeout                 1 to 900 s      the decorator
                                         refuses it; beyond
                                         its own, an attempt
                                         is ended
+attempt memory          16 MB to 10 GB  the decorator
+                                        refuses it; beyond
+                                        its own, an attempt
+                                        is ended
+scratch directory       512 MB          in a sandbox, the
+                                        attempt is ended
 retries                 100             the decorator
                                         refuses it
 lost attempts in a row  5               with the last one
@@ -465,6 +474,9 @@ printed and logged      10 MB           the rest of the
                                         attempt's lines is
                                         dropped, and a line
                                         says so
+line                    16 kB           the rest of the line
+                                        is cut off, and the
+                                        line says so
 """)
     assert project("limits", "--json").document[2] == snapshot(
         {

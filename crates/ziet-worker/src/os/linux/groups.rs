@@ -281,7 +281,7 @@ fn locked_folder(home: &Path) -> std::io::Result<(PathBuf, File)> {
     Err(ErrorKind::ResourceBusy.into())
 }
 
-/// Ends and removes what workers that have died have left.
+/// Ends and removes what workers that have died have left, but for zygotes: these are clearing up, and end by themselves.
 fn remove_left_over(home: &Path) -> std::io::Result<()> {
     for entry in fs_err::read_dir(home)?.flatten() {
         if !entry.file_name().to_string_lossy().starts_with(FOLDER) {
@@ -292,15 +292,22 @@ fn remove_left_over(home: &Path) -> std::io::Result<()> {
             continue;
         };
         if folder.try_lock().is_ok() {
-            let kill = File::options()
-                .write(true)
-                .open(entry.path().join("cgroup.kill"));
-            let _ = kill.and_then(|mut kill| kill.write_all(b"1"));
+            for group in fs_err::read_dir(entry.path())?.flatten() {
+                if !group.file_name().to_string_lossy().starts_with(ZYGOTE) {
+                    let kill = File::options()
+                        .write(true)
+                        .open(group.path().join("cgroup.kill"));
+                    let _ = kill.and_then(|mut kill| kill.write_all(b"1"));
+                }
+            }
             let _ = remove(&entry.path());
         }
     }
     Ok(())
 }
+
+/// How the names that `Worker` gives the groups of zygotes begin.
+const ZYGOTE: &str = "zygote-";
 
 /// Removes a worker's folder with the groups in it, if nothing is in them.
 fn remove(folder: &Path) -> std::io::Result<()> {
