@@ -178,7 +178,7 @@ def test_a_fork_bomb_ends_with_its_attempt(project: Project, ziet: Ziet, without
 
 def test_an_executor_has_a_group_of_its_own_where_one_can_be_made(project: Project) -> None:
     [found] = [row["found"] for row in project("doctor", "--json").document if row["check"] == "cgroup"]
-    if "can be made" not in found or "cgroup.kill" in found:
+    if not found.startswith("can be made") or "cgroup.kill" in found:
         pytest.skip(found)
     assert project.run("group", "--json").document["output"] == "1"
 
