@@ -8,6 +8,7 @@ import json
 import os
 import re
 import shutil
+import socket
 import struct
 import subprocess
 import sys
@@ -33,10 +34,30 @@ LATENESS = "seconds from the deadline to the kill"
 
 SESSION = f"zt-{uuid.uuid4().hex[:8]}"
 
-IN_TERMINAL = (
-    "import fcntl, os, sys, termios\nfcntl.ioctl(0, termios.TIOCSCTTY, 0)\nos.execv(sys.argv[1], sys.argv[1:])"
-)
-"""Makes standard input the terminal whose keys send signals, then becomes the program."""
+SHELL = """\
+import contextlib, fcntl, os, signal, sys, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+signal.signal(signal.SIGTTOU, signal.SIG_IGN)
+program = os.fork()
+if program == 0:
+    os.setpgid(0, 0)
+    os.tcsetpgrp(0, os.getpid())
+    signal.signal(signal.SIGTTOU, signal.SIG_DFL)
+    os.execv(sys.argv[2], sys.argv[2:])
+def pass_on(*_):
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(program, signal.SIGHUP)
+signal.signal(signal.SIGHUP, pass_on)
+for descriptor in range(3):
+    os.close(descriptor)
+held = int(sys.argv[1])
+os.write(held, b"%d" % program)
+status = os.waitstatus_to_exitcode(os.waitpid(program, 0)[1])
+os.read(held, 1)
+os._exit(status if status >= 0 else 128 - status)
+"""
+"""What a shell is to the program: it runs it in the foreground of its terminal, and stays until everything is read. With
+the end of a session the kernel throws away what its terminal still holds."""
 
 
 @dataclass(frozen=True)
@@ -75,12 +96,15 @@ class Result:
 class Running:
     """The program in the background."""
 
-    def __init__(self, process: subprocess.Popen[str], out: IO[str], err: Path) -> None:
+    def __init__(
+        self, process: subprocess.Popen[str], out: IO[str], err: Path, shell: socket.socket | None = None
+    ) -> None:
         self._out = out
         self._err = err
         self._read: list[str] = []
+        self._shell = shell
         self.process = process
-        self.pid = process.pid
+        self.pid = int(shell.recv(100)) if shell else process.pid
 
     def until(self, text: str) -> str:
         """Reads on until a line contains `text`, and gives that line."""
@@ -96,11 +120,13 @@ class Running:
     def hang_up(self) -> None:
         """Closes its terminal, or the pipe that it writes to."""
         self._out.close()
+        if self._shell is not None:
+            self._shell.close()
 
     def finish(self) -> Result:
         """Reads to the end and waits for it."""
         self._read.extend(_lines(self._out))
-        self._out.close()
+        self.hang_up()
         status = self.process.wait()
         return Result(status, "".join(self._read), self._err.read_text("utf-8"))
 
@@ -151,21 +177,24 @@ class Project:
         """Starts `ziet` in a terminal of its own; also gives the descriptor to type into."""
         keyboard, screen = os.openpty()
         fcntl.ioctl(screen, termios.TIOCSWINSZ, struct.pack("HHHH", 24, self.columns, 0, 0))
+        ours, theirs = socket.socketpair()
         process = subprocess.Popen(
-            [sys.executable, "-c", IN_TERMINAL, PROGRAM, *arguments],
+            [sys.executable, "-c", SHELL, str(theirs.fileno()), PROGRAM, *arguments],
             cwd=self.folder,
             env={"TERM": "xterm-256color"} | self._ziet.environment | environment,
             stdin=screen,
             stdout=screen,
             stderr=screen,
             start_new_session=True,
+            pass_fds=[theirs.fileno()],
             encoding="utf-8",
         )
+        theirs.close()
         os.close(screen)
         self._ziet.started.append(process)
         nothing = self._ziet.scratch / "nothing"
         nothing.touch()
-        return Running(process, open(keyboard, encoding="utf-8", newline=""), nothing), keyboard
+        return Running(process, open(keyboard, encoding="utf-8", newline=""), nothing, ours), keyboard
 
     def actions(self) -> list[dict[str, Any]]:
         """What `ziet actions --json` lists."""

@@ -19,12 +19,24 @@ from pathlib import Path
 
 from ziet import Action, ActionError, memory
 
+PROGRAM = os.getppid()
 kept = []
 
 
 @Action(description="Says in which process it is")
 def where() -> int:
     return os.getpid()
+
+
+@Action(description="Says with whom it shares processors")
+def shares() -> dict[str, object]:
+    group = Path("/proc/self/autogroup")
+    return {
+        "session": os.getsid(0) == os.getsid(os.getppid()) != os.getsid(PROGRAM),
+        "group": os.getpgid(0) == os.getpid(),
+        "nice": os.nice(0),
+        "autogroup": group.read_text().split()[1:] if group.exists() else ["nice", "10"],
+    }
 
 
 @Action(description="Has a process of its own", isolation="attempt")
@@ -144,6 +156,12 @@ def calls(project: Project, action: str, times: int, *arguments: str, **environm
 
 def test_attempts_share_a_process(project: Project) -> None:
     assert len(set(calls(project, "where", 20))) == 1
+
+
+def test_processors_are_shared_with_all_executors_as_one(project: Project) -> None:
+    shares = project.run("shares", "--json").document["output"]
+
+    assert shares == {"session": True, "group": True, "nice": 10, "autogroup": ["nice", "10"]}
 
 
 def test_an_attempt_of_its_own_has_a_fresh_process(project: Project) -> None:

@@ -225,7 +225,7 @@ def test_a_request_to_end_is_obeyed_between_runs(ziet: Ziet) -> None:
     running, _ = watch(ziet.write({"hello.py": HELLO}))
     running.until(WATCHING)
 
-    running.process.send_signal(signal.SIGTERM)
+    os.kill(running.pid, signal.SIGTERM)
 
     assert running.finish().status == 0
 
@@ -237,7 +237,7 @@ def test_each_run_has_a_document_of_its_own(ziet: Ziet) -> None:
     first = json.loads(running.until("{"))
     save(project, "hello.py", HELLO.replace("hello {", "bye {"))
     second = json.loads(running.until("{"))
-    running.process.send_signal(signal.SIGINT)
+    os.kill(running.pid, signal.SIGINT)
     done = running.finish()
 
     assert [first["memory"], second["memory"]] == [{"said": "hello you"}, {"said": "bye you"}]

@@ -20,13 +20,13 @@ _UNIT = 1024 if _process.LINUX else 1
 _RESET_PEAK = b"5"
 """What /proc/self/clear_refs takes as the wish that the highest use of memory is counted anew."""
 
-_BRIEF_SECONDS = 50e-6
-"""An attempt that takes less time has touched no more than a megabyte or so of memory, and its CPU time rounds to
+_BRIEF_SECONDS = 200e-6
+"""An attempt that takes less time has touched no more than a few megabytes of memory, and its CPU time rounds to
 nothing."""
 
 _BRIEF_ONES = 8
-"""So many brief attempts in a row are taken for what the one before them was. Together they use less than a millisecond
-of CPU time, which counts to the next one that is looked at."""
+"""So many brief attempts in a row are taken for what the one before them was. Together they use less than two
+milliseconds of CPU time, which count to the next one that is looked at."""
 
 
 class Accounting:

@@ -46,7 +46,8 @@ def main(order: Order) -> None:
     """Serves one connection to the Rust program, then ends the process."""
     status = 1
     try:
-        os.setsid()
+        # A group of its own, and not a session: Linux may share processors among these, and would not heed that it is nice.
+        os.setpgid(0, 0)
         os.nice(_NICENESS)
         _process.adopt_orphans()
         channel = _connect(order)

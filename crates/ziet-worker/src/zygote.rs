@@ -2,7 +2,6 @@
 
 use std::ffi::OsStr;
 use std::os::fd::OwnedFd;
-use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -123,14 +122,13 @@ impl Zygote {
     ) -> std::io::Result<Self> {
         let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
         ours.set_nonblocking(true)?;
-        let mut child = command(settings, place)?
+        let mut command = command(settings, place)?;
+        os::in_own_session(&mut command)
             // Standard input is the one descriptor that can be handed over without code between fork and exec.
             .stdin(OwnedFd::from(theirs))
             .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            // Away from the terminal's Ctrl-C, which is for the program to handle.
-            .process_group(0)
-            .spawn()?;
+            .stderr(Stdio::piped());
+        let mut child = command.spawn()?;
         if let Some(group) = place.group.filter(|_| !settings.sandbox) {
             // Where that is not allowed, processes are ended and limited in other ways.
             let _ = group.join(child.id());
