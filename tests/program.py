@@ -56,7 +56,7 @@ status = os.waitstatus_to_exitcode(os.waitpid(program, 0)[1])
 os.read(held, 1)
 os._exit(status if status >= 0 else 128 - status)
 """
-"""What a shell is to the program: it runs it in the foreground of its terminal, and stays until everything is read. With
+"""What a shell is to the program: runs it in the foreground of its terminal, and stays until everything is read. With
 the end of a session the kernel throws away what its terminal still holds."""
 
 

@@ -1,6 +1,7 @@
 """What the benchmark of the executors has executed."""
 
 import ctypes
+import socket
 import time
 
 from ziet import Action, memory
@@ -16,10 +17,10 @@ def noop(number: int, text: str, numbers: list[int]) -> int:
     return number
 
 
-@Action(description="Waits until somebody opens the other end of a named pipe", retries=0)
-def hold(gate: str) -> None:
-    with open(gate, "rb") as pipe:
-        pipe.read()
+@Action(description="Waits until the port that it connects to lets it go on", retries=0)
+def hold(gate: int) -> None:
+    with socket.create_connection(("127.0.0.1", gate)) as connection:
+        connection.recv(1)
 
 
 @Action(description="Computes for ever", timeout=1, retries=0)

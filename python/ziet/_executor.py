@@ -46,7 +46,7 @@ def main(order: Order) -> None:
     """Serves one connection to the Rust program, then ends the process."""
     status = 1
     try:
-        # A group of its own, and not a session: Linux may share processors among these, and would not heed that it is nice.
+        # Not a session of its own: Linux may share processors among these, and heeds niceness only within one.
         os.setpgid(0, 0)
         os.nice(_NICENESS)
         _process.adopt_orphans()

@@ -1,12 +1,10 @@
 //! An engine with a store in memory, and what is told of its runs.
 
-use std::path::PathBuf;
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
-use anyhow::{Context, bail};
-use rustix::fs::{CWD, FileType, Mode, mknodat};
-use tempfile::TempDir;
+use anyhow::bail;
 use ziet_core::retry::Backoff;
 use ziet_core::{ActionId, Json, RunId};
 use ziet_engine::{Engine, EngineSettings, Happening, Notice, Submission};
@@ -110,28 +108,21 @@ fn is_end(happening: &Happening) -> bool {
     )
 }
 
-/// A named pipe that an attempt waits at, in a folder of its own.
-pub(crate) struct Gate(TempDir);
+/// A port of this machine that an attempt waits at: a sandbox lets it connect there.
+pub(crate) struct Gate(TcpListener);
 
 impl Gate {
     fn new() -> anyhow::Result<Self> {
-        let gate = Self(tempfile::tempdir()?);
-        mknodat(CWD, gate.pipe(), FileType::Fifo, Mode::RUSR | Mode::WUSR, 0)?;
-        Ok(gate)
-    }
-
-    fn pipe(&self) -> PathBuf {
-        self.0.path().join("pipe")
+        Ok(Self(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?))
     }
 
     fn input(&self) -> anyhow::Result<Json> {
-        let path = self.pipe();
-        let path = path.to_str().context("the path is no text")?;
-        Ok(Json::parse(&format!("{{\"gate\": \"{path}\"}}"))?)
+        let port = self.0.local_addr()?.port();
+        Ok(Json::parse(&format!("{{\"gate\": {port}}}"))?)
     }
 
-    /// Waits until its attempt has come to it.
-    pub(crate) fn reached(&self) -> anyhow::Result<fs_err::File> {
-        Ok(fs_err::OpenOptions::new().write(true).open(self.pipe())?)
+    /// Waits until its attempt has come to it, which goes on when the connection is dropped.
+    pub(crate) fn reached(&self) -> anyhow::Result<TcpStream> {
+        Ok(self.0.accept()?.0)
     }
 }
