@@ -1,3 +1,16 @@
 //! The HTTP API of a server: who may ask for what, what is asked of the engines and the store, and how that is answered.
 //!
-//! It decides nothing about runs and writes nothing itself.
+//! It decides nothing about runs and writes none itself: it asks the engine, and reads what the store holds.
+
+mod app;
+mod auth;
+mod hints;
+mod keys;
+mod platform;
+mod problem;
+mod routes;
+
+pub use app::{openapi, router};
+pub use hints::Hints;
+pub use platform::Platform;
+pub use problem::Code;
