@@ -6,9 +6,13 @@ mod app;
 mod auth;
 mod hints;
 mod keys;
+mod page;
+mod params;
 mod platform;
 mod problem;
 mod routes;
+mod schema;
+mod sse;
 
 pub use app::{openapi, router};
 pub use hints::Hints;
