@@ -12,5 +12,6 @@ mod routes;
 
 pub use app::{openapi, router};
 pub use hints::Hints;
+pub use keys::NewKey;
 pub use platform::Platform;
 pub use problem::Code;
