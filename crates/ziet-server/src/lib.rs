@@ -16,5 +16,6 @@ mod sse;
 
 pub use app::{openapi, router};
 pub use hints::Hints;
+pub use keys::NewKey;
 pub use platform::Platform;
 pub use problem::Code;
