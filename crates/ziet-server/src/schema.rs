@@ -27,7 +27,7 @@ pub struct Run {
     project_id: String,
     /// The version of the code; null for a local run.
     #[schema(required)]
-    deployment_id: Option<String>,
+    deployment_id: Option<Id>,
     status: Status,
     /// Set only while the status is `waiting`.
     #[schema(required)]
@@ -75,7 +75,7 @@ pub struct RunSummary {
     project_id: String,
     /// The version of the code; null for a local run.
     #[schema(required)]
-    deployment_id: Option<String>,
+    deployment_id: Option<Id>,
     status: Status,
     /// Set only while the status is `waiting`.
     #[schema(required)]
@@ -282,24 +282,6 @@ pub enum Level {
     Error,
 }
 
-/// One value that was added to a memory. Adding a key again makes a new entry; the newest one is its value.
-#[derive(ToSchema)]
-pub struct MemoryEntry {
-    entry_id: Id,
-    key: String,
-    /// Any JSON.
-    value: Value,
-    /// A JSON object, or null.
-    metadata: Value,
-    created_at: Timestamp,
-    /// The run that added it; null for what came from outside any run.
-    #[schema(required)]
-    run_id: Option<Id>,
-    /// The attempt that added it.
-    #[schema(required, minimum = 1)]
-    attempt: Option<u32>,
-}
-
 /// A decorated function, as the import of its project described it.
 #[derive(ToSchema)]
 pub struct Action {
@@ -394,4 +376,15 @@ pub struct Returned {
 pub enum Isolation {
     Shared,
     Attempt,
+}
+
+/// What a key may do: everything (`admin`), put another version of the code in place (`deploy`), submit, start, cancel and
+/// retry runs and change memories (`run`), or look at everything but keys (`read`).
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+pub enum Scope {
+    Admin,
+    Deploy,
+    Run,
+    Read,
 }
