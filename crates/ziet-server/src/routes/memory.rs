@@ -8,7 +8,7 @@ use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use utoipa::{IntoParams, ToSchema};
-use ziet_core::limits::VALUE_BYTES;
+use ziet_core::limits::{JSON_BYTES, MEMORY_BYTES, METADATA_BYTES};
 use ziet_core::memory::{self as rules, Entry, Search};
 use ziet_core::{ActionId, EntryId, Json as Value, MemoryId, ProjectId, RunId, Time};
 use ziet_store::{Added, Tx, memory, runs};
@@ -19,7 +19,7 @@ use crate::clock;
 use crate::page::Page;
 use crate::params::{Named, Params, wrong};
 use crate::platform::{Platform, Project};
-use crate::problem::{Code, Problem};
+use crate::problem::{Code, Problem, ProblemDocument};
 use crate::schema;
 
 /// A page ends when it holds so much, so that no answer takes more than that and one entry.
@@ -238,12 +238,13 @@ impl NewEntry {
         }
         let json = |text: &RawValue| Value::trusted(text.get().as_bytes());
         let value = json(&self.value);
-        if value.as_bytes().len() > VALUE_BYTES {
-            return Err(invalid(format!("a value of {} bytes, limit {VALUE_BYTES}", value.as_bytes().len())));
+        if value.as_bytes().len() > JSON_BYTES {
+            return Err(invalid(format!("a value of {} bytes, limit {JSON_BYTES}", value.as_bytes().len())));
         }
         let metadata = self.metadata.as_deref().map(json);
-        if metadata.as_ref().is_some_and(|json| !json.as_bytes().starts_with(b"{")) {
-            return Err(invalid("metadata is a JSON object or null".to_owned()));
+        let fits = |json: &Value| json.as_bytes().starts_with(b"{") && json.as_bytes().len() <= METADATA_BYTES;
+        if metadata.as_ref().is_some_and(|json| !fits(json)) {
+            return Err(invalid(format!("metadata is a JSON object of at most {METADATA_BYTES} bytes, or null")));
         }
         Ok(Entry {
             entry_id: EntryId::new(now),
@@ -262,7 +263,8 @@ impl NewEntry {
 /// The entry is durable when this is answered.
 #[utoipa::path(post, path = "/v1/runs/{id}/memory", tag = "memory", operation_id = "add_to_memory",
     params(("id" = schema::Id, Path, description = "The run.")), request_body = NewEntry,
-    responses((status = 201, description = "The entry.", body = MemoryEntry)),
+    responses((status = 201, description = "The entry.", body = MemoryEntry),
+        (status = 409, description = "The memory holds as much as it may.", body = ProblemDocument, content_type = "application/problem+json")),
     security(("api_key" = ["run"])))]
 pub(crate) async fn add(
     caller: Allowed<Run>,
@@ -281,7 +283,7 @@ pub(crate) async fn add(
         Added::Yes => Ok((StatusCode::CREATED, Json(entry.into()))),
         Added::Full { bytes } => Err(Problem::new(
             Code::MemoryFull,
-            format!("with this entry the memory would hold {bytes} bytes, limit {}", ziet_core::limits::MEMORY_BYTES),
+            format!("with this entry the memory would hold {bytes} bytes, limit {}", MEMORY_BYTES),
         )),
     }
 }
