@@ -206,6 +206,8 @@ pub(crate) struct Problem {
     detail: Cow<'static, str>,
     errors: Vec<Fault>,
     retry_after: Option<Duration>,
+    /// What only the log is told.
+    cause: Option<String>,
 }
 
 /// One thing that is wrong in a request.
@@ -241,6 +243,7 @@ impl Problem {
             detail: detail.into(),
             errors: Vec::new(),
             retry_after: None,
+            cause: None,
         }
     }
 
@@ -264,15 +267,24 @@ impl Problem {
 
     /// A defect: the cause goes to the log, and the answer names only the request.
     pub(crate) fn internal(cause: impl std::fmt::Display) -> Self {
-        tracing::error!("a request failed: {cause}");
         Self::new(
             Code::Internal,
             "the server failed to answer this; its log has the cause under the request's id",
         )
+        .because(cause)
+    }
+
+    /// Tells the log, and nobody else, what is behind it.
+    fn because(mut self, cause: impl std::fmt::Display) -> Self {
+        self.cause = Some(cause.to_string());
+        self
     }
 
     /// The answer's body, with the id that its request has.
     pub(crate) fn into_response_of(self, request_id: &str) -> Response<Body> {
+        if let Some(cause) = &self.cause {
+            tracing::error!(request_id, code = self.code.as_str(), "a request failed: {cause}");
+        }
         let status = self.code.status();
         let document = ProblemDocument {
             kind: format!("urn:ziet:problem:{}", self.code.as_str()),
@@ -330,14 +342,12 @@ impl From<StoreError> for Problem {
             StoreError::Busy
             | StoreError::ReadOnly
             | StoreError::Unavailable(_)
-            | StoreError::Closed => {
-                tracing::error!("the store cannot be used: {error}");
-                Self::new(
-                    Code::StoreUnavailable,
-                    "the server's state cannot be read or written now",
-                )
-                .retry_after(RETRY_STORE)
-            }
+            | StoreError::Closed => Self::new(
+                Code::StoreUnavailable,
+                "the server's state cannot be read or written now",
+            )
+            .retry_after(RETRY_STORE)
+            .because(error),
             StoreError::Fenced(_)
             | StoreError::Duplicate(_)
             | StoreError::Constraint(_)

@@ -1,0 +1,82 @@
+//! The figures that `/metrics` shows, in the form that Prometheus reads.
+//!
+//! Counters and times are kept as things happen; what stands somewhere already, such as the length of a queue, is read when
+//! somebody asks. No label has a value that clients choose.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::time::Duration;
+
+use axum::http::{Method, StatusCode};
+use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+
+use crate::platform::Platform;
+
+const REQUESTS: &str = "ziet_http_requests_total";
+const REQUEST_SECONDS: &str = "ziet_http_request_duration_seconds";
+const CONNECTIONS: &str = "ziet_http_connections";
+const REFUSED: &str = "ziet_http_connections_refused_total";
+const RUNS: &str = "ziet_runs_finished_total";
+
+/// Upper bounds in seconds: from a commit to the longest wait.
+const SECONDS: &[f64] = &[
+    0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0,
+];
+
+/// After so many times that were taken they are put into their buckets, so that no timer is needed for it.
+const GATHER: u32 = 4096;
+
+static RECORDER: OnceLock<PrometheusHandle> = OnceLock::new();
+static TIMES: AtomicU32 = AtomicU32::new(0);
+
+/// The recorder of this process, set up on first use.
+fn recorder() -> &'static PrometheusHandle {
+    RECORDER.get_or_init(|| {
+        let builder = PrometheusBuilder::new()
+            .set_buckets(SECONDS)
+            .unwrap_or_else(|_| PrometheusBuilder::new());
+        let recorder = builder.build_recorder();
+        let handle = recorder.handle();
+        // Another recorder of the same process would have to be somebody else's, who then has the figures.
+        let _ = metrics::set_global_recorder(recorder);
+        describe();
+        handle
+    })
+}
+
+fn describe() {
+    describe_counter!(REQUESTS, "Requests that were answered.");
+    describe_histogram!(REQUEST_SECONDS, "From a request's head to the head of its answer.");
+    describe_gauge!(CONNECTIONS, "Connections that are open.");
+    describe_counter!(REFUSED, "Connections that were refused because there were too many.");
+    describe_counter!(RUNS, "Runs that have finished since the server started, by outcome.");
+}
+
+/// Starts counting.
+pub(crate) fn start() {
+    recorder();
+}
+
+/// A request was answered.
+pub(crate) fn request(method: &Method, path: &str, status: StatusCode, took: Duration) {
+    let method = known(method);
+    let path = path.to_owned();
+    counter!(REQUESTS, "method" => method, "path" => path.clone(), "status" => status.as_str().to_owned())
+        .increment(1);
+    histogram!(REQUEST_SECONDS, "method" => method, "path" => path).record(took);
+    if TIMES.fetch_add(1, Relaxed) % GATHER == GATHER - 1 {
+        recorder().run_upkeep();
+    }
+}
+
+/// A client can make up methods, and each would be a series of its own.
+fn known(method: &Method) -> &'static str {
+    match method.as_str() {
+        "GET" => "GET",
+        "HEAD" => "HEAD",
+        "POST" => "POST",
+        "DELETE" => "DELETE",
+        _ => "other",
+    }
+}
