@@ -4,6 +4,8 @@
 //! revokes a key tells it here after the commit, so that it counts at once.
 
 use std::collections::HashMap;
+use std::fmt::Write;
+use std::io;
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
 use std::time::Duration;
@@ -53,6 +55,34 @@ impl From<&KeyRecord> for Key {
     }
 }
 
+/// A key that nobody has yet. What is stored of it is its hash.
+pub struct NewKey {
+    /// The key itself: `sk_` and 256 random bits. It is shown once.
+    pub text: String,
+    pub hash: [u8; 32],
+    /// How it begins, so that people can tell keys apart.
+    pub prefix: String,
+}
+
+impl NewKey {
+    /// # Errors
+    /// When the system gives no random bits.
+    pub fn random() -> io::Result<Self> {
+        let mut bits = [0; 32];
+        getrandom::fill(&mut bits).map_err(io::Error::other)?;
+        let text = bits.iter().fold("sk_".to_owned(), |mut text, byte| {
+            // Writing to a String cannot fail.
+            let _ = write!(text, "{byte:02x}");
+            text
+        });
+        Ok(Self {
+            hash: hash(&text),
+            prefix: text[..9].to_owned(),
+            text,
+        })
+    }
+}
+
 /// The keys that are valid now.
 #[derive(Default)]
 pub(crate) struct Keys {
@@ -90,4 +120,18 @@ impl Keys {
 /// What is stored of a key. It has 256 random bits, so nothing slower than this is needed.
 pub(crate) fn hash(key: &str) -> [u8; 32] {
     Sha256::digest(key.as_bytes()).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_key_is_known_by_its_hash_alone() {
+        let [one, other] = [NewKey::random().unwrap(), NewKey::random().unwrap()];
+        assert_ne!(one.text, other.text);
+        assert_eq!(one.text.len(), 3 + 64);
+        assert!(one.text.starts_with(&one.prefix));
+        assert_eq!(hash(&one.text), one.hash);
+    }
 }

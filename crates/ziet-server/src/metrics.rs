@@ -51,6 +51,13 @@ fn describe() {
     describe_gauge!(CONNECTIONS, "Connections that are open.");
     describe_counter!(REFUSED, "Connections that were refused because there were too many.");
     describe_counter!(RUNS, "Runs that have finished since the server started, by outcome.");
+    describe_gauge!("ziet_runs_live", "Runs that have not finished, whatever they wait for.");
+    describe_gauge!("ziet_runs_live_bytes", "Bytes of the inputs of runs that have not finished.");
+    describe_gauge!("ziet_runs_queued", "Runs that wait for an executor.");
+    describe_gauge!("ziet_attempts_executing", "Attempts that use the machine.");
+    describe_gauge!("ziet_attempts_waiting", "Attempts that wait for runs that they called.");
+    describe_gauge!("ziet_executors", "Processes that are there for attempts.");
+    describe_gauge!("ziet_store_down", "1 while the store cannot be written, else 0.");
 }
 
 /// Starts counting.
@@ -79,4 +86,53 @@ fn known(method: &Method) -> &'static str {
         "DELETE" => "DELETE",
         _ => "other",
     }
+}
+
+/// A connection was turned away.
+pub(crate) fn refused() {
+    counter!(REFUSED).increment(1);
+}
+
+/// Counts as an open connection until it is dropped.
+pub(crate) struct Connection;
+
+impl Connection {
+    pub(crate) fn open() -> Self {
+        gauge!(CONNECTIONS).increment(1);
+        Self
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        gauge!(CONNECTIONS).decrement(1);
+    }
+}
+
+/// A run has finished.
+pub(crate) fn finished(outcome: &'static str) {
+    counter!(RUNS, "outcome" => outcome).increment(1);
+}
+
+/// All figures as they are now.
+pub(crate) fn page(platform: &Platform) -> String {
+    let recorder = recorder();
+    for (id, project) in &platform.projects {
+        let figures = project.engine.figures();
+        let gauges = [
+            ("ziet_runs_live", figures.live),
+            ("ziet_runs_live_bytes", figures.live_bytes),
+            ("ziet_runs_queued", figures.queued),
+            ("ziet_attempts_executing", figures.executing as u64),
+            ("ziet_attempts_waiting", figures.waiting as u64),
+            ("ziet_executors", figures.executors as u64),
+            ("ziet_store_down", u64::from(figures.store_down)),
+        ];
+        for (name, value) in gauges {
+            #[expect(clippy::cast_precision_loss, reason = "a figure to look at")]
+            gauge!(name, "project" => id.to_string()).set(value as f64);
+        }
+    }
+    recorder.run_upkeep();
+    recorder.render()
 }
