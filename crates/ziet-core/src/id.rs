@@ -61,6 +61,9 @@ impl<Kind> Id<Kind> {
     /// The id of nothing.
     pub const NONE: Self = Self::from_uuid(Uuid::nil());
 
+    /// Not before any id.
+    pub const LAST: Self = Self::from_uuid(Uuid::max());
+
     pub const fn from_uuid(uuid: Uuid) -> Self {
         Self {
             uuid,

@@ -352,6 +352,7 @@ impl From<StoreError> for Problem {
             | StoreError::Duplicate(_)
             | StoreError::Constraint(_)
             | StoreError::Corrupt(_)
+            | StoreError::Locked { .. }
             | StoreError::NewerSchema { .. }
             | StoreError::ForeignSchema(_)
             | StoreError::Unreadable(_)
