@@ -9,9 +9,10 @@ use std::sync::{Arc, PoisonError, RwLock};
 use jsonschema::error::ValidationErrorKind as Kind;
 use jsonschema::{ValidationError, Validator};
 use serde_json::Value;
+use ziet_core::action::Unresolved;
 use ziet_core::{ActionId, ActionSpec, Catalogue, nearest};
 
-use crate::problem::Fault;
+use crate::problem::{FAULTS, Fault};
 
 /// Formats that are written into schemas for people, and mean something else in Python or nothing: a `date-time` without an
 /// offset is one there. Those that stay are checked.
@@ -19,9 +20,6 @@ const ONLY_TOLD: &[&str] = &[
     "date-time", "duration", "email", "hostname", "idn-email", "idn-hostname", "ipv4", "ipv6", "iri", "iri-reference",
     "json-pointer", "regex", "relative-json-pointer", "time", "uri", "uri-reference", "uri-template", "uuid",
 ];
-
-/// How many wrong places are told at most.
-const FAULTS: usize = 100;
 
 /// The schemas of the newest import.
 #[derive(Default)]
@@ -65,8 +63,18 @@ impl Compiled {
         self.catalogue.get(id)
     }
 
-    pub(crate) fn catalogue(&self) -> &Catalogue {
-        &self.catalogue
+    /// What is wrong with an id that no action has.
+    pub(crate) fn unknown(&self, id: &ActionId) -> String {
+        let what = format!("the project has no action {:?}", id.as_str());
+        match self.catalogue.resolve(id.as_str()) {
+            Ok(spec) => format!("{what}, but one with the id `{}`", spec.id),
+            Err(Unresolved::Unknown { nearest: near } | Unresolved::Ambiguous { candidates: near }) => {
+                match near.first() {
+                    Some(near) => format!("{what}, did you mean `{near}`?"),
+                    None => what,
+                }
+            }
+        }
     }
 
     /// What is wrong in `input`, which lies at `place` in the request: one fault for each parameter. Empty when nothing is.

@@ -21,6 +21,7 @@ use crate::share::Share;
 #[derive(Debug)]
 pub(crate) struct Key {
     pub(crate) id: KeyId,
+    pub(crate) name: String,
     /// The project that it belongs to; None may act for all.
     pub(crate) project: Option<ProjectId>,
     pub(crate) scopes: Vec<Scope>,
@@ -46,6 +47,7 @@ impl From<&KeyRecord> for Key {
     fn from(record: &KeyRecord) -> Self {
         Self {
             id: record.id,
+            name: record.name.clone(),
             project: record.project.clone(),
             scopes: record.scopes.clone(),
             hash: record.hash,
@@ -91,10 +93,8 @@ pub(crate) struct Keys {
 
 impl Keys {
     /// Makes a key count from now on.
-    pub(crate) fn add(&self, record: &KeyRecord) {
-        if record.revoked_at.is_none() {
-            self.write().insert(record.hash, Arc::new(Key::from(record)));
-        }
+    pub(crate) fn add(&self, key: Key) {
+        self.write().insert(key.hash, Arc::new(key));
     }
 
     /// Makes a key count for nothing from now on.

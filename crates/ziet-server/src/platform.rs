@@ -101,7 +101,8 @@ impl Platform {
     /// What the store says.
     pub async fn load_keys(&self) -> Result<(), StoreError> {
         let stored = self.asked_to_read(async |tx| keys::list(tx, None).await).await?;
-        stored.iter().for_each(|record| self.keys.add(record));
+        let valid = stored.iter().filter(|record| record.revoked_at.is_none());
+        valid.for_each(|record| self.keys.add(Key::from(record)));
         Ok(())
     }
 

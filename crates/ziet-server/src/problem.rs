@@ -15,6 +15,9 @@ use utoipa::ToSchema;
 use ziet_core::RunId;
 use ziet_store::StoreError;
 
+/// How many things that are wrong are told at most.
+pub(crate) const FAULTS: usize = 100;
+
 /// After how long a store that cannot be used may be asked again.
 const RETRY_STORE: Duration = Duration::from_secs(5);
 
@@ -250,6 +253,12 @@ impl Problem {
     pub(crate) fn with_errors(mut self, errors: Vec<Fault>) -> Self {
         self.errors = errors;
         self
+    }
+
+    /// Tells what is wrong with another part of the same request as well.
+    pub(crate) fn join(&mut self, other: Self) {
+        self.errors.extend(other.errors);
+        self.errors.truncate(FAULTS);
     }
 
     /// When trying again can help.

@@ -16,7 +16,7 @@ use serde_json::value::RawValue;
 use tokio::time::timeout;
 use utoipa::ToSchema;
 use ziet_core::{ActionId, Json, MemoryId, RunId, Time, limits};
-use ziet_engine::Submission;
+use ziet_engine::{Accepted, Submission};
 
 use crate::auth::{Allowed, Run};
 use crate::body::{MANY, ONE, Payload};
@@ -123,9 +123,7 @@ pub(crate) async fn submit(
     let room = caller.key.share.runs(1).await?;
     let accepted = project.submit(vec![submission]).await?;
     drop((room, body));
-    let run = accepted.first().map(|accepted| accepted.run);
-    let run = run.ok_or_else(|| Problem::internal("the engine accepted nothing"))?;
-    answer(&platform, project, run, wait).await
+    answer(&platform, project, first(&accepted)?, wait).await
 }
 
 /// Submit up to 1,000 runs
@@ -221,7 +219,8 @@ impl NewRun<'_> {
     /// What the engine is asked for, when nothing is wrong with it. `place` is where it lies in the request.
     fn checked(self, actions: &Compiled, place: &str) -> Result<Submission, Problem> {
         let action = ActionId::new(self.action_id.as_str());
-        let input = self.input(actions, &action, place)?;
+        let input = self.input.map_or("{}", RawValue::get);
+        checked_input(actions, &action, input, place)?;
         let metadata = self.metadata(place)?;
         let run_at = self.due(place)?;
         let key = self.idempotency_key;
@@ -235,27 +234,8 @@ impl NewRun<'_> {
             metadata,
             run_at,
             start: self.start.unwrap_or(true),
-            ..Submission::new(action, input)
+            ..Submission::new(action, Json::trusted(input.as_bytes()))
         })
-    }
-
-    fn input(&self, actions: &Compiled, action: &ActionId, place: &str) -> Result<Json, Problem> {
-        let text = self.input.map_or("{}", RawValue::get);
-        let spec = actions.action(action).ok_or_else(|| {
-            at(Code::ActionNotFound, place, "/action_id", actions.unknown(action))
-        })?;
-        if let Some(excess) = limits::excess(text.len(), limits::JSON_BYTES) {
-            return Err(at(Code::InvalidInput, place, "/input", format!("the input is too large: {excess}")));
-        }
-        let value = strict::value(text)
-            .map_err(|error| at(Code::InvalidInput, place, "/input", format!("the input cannot be taken: {error}")))?;
-        let faults = actions.faults(spec, &value, &format!("{place}/input"));
-        if faults.is_empty() {
-            Ok(Json::trusted(text.as_bytes()))
-        } else {
-            let detail = format!("the input does not fit the parameters of {action}");
-            Err(Problem::new(Code::InvalidInput, detail).with_errors(faults))
-        }
     }
 
     fn metadata(&self, place: &str) -> Result<Option<Json>, Problem> {
@@ -295,6 +275,38 @@ impl NewRun<'_> {
         }
         Ok(Some(time))
     }
+}
+
+/// Whether `text` is an input that the action takes; it is part of what lies at `place` in the request.
+pub(super) fn checked_input(
+    actions: &Compiled,
+    action: &ActionId,
+    text: &str,
+    place: &str,
+) -> Result<(), Problem> {
+    let spec = actions
+        .action(action)
+        .ok_or_else(|| at(Code::ActionNotFound, place, "/action_id", actions.unknown(action)))?;
+    let refused = |what: String| Err(at(Code::InvalidInput, place, "/input", what));
+    if let Some(excess) = limits::excess(text.len(), limits::JSON_BYTES) {
+        return refused(format!("the input is too large: {excess}"));
+    }
+    let value = match strict::value(text) {
+        Ok(value) => value,
+        Err(error) => return refused(format!("the input cannot be taken: {error}")),
+    };
+    let faults = actions.faults(spec, &value, &format!("{place}/input"));
+    if faults.is_empty() {
+        return Ok(());
+    }
+    let detail = format!("the input does not fit the parameters of {action}");
+    Err(Problem::new(Code::InvalidInput, detail).with_errors(faults))
+}
+
+/// The one run that was asked for.
+pub(super) fn first(accepted: &[Accepted]) -> Result<RunId, Problem> {
+    let accepted = accepted.first().map(|accepted| accepted.run);
+    accepted.ok_or_else(|| Problem::internal("the engine accepted nothing"))
 }
 
 /// One thing that is wrong, at one place of the request.
