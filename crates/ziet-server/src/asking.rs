@@ -1,8 +1,8 @@
 //! Asking an engine from a request: its answers come on its own thread, and are only passed on from there.
 
 use tokio::sync::oneshot;
+use ziet_core::RunId;
 use ziet_core::run::Cancelled;
-use ziet_core::{ErrorCode, RunId};
 use ziet_engine::{Accepted, Refusal, Submission};
 
 use crate::platform::Project;
@@ -10,7 +10,10 @@ use crate::problem::{Code, Problem};
 
 impl Project {
     /// Accepts runs, all or none of them.
-    pub(crate) async fn submit(&self, submissions: Vec<Submission>) -> Result<Vec<Accepted>, Problem> {
+    pub(crate) async fn submit(
+        &self,
+        submissions: Vec<Submission>,
+    ) -> Result<Vec<Accepted>, Problem> {
         asked(|done| self.engine.submit(submissions, done)).await
     }
 

@@ -112,8 +112,12 @@ fn too_large(limit: usize) -> Problem {
 
 /// A page in somebody's browser can send text and forms to any server, but not JSON.
 fn check_type(headers: &HeaderMap) -> Result<(), Problem> {
-    let given = headers.get(CONTENT_TYPE).map(|value| value.to_str().unwrap_or_default());
-    let essence = given.and_then(|given| given.split(';').next()).map(str::trim);
+    let given = headers
+        .get(CONTENT_TYPE)
+        .map(|value| value.to_str().unwrap_or_default());
+    let essence = given
+        .and_then(|given| given.split(';').next())
+        .map(str::trim);
     if essence.is_some_and(|essence| essence.eq_ignore_ascii_case("application/json")) {
         return Ok(());
     }

@@ -17,8 +17,24 @@ use crate::problem::{FAULTS, Fault};
 /// Formats that are written into schemas for people, and mean something else in Python or nothing: a `date-time` without an
 /// offset is one there. Those that stay are checked.
 const ONLY_TOLD: &[&str] = &[
-    "date-time", "duration", "email", "hostname", "idn-email", "idn-hostname", "ipv4", "ipv6", "iri", "iri-reference",
-    "json-pointer", "regex", "relative-json-pointer", "time", "uri", "uri-reference", "uri-template", "uuid",
+    "date-time",
+    "duration",
+    "email",
+    "hostname",
+    "idn-email",
+    "idn-hostname",
+    "ipv4",
+    "ipv6",
+    "iri",
+    "iri-reference",
+    "json-pointer",
+    "regex",
+    "relative-json-pointer",
+    "time",
+    "uri",
+    "uri-reference",
+    "uri-template",
+    "uuid",
 ];
 
 /// The schemas of the newest import.
@@ -68,12 +84,12 @@ impl Compiled {
         let what = format!("the project has no action {:?}", id.as_str());
         match self.catalogue.resolve(id.as_str()) {
             Ok(spec) => format!("{what}, but one with the id `{}`", spec.id),
-            Err(Unresolved::Unknown { nearest: near } | Unresolved::Ambiguous { candidates: near }) => {
-                match near.first() {
-                    Some(near) => format!("{what}, did you mean `{near}`?"),
-                    None => what,
-                }
-            }
+            Err(
+                Unresolved::Unknown { nearest: near } | Unresolved::Ambiguous { candidates: near },
+            ) => match near.first() {
+                Some(near) => format!("{what}, did you mean `{near}`?"),
+                None => what,
+            },
         }
     }
 
@@ -86,10 +102,16 @@ impl Compiled {
             return Vec::new();
         }
         let mut faults: Vec<Fault> = Vec::new();
-        for (path, message) in validator.iter_errors(input).flat_map(|error| told(&error, spec)) {
+        for (path, message) in validator
+            .iter_errors(input)
+            .flat_map(|error| told(&error, spec))
+        {
             let pointer = format!("{place}{path}");
             let parameter = parameter(&path);
-            if !faults.iter().any(|fault| self::parameter(&fault.pointer[place.len()..]) == parameter) {
+            if !faults
+                .iter()
+                .any(|fault| self::parameter(&fault.pointer[place.len()..]) == parameter)
+            {
                 faults.push(Fault { pointer, message });
             }
             if faults.len() == FAULTS {
@@ -107,14 +129,17 @@ fn compile(spec: &ActionSpec) -> Option<Validator> {
         .map_err(|error| error.to_string())
         .and_then(|schema: Value| {
             let options = jsonschema::options().should_validate_formats(true);
-            let options = ONLY_TOLD
-                .iter()
-                .fold(options, |options, format| options.with_format(*format, |_: &str| true));
+            let options = ONLY_TOLD.iter().fold(options, |options, format| {
+                options.with_format(*format, |_: &str| true)
+            });
             options.build(&schema).map_err(|error| error.to_string())
         });
     built
         .inspect_err(|error| {
-            tracing::warn!("inputs of {} are checked only when its runs execute: {error}", spec.id);
+            tracing::warn!(
+                "inputs of {} are checked only when its runs execute: {error}",
+                spec.id
+            );
         })
         .ok()
 }
@@ -146,7 +171,10 @@ fn told(error: &ValidationError<'_>, spec: &ActionSpec) -> Vec<(String, String)>
 }
 
 fn unknown(spec: &ActionSpec, name: &str) -> String {
-    let known = spec.parameters.iter().map(|known| (known.name.as_str(), &known.name));
+    let known = spec
+        .parameters
+        .iter()
+        .map(|known| (known.name.as_str(), &known.name));
     match nearest(name, known).first() {
         Some(near) => format!("{} has no such parameter, did you mean `{near}`?", spec.id),
         None => format!("{} has no such parameter", spec.id),
@@ -155,7 +183,9 @@ fn unknown(spec: &ActionSpec, name: &str) -> String {
 
 fn hint(spec: &ActionSpec, name: &str) -> String {
     let known = spec.parameters.iter().find(|known| known.name == name);
-    known.map_or_else(String::new, |known| format!(": `{name}` is `{}`", known.hint))
+    known.map_or_else(String::new, |known| {
+        format!(": `{name}` is `{}`", known.hint)
+    })
 }
 
 /// A name as a step of a JSON pointer.

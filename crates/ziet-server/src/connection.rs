@@ -96,7 +96,8 @@ impl Pace {
 
     fn touch(&self) {
         let elapsed = self.start.elapsed().as_millis();
-        self.since.store(u64::try_from(elapsed).unwrap_or(u64::MAX), Relaxed);
+        self.since
+            .store(u64::try_from(elapsed).unwrap_or(u64::MAX), Relaxed);
     }
 
     fn begin(&self) {

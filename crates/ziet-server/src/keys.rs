@@ -39,7 +39,10 @@ impl Key {
     pub(crate) fn is_news(&self, now: Time) -> bool {
         let before = self.used.load(Relaxed);
         now.since(Time::from_millis(before)) >= USE
-            && self.used.compare_exchange(before, now.as_millis(), Relaxed, Relaxed).is_ok()
+            && self
+                .used
+                .compare_exchange(before, now.as_millis(), Relaxed, Relaxed)
+                .is_ok()
     }
 }
 

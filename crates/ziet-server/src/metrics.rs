@@ -10,6 +10,7 @@ use std::time::Duration;
 use axum::http::{Method, StatusCode};
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use ziet_engine::Happening;
 
 use crate::platform::Platform;
 
@@ -21,7 +22,8 @@ const RUNS: &str = "ziet_runs_finished_total";
 
 /// Upper bounds in seconds: from a commit to the longest wait.
 const SECONDS: &[f64] = &[
-    0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0,
+    0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
+    60.0, 300.0,
 ];
 
 /// After so many times that were taken they are put into their buckets, so that no timer is needed for it.
@@ -47,17 +49,38 @@ fn recorder() -> &'static PrometheusHandle {
 
 fn describe() {
     describe_counter!(REQUESTS, "Requests that were answered.");
-    describe_histogram!(REQUEST_SECONDS, "From a request's head to the head of its answer.");
+    describe_histogram!(
+        REQUEST_SECONDS,
+        "From a request's head to the head of its answer."
+    );
     describe_gauge!(CONNECTIONS, "Connections that are open.");
-    describe_counter!(REFUSED, "Connections that were refused because there were too many.");
-    describe_counter!(RUNS, "Runs that have finished since the server started, by outcome.");
-    describe_gauge!("ziet_runs_live", "Runs that have not finished, whatever they wait for.");
-    describe_gauge!("ziet_runs_live_bytes", "Bytes of the inputs of runs that have not finished.");
+    describe_counter!(
+        REFUSED,
+        "Connections that were refused because there were too many."
+    );
+    describe_counter!(
+        RUNS,
+        "Runs that have finished since the server started, by outcome."
+    );
+    describe_gauge!(
+        "ziet_runs_live",
+        "Runs that have not finished, whatever they wait for."
+    );
+    describe_gauge!(
+        "ziet_runs_live_bytes",
+        "Bytes of the inputs of runs that have not finished."
+    );
     describe_gauge!("ziet_runs_queued", "Runs that wait for an executor.");
     describe_gauge!("ziet_attempts_executing", "Attempts that use the machine.");
-    describe_gauge!("ziet_attempts_waiting", "Attempts that wait for runs that they called.");
+    describe_gauge!(
+        "ziet_attempts_waiting",
+        "Attempts that wait for runs that they called."
+    );
     describe_gauge!("ziet_executors", "Processes that are there for attempts.");
-    describe_gauge!("ziet_store_down", "1 while the store cannot be written, else 0.");
+    describe_gauge!(
+        "ziet_store_down",
+        "1 while the store cannot be written, else 0."
+    );
 }
 
 /// Starts counting.
@@ -109,9 +132,14 @@ impl Drop for Connection {
     }
 }
 
-/// A run has finished.
-pub(crate) fn finished(outcome: &'static str) {
-    counter!(RUNS, "outcome" => outcome).increment(1);
+/// Something happened to a run; its end counts.
+pub(crate) fn happened(happening: &Happening) {
+    match happening {
+        Happening::Completed { .. } => counter!(RUNS, "outcome" => "completed").increment(1),
+        Happening::Failed { .. } => counter!(RUNS, "outcome" => "failed").increment(1),
+        Happening::Cancelled(_) => counter!(RUNS, "outcome" => "cancelled").increment(1),
+        _ => {}
+    }
 }
 
 /// All figures as they are now.

@@ -1,8 +1,8 @@
 //! What the routes have at hand: the store, the projects with their engines, and who may ask.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -100,7 +100,9 @@ impl Platform {
     /// # Errors
     /// What the store says.
     pub async fn load_keys(&self) -> Result<(), StoreError> {
-        let stored = self.asked_to_read(async |tx| keys::list(tx, None).await).await?;
+        let stored = self
+            .asked_to_read(async |tx| keys::list(tx, None).await)
+            .await?;
         let valid = stored.iter().filter(|record| record.revoked_at.is_none());
         valid.for_each(|record| self.keys.add(Key::from(record)));
         Ok(())
@@ -111,11 +113,14 @@ impl Platform {
         let now = clock::now();
         if key.is_news(now) {
             let id = key.id;
-            self.store.write(async move |tx| keys::touch(tx, id, now).await, |noted| {
-                if let Err(error) = noted {
-                    tracing::warn!("the use of a key is not written down: {error}");
-                }
-            });
+            self.store.write(
+                async move |tx| keys::touch(tx, id, now).await,
+                |noted| {
+                    if let Err(error) = noted {
+                        tracing::warn!("the use of a key is not written down: {error}");
+                    }
+                },
+            );
         }
     }
 

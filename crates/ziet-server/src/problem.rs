@@ -12,7 +12,8 @@ use axum::http::{HeaderValue, Response, StatusCode};
 use axum::response::IntoResponse;
 use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
-use ziet_core::RunId;
+use ziet_core::{ErrorCode, RunId};
+use ziet_engine::Refusal;
 use ziet_store::StoreError;
 
 /// How many things that are wrong are told at most.
@@ -292,7 +293,11 @@ impl Problem {
     /// The answer's body, with the id that its request has.
     pub(crate) fn into_response_of(self, request_id: &str) -> Response<Body> {
         if let Some(cause) = &self.cause {
-            tracing::error!(request_id, code = self.code.as_str(), "a request failed: {cause}");
+            tracing::error!(
+                request_id,
+                code = self.code.as_str(),
+                "a request failed: {cause}"
+            );
         }
         let status = self.code.status();
         let document = ProblemDocument {
@@ -369,6 +374,45 @@ impl From<StoreError> for Problem {
             | StoreError::Awaited
             | StoreError::Panicked(_)
             | StoreError::Database(_) => Self::internal(error),
+        }
+    }
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        let Refusal {
+            code,
+            message,
+            retry_after,
+        } = refusal;
+        let code = match code {
+            ErrorCode::UnknownAction => Code::ActionNotFound,
+            ErrorCode::InvalidInput => Code::InvalidInput,
+            ErrorCode::InvalidMemory => Code::InvalidMemory,
+            ErrorCode::MemoryFull => Code::MemoryFull,
+            ErrorCode::MemoryNotFound => Code::MemoryNotFound,
+            ErrorCode::RunNotFound => Code::RunNotFound,
+            ErrorCode::RunFinished => Code::RunFinished,
+            ErrorCode::NotCreated => Code::NotCreated,
+            ErrorCode::IdempotencyMismatch => Code::IdempotencyMismatch,
+            ErrorCode::TooManyRuns => Code::TooManyRuns,
+            ErrorCode::Draining => Code::Draining,
+            ErrorCode::StoreUnavailable => Code::StoreUnavailable,
+            ErrorCode::ImportFailed => Code::NotReady,
+            // What becomes of runs, not of requests.
+            ErrorCode::Exception
+            | ErrorCode::InvalidOutput
+            | ErrorCode::TimedOut
+            | ErrorCode::OutOfMemory
+            | ErrorCode::Crashed
+            | ErrorCode::ScratchFull
+            | ErrorCode::Lost
+            | ErrorCode::Cancelled
+            | ErrorCode::CallDepth => return Self::internal(message),
+        };
+        Self {
+            retry_after,
+            ..Self::new(code, message)
         }
     }
 }

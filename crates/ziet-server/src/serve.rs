@@ -70,7 +70,10 @@ pub async fn serve(
     platform.hints.close();
     door.open.close();
     if timeout(LAST_ANSWERS, door.open.wait()).await.is_err() {
-        tracing::warn!("{} connections were cut off: their answers took too long", door.open.len());
+        tracing::warn!(
+            "{} connections were cut off: their answers took too long",
+            door.open.len()
+        );
     }
     Ok(())
 }
@@ -105,7 +108,10 @@ impl Door {
         let _ = stream.set_nodelay(true);
         let (router, stop) = (self.router.clone(), self.stop.clone());
         match self.tls.clone() {
-            None => drop(self.open.spawn(within(room, serve_connection(stream, router, stop)))),
+            None => drop(
+                self.open
+                    .spawn(within(room, serve_connection(stream, router, stop))),
+            ),
             Some(tls) => drop(self.open.spawn(within(room, async move {
                 if let Ok(Ok(stream)) = timeout(HANDSHAKE, tls.acceptor().accept(stream)).await {
                     serve_connection(stream, router, stop).await;
@@ -125,7 +131,9 @@ async fn within(_room: OwnedSemaphorePermit, connection: impl Future<Output = ()
 async fn refused(error: &io::Error) {
     let is_of_client = matches!(
         error.kind(),
-        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::Interrupted
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::Interrupted
     );
     if !is_of_client {
         tracing::warn!("a connection cannot be accepted: {error}");
@@ -137,9 +145,19 @@ async fn refused(error: &io::Error) {
 fn room() -> usize {
     let limit = getrlimit(Resource::Nofile);
     let wanted = (CONNECTIONS + OTHER_FILES).min(limit.maximum.unwrap_or(u64::MAX));
-    let raised = Rlimit { current: Some(wanted), ..limit.clone() };
+    let raised = Rlimit {
+        current: Some(wanted),
+        ..limit.clone()
+    };
     let has = limit.current.unwrap_or(u64::MAX);
-    let has = if has < wanted && setrlimit(Resource::Nofile, raised).is_ok() { wanted } else { has };
-    let room = has.saturating_sub(OTHER_FILES).max(has / 2).min(CONNECTIONS);
+    let has = if has < wanted && setrlimit(Resource::Nofile, raised).is_ok() {
+        wanted
+    } else {
+        has
+    };
+    let room = has
+        .saturating_sub(OTHER_FILES)
+        .max(has / 2)
+        .min(CONNECTIONS);
     usize::try_from(room).unwrap_or(usize::MAX)
 }

@@ -83,7 +83,9 @@ impl<'de> Visitor<'de> for Level {
         while let Some(name) = members.next_key::<String>()? {
             let value = members.next_value_seed(self.below()?)?;
             if object.contains_key(&name) {
-                return Err(A::Error::custom(format!("the name {name:?} comes twice in one object")));
+                return Err(A::Error::custom(format!(
+                    "the name {name:?} comes twice in one object"
+                )));
             }
             object.insert(name, value);
         }
@@ -98,7 +100,10 @@ mod tests {
     #[test]
     fn reads_what_json_has() {
         let text = r#"{"a": [null, true, -1, 18446744073709551615, 1.5, "\u00e9"], "b": {}}"#;
-        assert_eq!(value(text).unwrap(), serde_json::from_str::<Value>(text).unwrap());
+        assert_eq!(
+            value(text).unwrap(),
+            serde_json::from_str::<Value>(text).unwrap()
+        );
     }
 
     #[test]
@@ -118,6 +123,9 @@ mod tests {
             assert!(value(&text).is_err(), "{:.40}", text);
         }
         let twice = value(r#"{"c": 1, "c": 2}"#).unwrap_err().to_string();
-        assert_eq!(twice, r#"the name "c" comes twice in one object at line 1 column 16"#);
+        assert_eq!(
+            twice,
+            r#"the name "c" comes twice in one object at line 1 column 16"#
+        );
     }
 }

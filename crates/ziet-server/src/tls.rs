@@ -84,7 +84,9 @@ impl Tls {
                 tracing::info!("the certificate was read again");
                 (current.config, current.read_from) = (config, found);
             }
-            Err(error) => tracing::warn!("the certificate that was read before stays in use: {error}"),
+            Err(error) => {
+                tracing::warn!("the certificate that was read before stays in use: {error}")
+            }
         }
     }
 }

@@ -60,6 +60,7 @@ pub(crate) async fn invoke(
     let Nothing {} = body.parse()?;
     let (project, run) = (caller.project()?, name.run()?);
     project.invoke(run).await?;
+    platform.hints.changed(run);
     answer(&platform, project, run, wait).await
 }
 
@@ -81,7 +82,10 @@ pub(crate) async fn cancel(
 ) -> Result<Response, Problem> {
     params.end()?;
     let Cancellation { reason } = body.parse()?;
-    if reason.as_ref().is_some_and(|reason| reason.chars().count() > REASON_CHARS) {
+    if reason
+        .as_ref()
+        .is_some_and(|reason| reason.chars().count() > REASON_CHARS)
+    {
         let detail = format!("a reason has {REASON_CHARS} characters at most");
         return Err(Problem::new(Code::InvalidRequest, detail));
     }
@@ -117,14 +121,18 @@ pub(crate) async fn retry(
     let (project, old) = (caller.project()?, name.run()?);
     let id = project.id.clone();
     let read = async move |tx: &mut Tx<'_>| runs::document(tx, &id, old).await;
-    let document = platform.read(read).await?.ok_or_else(|| Problem::run_not_found(old))?;
+    let document = platform
+        .read(read)
+        .await?
+        .ok_or_else(|| Problem::run_not_found(old))?;
     if document.finished_at.is_none() {
         let detail = "the run has not finished: cancel it first, or wait for it";
         return Err(Problem::new(Code::RunNotFinished, detail));
     }
     let input = document.input.as_str().unwrap_or_default();
     // The code may have changed since.
-    checked_input(&project.actions()?, &document.action_id, input, "")?;
+    let actions = project.actions()?;
+    checked_input(&actions, &document.action_id, input, "")?;
     let submission = Submission {
         memory: Some(document.memory_id),
         metadata: document.metadata,
@@ -135,5 +143,6 @@ pub(crate) async fn retry(
     let accepted = project.submit(vec![submission]).await?;
     drop(room);
     let run = first(&accepted)?;
+    platform.hints.changed(run);
     answer(&platform, project, run, wait).await
 }

@@ -123,7 +123,9 @@ pub(crate) async fn submit(
     let room = caller.key.share.runs(1).await?;
     let accepted = project.submit(vec![submission]).await?;
     drop((room, body));
-    answer(&platform, project, first(&accepted)?, wait).await
+    let run = first(&accepted)?;
+    platform.hints.changed(run);
+    answer(&platform, project, run, wait).await
 }
 
 /// Submit up to 1,000 runs
@@ -136,6 +138,7 @@ pub(crate) async fn submit(
     ))]
 pub(crate) async fn submit_batch(
     caller: Allowed<Run>,
+    State(platform): State<Arc<Platform>>,
     params: Params,
     body: Payload<MANY>,
 ) -> Result<(StatusCode, Body<AcceptedRuns>), Problem> {
@@ -154,6 +157,9 @@ pub(crate) async fn submit_batch(
     let room = caller.key.share.runs(count).await?;
     let accepted = project.submit(submissions).await?;
     drop(room);
+    for accepted in &accepted {
+        platform.hints.changed(accepted.run);
+    }
     let data = accepted.into_iter().map(|accepted| AcceptedRun {
         id: accepted.run,
         existing: accepted.existing,
@@ -192,9 +198,14 @@ pub(super) async fn answer(
 
 /// For how long the caller wants to wait for the run.
 pub(super) fn wait(params: &mut Params) -> Result<Duration, Problem> {
-    let seconds: u32 = params.value("wait", "a whole number of seconds")?.unwrap_or(0);
+    let seconds: u32 = params
+        .value("wait", "a whole number of seconds")?
+        .unwrap_or(0);
     if seconds > LONGEST_WAIT {
-        return Err(wrong("wait", format_args!("is at most {LONGEST_WAIT}, not {seconds}")));
+        return Err(wrong(
+            "wait",
+            format_args!("is at most {LONGEST_WAIT}, not {seconds}"),
+        ));
     }
     Ok(Duration::from_secs(seconds.into()))
 }
@@ -224,7 +235,10 @@ impl NewRun<'_> {
         let metadata = self.metadata(place)?;
         let run_at = self.due(place)?;
         let key = self.idempotency_key;
-        if key.as_ref().is_some_and(|key| !(1..=KEY_CHARS).contains(&key.chars().count())) {
+        if key
+            .as_ref()
+            .is_some_and(|key| !(1..=KEY_CHARS).contains(&key.chars().count()))
+        {
             let what = format!("an idempotency key has 1 to {KEY_CHARS} characters");
             return Err(at(Code::InvalidRequest, place, "/idempotency_key", what));
         }
@@ -255,11 +269,15 @@ impl NewRun<'_> {
 
     fn due(&self, place: &str) -> Result<Option<Time>, Problem> {
         let now = clock::now();
-        let refused = |name: &str, what: &str| Err(at(Code::InvalidRequest, place, name, what.to_owned()));
+        let refused =
+            |name: &str, what: &str| Err(at(Code::InvalidRequest, place, name, what.to_owned()));
         let time = match (&self.run_at, self.delay_seconds) {
             (None, None) => return Ok(None),
             (Some(_), Some(_)) => {
-                return refused("/delay_seconds", "give either run_at or delay_seconds, not both");
+                return refused(
+                    "/delay_seconds",
+                    "give either run_at or delay_seconds, not both",
+                );
             }
             (Some(text), None) => match text.parse::<Time>() {
                 Ok(time) => time,
@@ -267,7 +285,9 @@ impl NewRun<'_> {
             },
             (None, Some(seconds)) => match Duration::try_from_secs_f64(seconds) {
                 Ok(delay) => now.plus(delay),
-                Err(_) => return refused("/delay_seconds", "a delay is a number of seconds from 0 on"),
+                Err(_) => {
+                    return refused("/delay_seconds", "a delay is a number of seconds from 0 on");
+                }
             },
         };
         if time > now.plus(FURTHEST) {
@@ -284,9 +304,14 @@ pub(super) fn checked_input(
     text: &str,
     place: &str,
 ) -> Result<(), Problem> {
-    let spec = actions
-        .action(action)
-        .ok_or_else(|| at(Code::ActionNotFound, place, "/action_id", actions.unknown(action)))?;
+    let spec = actions.action(action).ok_or_else(|| {
+        at(
+            Code::ActionNotFound,
+            place,
+            "/action_id",
+            actions.unknown(action),
+        )
+    })?;
     let refused = |what: String| Err(at(Code::InvalidInput, place, "/input", what));
     if let Some(excess) = limits::excess(text.len(), limits::JSON_BYTES) {
         return refused(format!("the input is too large: {excess}"));
