@@ -184,7 +184,6 @@ WRONG_OPTIONS = [
     ("description='d', name=['a']", "name must be a text that is not empty, got ['a']; write a name"),
     ("description='d', retry=3", "unknown option 'retry'; did you mean 'retries'? the options are description, id"),
     ("description='d', Timeout=3", "unknown option 'Timeout'; did you mean 'timeout'?"),
-    ("description='d', on_lost='fail'", "unknown option 'on_lost'; the options are description, id, name, timeout"),
     ("description='d', schedule='daily'", "unknown option 'schedule'; the options are description, id, name, timeout"),
 ]
 
