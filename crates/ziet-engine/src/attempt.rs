@@ -204,16 +204,20 @@ impl Scheduler {
         let out_of_memory = |message| {
             Ending::OutOfMemory(Failure::new(ErrorCode::OutOfMemory, "MemoryError", message))
         };
+        let scratch_full =
+            |message| Ending::Failed(Failure::new(ErrorCode::ScratchFull, "ScratchFull", message));
         let ending = match excess {
             Excess::Memory { used, limit } => out_of_memory(limits::memory_excess(used, limit)),
             Excess::System { used } => out_of_memory(format!(
                 "the system had none left; used {}",
                 limits::memory_text(used)
             )),
-            Excess::Scratch { used } => Ending::Failed(Failure::new(
-                ErrorCode::ScratchFull,
-                "ScratchFull",
-                limits::memory_excess(used, limits::SCRATCH_BYTES),
+            Excess::Scratch { used } => {
+                scratch_full(limits::memory_excess(used, limits::SCRATCH_BYTES))
+            }
+            Excess::Beside { used } => scratch_full(format!(
+                "beside the folders of attempts: {}",
+                limits::memory_excess(used, limits::SCRATCH_BYTES)
             )),
         };
         self.end(executor, ending, usage.into());
