@@ -126,7 +126,12 @@ impl Named {
 
     /// As an id; what is none is the id of nothing.
     pub(crate) fn id<T: FromStr>(&self, code: Code) -> Result<T, Problem> {
-        let missing = |_| Problem::new(code, format!("{:?} is not an id, so nothing has it", self.0));
+        let missing = |_| {
+            Problem::new(
+                code,
+                format!("{:?} is not an id, so nothing has it", self.0),
+            )
+        };
         self.0.parse().map_err(missing)
     }
 }
