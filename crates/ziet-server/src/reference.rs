@@ -1,4 +1,7 @@
-//! The OpenAPI document as people read it: a page of HTML that asks for nothing else, and one of Markdown.
+//! The OpenAPI document as people read it: a page of HTML that asks for nothing else. A test writes the same as Markdown.
+
+#[cfg(test)]
+mod markdown;
 
 use std::fmt::Write;
 
@@ -8,6 +11,8 @@ use serde_json::{Map, Value};
 pub(crate) struct Reference {
     pub(crate) version: String,
     groups: Vec<Group>,
+    /// How requests are refused, whatever the path.
+    refusals: Vec<Answer>,
     shapes: Vec<Shape>,
 }
 
@@ -28,6 +33,8 @@ struct Operation {
     parameters: Vec<Row>,
     body: Option<String>,
     answers: Vec<Answer>,
+    /// The statuses with which it can be refused as any path can.
+    refusals: Vec<String>,
 }
 
 struct Answer {
@@ -52,27 +59,31 @@ struct Row {
     text: String,
 }
 
-/// How a page writes what is the same in both.
-trait Style {
-    /// Text with `code` in backticks.
-    fn text(&self, text: &str) -> String;
-    /// A kind, in which «Name» stands for a named schema.
-    fn kind(&self, kind: &str) -> String;
-}
-
 impl Reference {
     /// Of a complete document.
     pub(crate) fn of(document: &Value) -> Self {
-        let responses = &document["components"]["responses"];
+        let refusals = members(&document["components"]["responses"]);
+        let refusals = refusals.map(|(name, refusal)| {
+            answer(
+                name.trim_start_matches(|c: char| !c.is_ascii_digit()),
+                refusal,
+            )
+        });
         let operations: Vec<(String, Operation)> = members(&document["paths"])
-            .flat_map(|(path, item)| members(item).map(move |(method, operation)| (path, method, operation)))
+            .flat_map(|(path, item)| {
+                members(item).map(move |(method, operation)| (path, method, operation))
+            })
             .map(|(path, method, found)| {
                 let tag = text(&found["tags"][0]);
-                (tag, operation(path, method, found, responses))
+                (tag, operation(path, method, found))
             })
             .collect();
         let mut groups: Vec<Group> = items(&document["tags"])
-            .map(|tag| Group { name: text(&tag["name"]), text: text(&tag["description"]), operations: Vec::new() })
+            .map(|tag| Group {
+                name: text(&tag["name"]),
+                text: text(&tag["description"]),
+                operations: Vec::new(),
+            })
             .collect();
         for (tag, operation) in operations {
             if let Some(group) = groups.iter_mut().find(|group| group.name == tag) {
@@ -80,8 +91,14 @@ impl Reference {
             }
         }
         groups.retain(|group| !group.operations.is_empty());
-        let shapes = members(&document["components"]["schemas"]).map(|(name, schema)| shape(name, schema));
-        Self { version: text(&document["info"]["version"]), groups, shapes: shapes.collect() }
+        let shapes =
+            members(&document["components"]["schemas"]).map(|(name, schema)| shape(name, schema));
+        Self {
+            version: text(&document["info"]["version"]),
+            groups,
+            refusals: refusals.collect(),
+            shapes: shapes.collect(),
+        }
     }
 
     pub(crate) fn html(&self) -> String {
@@ -90,19 +107,21 @@ impl Reference {
         page
     }
 
-    pub(crate) fn markdown(&self) -> String {
-        let mut page = String::new();
-        let _ = self.write_markdown(&mut page);
-        page
-    }
-
     fn write_html(&self, page: &mut String) -> std::fmt::Result {
         let version = escape(&self.version);
-        write!(page, "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>Ziet API</title><meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"><style>{STYLE}</style></head><body><nav><h1>Ziet API <small>{version}</small></h1>")?;
+        write!(
+            page,
+            "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>Ziet API</title><meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"><style>{STYLE}</style></head><body><nav><h1>Ziet API <small>{version}</small></h1>"
+        )?;
         for group in &self.groups {
             write!(page, "<h2>{}</h2><ul>", group.name)?;
             for operation in &group.operations {
-                write!(page, "<li><a href=\"#{}\">{}</a></li>", operation.id, escape(&operation.title))?;
+                write!(
+                    page,
+                    "<li><a href=\"#{}\">{}</a></li>",
+                    operation.id,
+                    escape(&operation.title)
+                )?;
             }
             write!(page, "</ul>")?;
         }
@@ -110,37 +129,44 @@ impl Reference {
         for shape in &self.shapes {
             write!(page, "<li><a href=\"#{0}\">{0}</a></li>", shape.name)?;
         }
-        write!(page, "</ul></nav><main><p>Send the header <code>Authorization: Api-Key sk_…</code>. Bodies are JSON. What is refused is answered with a <a href=\"#Problem\">Problem</a>. The document that this page is made of is <a href=\"openapi.json\">openapi.json</a>.</p>")?;
+        write!(
+            page,
+            "</ul></nav><main><p>Send the header <code>Authorization: Api-Key sk_…</code>. Bodies are JSON. What is refused is answered with a <a href=\"#Problem\">Problem</a>. The document that this page is made of is <a href=\"openapi.json\">openapi.json</a>.</p>"
+        )?;
         for group in &self.groups {
-            write!(page, "<h2>{}</h2><p>{}</p>", group.name, Html.text(&group.text))?;
-            group.operations.iter().try_for_each(|operation| operation.write_html(page))?;
+            write!(page, "<h2>{}</h2><p>{}</p>", group.name, html(&group.text))?;
+            group
+                .operations
+                .iter()
+                .try_for_each(|operation| operation.write_html(page))?;
         }
-        write!(page, "<h2>documents</h2>")?;
+        write!(
+            page,
+            "<h2>refusals</h2><p>How any request can be refused.</p><table class=\"answers\"><tbody>"
+        )?;
+        for Answer { status, kind, text } in &self.refusals {
+            write!(
+                page,
+                "<tr><th>{status}</th><td>{}</td><td>{}</td></tr>",
+                html_kind(kind),
+                html(text)
+            )?;
+        }
+        write!(page, "</tbody></table><h2>documents</h2>")?;
         for shape in &self.shapes {
-            write!(page, "<section id=\"{0}\"><h3>{0}</h3>{1}", shape.name, paragraphs(&shape.text))?;
+            write!(
+                page,
+                "<section id=\"{0}\"><h3>{0}</h3>{1}",
+                shape.name,
+                paragraphs(&shape.text)
+            )?;
             if shape.fields.is_empty() {
-                write!(page, "<p>{}</p>", Html.kind(&shape.kind))?;
+                write!(page, "<p>{}</p>", html_kind(&shape.kind))?;
             }
             rows_html(page, &shape.fields)?;
             write!(page, "</section>")?;
         }
         writeln!(page, "</main></body></html>")
-    }
-
-    fn write_markdown(&self, page: &mut String) -> std::fmt::Result {
-        for group in &self.groups {
-            write!(page, "\n## {}\n\n{}\n", group.name, Markdown.text(&group.text))?;
-            group.operations.iter().try_for_each(|operation| operation.write_markdown(page))?;
-        }
-        write!(page, "\n## documents\n")?;
-        for shape in &self.shapes {
-            write!(page, "\n### {}\n\n{}\n", shape.name, Markdown.text(&shape.text))?;
-            if shape.fields.is_empty() {
-                write!(page, "\n{}\n", Markdown.kind(&shape.kind))?;
-            }
-            rows_markdown(page, "field", &shape.fields)?;
-        }
-        Ok(())
     }
 }
 
@@ -154,34 +180,35 @@ impl Operation {
 
     fn write_html(&self, page: &mut String) -> std::fmt::Result {
         let (id, title, method) = (&self.id, escape(&self.title), &self.method);
-        write!(page, "<section id=\"{id}\"><h3>{title}</h3><p class=\"path\"><b class=\"{method}\">{method}</b> <code>{}</code></p>", escape(&self.path))?;
-        write!(page, "{}<p class=\"scope\">{}</p>", paragraphs(&self.text), Html.text(&self.needs()))?;
+        write!(
+            page,
+            "<section id=\"{id}\"><h3>{title}</h3><p class=\"path\"><b class=\"{method}\">{method}</b> <code>{}</code></p>",
+            escape(&self.path)
+        )?;
+        write!(
+            page,
+            "{}<p class=\"scope\">{}</p>",
+            paragraphs(&self.text),
+            html(&self.needs())
+        )?;
         rows_html(page, &self.parameters)?;
         if let Some(body) = &self.body {
-            write!(page, "<p>Body: {}</p>", Html.kind(body))?;
+            write!(page, "<p>Body: {}</p>", html_kind(body))?;
         }
         write!(page, "<table class=\"answers\"><tbody>")?;
         for Answer { status, kind, text } in &self.answers {
-            write!(page, "<tr><th>{status}</th><td>{}</td><td>{}</td></tr>", Html.kind(kind), Html.text(text))?;
+            write!(
+                page,
+                "<tr><th>{status}</th><td>{}</td><td>{}</td></tr>",
+                html_kind(kind),
+                html(text)
+            )?;
         }
-        write!(page, "</tbody></table></section>")
-    }
-
-    fn write_markdown(&self, page: &mut String) -> std::fmt::Result {
-        write!(page, "\n### {}\n\n`{} {}`\n", self.title, self.method, self.path)?;
-        if !self.text.is_empty() {
-            write!(page, "\n{}\n", Markdown.text(&self.text))?;
-        }
-        write!(page, "\n{}\n", self.needs())?;
-        rows_markdown(page, "parameter", &self.parameters)?;
-        if let Some(body) = &self.body {
-            write!(page, "\nBody: {}\n", Markdown.kind(body))?;
-        }
-        write!(page, "\n| answer | body | |\n| --- | --- | --- |\n")?;
-        for Answer { status, kind, text } in &self.answers {
-            writeln!(page, "| {status} | {} | {} |", Markdown.kind(kind), Markdown.text(text))?;
-        }
-        Ok(())
+        write!(
+            page,
+            "</tbody></table><p class=\"scope\">Refused as any request: {}.</p></section>",
+            self.refusals.join(", ")
+        )
     }
 }
 
@@ -190,48 +217,65 @@ fn rows_html(page: &mut String, rows: &[Row]) -> std::fmt::Result {
         return Ok(());
     }
     write!(page, "<table><tbody>")?;
-    for Row { name, kind, required, text } in rows {
+    for Row {
+        name,
+        kind,
+        required,
+        text,
+    } in rows
+    {
         let required = if *required { "" } else { " <i>optional</i>" };
-        write!(page, "<tr><th><code>{}</code></th><td>{}{required}</td><td>{}</td></tr>", escape(name), Html.kind(kind), Html.text(text))?;
+        write!(
+            page,
+            "<tr><th><code>{}</code></th><td>{}{required}</td><td>{}</td></tr>",
+            escape(name),
+            html_kind(kind),
+            html(text)
+        )?;
     }
     write!(page, "</tbody></table>")
 }
 
-fn rows_markdown(page: &mut String, what: &str, rows: &[Row]) -> std::fmt::Result {
-    if rows.is_empty() {
-        return Ok(());
-    }
-    write!(page, "\n| {what} | type | |\n| --- | --- | --- |\n")?;
-    for Row { name, kind, required, text } in rows {
-        let required = if *required { "" } else { ", optional" };
-        let text = Markdown.text(text).replace('\n', " ");
-        writeln!(page, "| `{name}` | {}{required} | {text} |", Markdown.kind(kind))?;
-    }
-    Ok(())
-}
-
-fn operation(path: &str, method: &str, found: &Value, responses: &Value) -> Operation {
+fn operation(path: &str, method: &str, found: &Value) -> Operation {
     let parameters = items(&found["parameters"]).map(|parameter| Row {
         name: text(&parameter["name"]),
-        kind: format!("{} in the {}", kind(&parameter["schema"]), text(&parameter["in"])),
+        kind: format!(
+            "{} · {}",
+            text(&parameter["in"]),
+            kind(&parameter["schema"])
+        ),
         required: parameter["required"] == true,
         text: text(&parameter["description"]),
     });
-    let answers = members(&found["responses"]).map(|(status, answer)| {
-        let shared = answer["$ref"].as_str().and_then(|name| name.rsplit('/').next());
-        let answer = shared.map_or(answer, |name| &responses[name]);
-        Answer { status: status.clone(), kind: content(answer), text: text(&answer["description"]) }
-    });
+    let (shared, own): (Vec<_>, Vec<_>) =
+        members(&found["responses"]).partition(|(_, answer)| answer.get("$ref").is_some());
     Operation {
         id: text(&found["operationId"]),
         method: method.to_uppercase(),
         path: path.to_owned(),
         title: text(&found["summary"]).trim_end_matches('.').to_owned(),
         text: text(&found["description"]),
-        scope: found["security"][0]["api_key"][0].as_str().map(str::to_owned),
+        scope: found["security"][0]["api_key"][0]
+            .as_str()
+            .map(str::to_owned),
         parameters: parameters.collect(),
         body: found.get("requestBody").map(content),
-        answers: answers.collect(),
+        answers: own
+            .into_iter()
+            .map(|(status, found)| answer(status, found))
+            .collect(),
+        refusals: shared
+            .into_iter()
+            .map(|(status, _)| status.clone())
+            .collect(),
+    }
+}
+
+fn answer(status: &str, found: &Value) -> Answer {
+    Answer {
+        status: status.to_owned(),
+        kind: content(found),
+        text: text(&found["description"]),
     }
 }
 
@@ -262,12 +306,20 @@ fn shape(name: &str, schema: &Value) -> Shape {
         });
         taken.into_iter().chain(given)
     });
-    Shape { name: name.to_owned(), text: text(&schema["description"]), kind: kind(schema), fields: fields.collect() }
+    Shape {
+        name: name.to_owned(),
+        text: text(&schema["description"]),
+        kind: kind(schema),
+        fields: fields.collect(),
+    }
 }
 
 /// A schema in a few words.
 fn kind(schema: &Value) -> String {
-    if let Some(name) = schema["$ref"].as_str().and_then(|name| name.rsplit('/').next()) {
+    if let Some(name) = schema["$ref"]
+        .as_str()
+        .and_then(|name| name.rsplit('/').next())
+    {
         return format!("«{name}»");
     }
     if let Some(any) = schema["oneOf"].as_array().or(schema["anyOf"].as_array()) {
@@ -275,7 +327,10 @@ fn kind(schema: &Value) -> String {
         return kinds.join(" or ");
     }
     if let Some(words) = schema["enum"].as_array() {
-        let words: Vec<String> = words.iter().map(|word| format!("`{}`", text(word))).collect();
+        let words: Vec<String> = words
+            .iter()
+            .map(|word| format!("`{}`", text(word)))
+            .collect();
         return words.join(", ");
     }
     let kinds: Vec<&str> = match &schema["type"] {
@@ -293,7 +348,10 @@ fn kind(schema: &Value) -> String {
         (Some(least), None) => kind += &format!(", at least {least}"),
         _ => {}
     }
-    if let Some(format) = schema["format"].as_str().filter(|format| !format.starts_with("int")) {
+    if let Some(format) = schema["format"]
+        .as_str()
+        .filter(|format| !format.starts_with("int"))
+    {
         kind += &format!(" ({format})");
     }
     kind
@@ -311,39 +369,34 @@ fn text(value: &Value) -> String {
     value.as_str().unwrap_or_default().to_owned()
 }
 
-struct Html;
-
-impl Style for Html {
-    fn text(&self, text: &str) -> String {
-        let mut shown = String::new();
-        for (place, part) in text.split('`').enumerate() {
-            let part = escape(part);
-            shown += &if place % 2 == 1 { format!("<code>{part}</code>") } else { part };
-        }
-        shown
+/// Text with `code` in backticks.
+fn html(text: &str) -> String {
+    let mut shown = String::new();
+    for (place, part) in text.split('`').enumerate() {
+        let part = escape(part);
+        shown += &if place % 2 == 1 {
+            format!("<code>{part}</code>")
+        } else {
+            part
+        };
     }
-
-    fn kind(&self, kind: &str) -> String {
-        linked(&self.text(kind), |name| format!("<a href=\"#{name}\">{name}</a>"))
-    }
+    shown
 }
 
-struct Markdown;
-
-impl Style for Markdown {
-    fn text(&self, text: &str) -> String {
-        text.replace('|', "\\|")
-    }
-
-    fn kind(&self, kind: &str) -> String {
-        linked(kind, |name| format!("[{name}](#{})", name.to_lowercase()))
-    }
+/// A kind, in which «Name» stands for a named schema.
+fn html_kind(kind: &str) -> String {
+    linked(&html(kind), |name| {
+        format!("<a href=\"#{name}\">{name}</a>")
+    })
 }
 
 fn linked(kind: &str, link: impl Fn(&str) -> String) -> String {
     let mut shown = String::new();
     for part in kind.split_inclusive('»') {
-        match part.strip_suffix('»').and_then(|part| part.rsplit_once('«')) {
+        match part
+            .strip_suffix('»')
+            .and_then(|part| part.rsplit_once('«'))
+        {
             Some((before, name)) => shown += &format!("{before}{}", link(name)),
             None => shown += part,
         }
@@ -353,11 +406,14 @@ fn linked(kind: &str, link: impl Fn(&str) -> String) -> String {
 
 fn paragraphs(text: &str) -> String {
     let parts = text.split("\n\n").filter(|part| !part.is_empty());
-    parts.map(|part| format!("<p>{}</p>", Html.text(part))).collect()
+    parts.map(|part| format!("<p>{}</p>", html(part))).collect()
 }
 
 fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+        .replace('"', "&quot;")
 }
 
 const STYLE: &str = "

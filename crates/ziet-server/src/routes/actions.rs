@@ -148,9 +148,27 @@ pub(crate) async fn get(
     };
     let found = platform.read(verb).await?;
     let (spec, figures) = found.ok_or_else(|| {
-        Problem::new(Code::ActionNotFound, format!("the project has no action {id:?}"))
+        Problem::new(
+            Code::ActionNotFound,
+            format!("the project has no action {id:?}"),
+        )
     })?;
-    let figures::Figures { runs, completed, failed, p50_ms, p95_ms, cut } = figures;
-    let recent = Recent { since, runs, completed, failed, p50_ms, p95_ms, cut };
+    let figures::Figures {
+        runs,
+        completed,
+        failed,
+        p50_ms,
+        p95_ms,
+        cut,
+    } = figures;
+    let recent = Recent {
+        since,
+        runs,
+        completed,
+        failed,
+        p50_ms,
+        p95_ms,
+        cut,
+    };
     Ok(Json(ActionDocument { spec, recent }))
 }

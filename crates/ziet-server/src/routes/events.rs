@@ -12,7 +12,7 @@ use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 use ziet_core::document::{AttemptDocument, ErrorDocument, ErrorSummary, RunSummary};
 use ziet_core::run::{Outcome, Status};
 use ziet_core::{ProjectId, RunId, Time};
@@ -80,7 +80,11 @@ impl FromStr for Place {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let mut parts = text.splitn(3, '.');
         let mut part = || parts.next().unwrap_or_default();
-        Ok(Self { attempt: part().parse()?, step: part().parse()?, recorded: part().parse()? })
+        Ok(Self {
+            attempt: part().parse()?,
+            step: part().parse()?,
+            recorded: part().parse()?,
+        })
     }
 }
 
@@ -89,7 +93,7 @@ fn place_text<S: serde::Serializer>(place: &Place, serializer: S) -> Result<S::O
 }
 
 /// Which events are wanted.
-#[derive(IntoParams)]
+#[derive(utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "they are only described")]
 struct Wanted {
@@ -107,7 +111,7 @@ struct Wanted {
 /// `end` says that the run has finished and all is told.
 #[utoipa::path(get, path = "/v1/runs/{id}/events", tag = "runs", operation_id = "list_events",
     params(("id" = schema::Id, Path, description = "The run."), Wanted,
-        ("Last-Event-ID" = Option<String>, Header, description = "The last event that was seen, to go on after it. Live answers only.")),
+        sse::Resuming),
     responses((status = 200, description = "A page of events.", content((Page<RunEvent> = "application/json"), (String = "text/event-stream")))),
     security(("api_key" = ["read"])))]
 pub(crate) async fn list(
@@ -126,10 +130,24 @@ pub(crate) async fn list(
         let closed = platform.hints.closed().clone();
         let after = sse::last_seen(&headers)?.unwrap_or(after);
         let hints = platform.hints.follow(run);
-        return sse::answer(Live { platform, project, run, hints, after }, closed).await;
+        return sse::answer(
+            Live {
+                platform,
+                project,
+                run,
+                hints,
+                after,
+            },
+            closed,
+        )
+        .await;
     }
     let found = look(&platform, project, run, after, limit).await?;
-    let next = found.events.last().filter(|_| found.more).map(|event| event.id);
+    let next = found
+        .events
+        .last()
+        .filter(|_| found.more)
+        .map(|event| event.id);
     Ok(Json(Page::new(found.events, limit, next)).into_response())
 }
 
@@ -156,7 +174,11 @@ async fn look(
         let mut events = in_order(&summary, attempts, recorded, after);
         let more = events.len() > limit;
         events.truncate(limit);
-        Ok(Some(Found { events, more, ended: summary.finished_at.is_some() }))
+        Ok(Some(Found {
+            events,
+            more,
+            ended: summary.finished_at.is_some(),
+        }))
     };
     let found = platform.read(verb).await?;
     found.ok_or_else(|| Problem::run_not_found(run))
@@ -170,7 +192,8 @@ fn in_order(
     after: Place,
 ) -> Vec<RunEvent> {
     let derived = told_by_rows(run, attempts).into_iter();
-    let derived = derived.filter(|event| (event.id.attempt, event.id.step) > (after.attempt, after.step));
+    let derived =
+        derived.filter(|event| (event.id.attempt, event.id.step) > (after.attempt, after.step));
     let recorded = recorded.into_iter().map(|(number, event)| RunEvent {
         detail: Some(event.body),
         ..plain(event.attempt, GOES_ON, &event.kind, Some(event.at)).recorded(number)
@@ -182,7 +205,11 @@ fn in_order(
     for event in &mut events {
         let (attempt, step) = (last.attempt, last.step).max((event.id.attempt, event.id.step));
         let recorded = last.recorded.max(event.id.recorded);
-        last = Place { attempt, step, recorded };
+        last = Place {
+            attempt,
+            step,
+            recorded,
+        };
         event.id = last;
     }
     events
@@ -193,11 +220,21 @@ fn told_by_rows(run: &RunSummary, attempts: Vec<AttemptDocument>) -> Vec<RunEven
     let mut events = vec![plain(0, BEGINS, "created", Some(run.created_at))];
     let ended = attempts.len();
     for attempt in attempts {
-        events.push(plain(attempt.number, BEGINS, "attempt_started", Some(attempt.started_at)));
+        events.push(plain(
+            attempt.number,
+            BEGINS,
+            "attempt_started",
+            Some(attempt.started_at),
+        ));
         events.push(RunEvent {
             outcome: Some(attempt.outcome),
             error: attempt.error.map(without_stack),
-            ..plain(attempt.number, ENDS, "attempt_finished", Some(attempt.finished_at))
+            ..plain(
+                attempt.number,
+                ENDS,
+                "attempt_finished",
+                Some(attempt.finished_at),
+            )
         });
     }
     if run.attempt_count as usize > ended && run.finished_at.is_none() {
@@ -218,7 +255,10 @@ fn told_by_rows(run: &RunSummary, attempts: Vec<AttemptDocument>) -> Vec<RunEven
     events.push(RunEvent {
         attempt: None,
         error: run.error.clone(),
-        detail: run.cancelled.as_ref().and_then(|cancelled| cancelled.reason.clone()),
+        detail: run
+            .cancelled
+            .as_ref()
+            .and_then(|cancelled| cancelled.reason.clone()),
         ..plain(LAST, ENDS, kind, run.finished_at)
     });
     events
@@ -226,7 +266,11 @@ fn told_by_rows(run: &RunSummary, attempts: Vec<AttemptDocument>) -> Vec<RunEven
 
 fn plain(attempt: u32, step: u32, kind: &str, at: Option<Time>) -> RunEvent {
     RunEvent {
-        id: Place { attempt, step, recorded: 0 },
+        id: Place {
+            attempt,
+            step,
+            recorded: 0,
+        },
         kind: kind.to_owned(),
         at,
         attempt: (attempt > 0).then_some(attempt),
@@ -244,7 +288,11 @@ impl RunEvent {
 }
 
 fn without_stack(error: ErrorDocument) -> ErrorSummary {
-    ErrorSummary { kind: error.kind, message: error.message, code: error.code }
+    ErrorSummary {
+        kind: error.kind,
+        message: error.message,
+        code: error.code,
+    }
 }
 
 struct Live {
@@ -257,10 +305,24 @@ struct Live {
 
 impl Source for Live {
     async fn read(&mut self) -> Result<News, Problem> {
-        let found = look(&self.platform, self.project.clone(), self.run, self.after, MOST).await?;
+        let found = look(
+            &self.platform,
+            self.project.clone(),
+            self.run,
+            self.after,
+            MOST,
+        )
+        .await?;
         self.after = found.events.last().map_or(self.after, |event| event.id);
-        let events = found.events.iter().map(|event| sse::event(&event.kind, event.id, event));
-        Ok(News { events: events.collect::<Result<_, _>>()?, more: found.more, ended: found.ended })
+        let events = found
+            .events
+            .iter()
+            .map(|event| sse::event(&event.kind, event.id, event));
+        Ok(News {
+            events: events.collect::<Result<_, _>>()?,
+            more: found.more,
+            ended: found.ended,
+        })
     }
 
     async fn hint(&mut self) {

@@ -8,13 +8,13 @@ use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use ziet_core::{KeyId, ProjectId, Scope, Time};
-use ziet_store::keys::{self, KeyRecord};
 use ziet_store::Tx;
+use ziet_store::keys::{self, KeyRecord};
 
 use crate::auth::{Admin, Allowed, Caller};
 use crate::body::{ONE, Payload};
 use crate::clock;
-use crate::keys::{Key, Secret};
+use crate::keys::{Key, NewKey};
 use crate::page::Page;
 use crate::params::{Named, Params};
 use crate::platform::Platform;
@@ -134,7 +134,7 @@ pub(crate) async fn create(
     params.end()?;
     let wanted: KeyRequest = body.parse()?;
     let project = wanted.project(&caller)?;
-    let secret = Secret::new().map_err(Problem::internal)?;
+    let secret = NewKey::random().map_err(Problem::internal)?;
     let now = clock::now();
     let record = KeyRecord {
         id: KeyId::new(now),
@@ -148,9 +148,14 @@ pub(crate) async fn create(
         revoked_at: None,
     };
     let kept = record.clone();
-    platform.write(async move |tx: &mut Tx<'_>| keys::create(tx, &kept).await).await?;
+    platform
+        .write(async move |tx: &mut Tx<'_>| keys::create(tx, &kept).await)
+        .await?;
     platform.keys.add(Key::from(&record));
-    let document = NewKeyDocument { document: record.into(), key: secret.text };
+    let document = NewKeyDocument {
+        document: record.into(),
+        key: secret.text,
+    };
     Ok((StatusCode::CREATED, Json(document)))
 }
 
@@ -196,10 +201,19 @@ pub(crate) async fn revoke(
     params.end()?;
     let id: KeyId = name.id(Code::KeyNotFound)?;
     let mut known = known(&caller, &platform).await?.into_iter();
-    let missing = || Problem::new(Code::KeyNotFound, format!("there is no key {id} that could be revoked"));
-    let key = known.find(|key| key.id == id && key.revoked_at.is_none()).ok_or_else(missing)?;
+    let missing = || {
+        Problem::new(
+            Code::KeyNotFound,
+            format!("there is no key {id} that could be revoked"),
+        )
+    };
+    let key = known
+        .find(|key| key.id == id && key.revoked_at.is_none())
+        .ok_or_else(missing)?;
     let now = clock::now();
-    platform.write(async move |tx: &mut Tx<'_>| keys::revoke(tx, id, now).await).await?;
+    platform
+        .write(async move |tx: &mut Tx<'_>| keys::revoke(tx, id, now).await)
+        .await?;
     platform.keys.remove(&key.hash);
     Ok(StatusCode::NO_CONTENT)
 }

@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 use ziet_core::wire::Level;
 use ziet_core::{ProjectId, RunId, Time};
 use ziet_store::logs::{self, LogPage, LogQuery};
@@ -40,13 +40,25 @@ pub(crate) struct LogLine {
 
 impl From<logs::LogLine> for LogLine {
     fn from(line: logs::LogLine) -> Self {
-        let logs::LogLine { seq, at, attempt, level, text } = line;
-        Self { seq, at, attempt, level, text }
+        let logs::LogLine {
+            seq,
+            at,
+            attempt,
+            level,
+            text,
+        } = line;
+        Self {
+            seq,
+            at,
+            attempt,
+            level,
+            text,
+        }
     }
 }
 
 /// Which lines are wanted.
-#[derive(IntoParams)]
+#[derive(utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "they are only described")]
 struct Wanted {
@@ -68,7 +80,7 @@ struct Wanted {
 /// stored, and `end` says that the run has finished and all is told.
 #[utoipa::path(get, path = "/v1/runs/{id}/logs", tag = "runs", operation_id = "list_logs",
     params(("id" = schema::Id, Path, description = "The run."), Wanted,
-        ("Last-Event-ID" = Option<String>, Header, description = "The last event that was seen, to go on after it. Live answers only.")),
+        sse::Resuming),
     responses((status = 200, description = "A page of lines.", content((Page<LogLine> = "application/json"), (String = "text/event-stream")))),
     security(("api_key" = ["read"])))]
 pub(crate) async fn list(
@@ -92,7 +104,17 @@ pub(crate) async fn list(
         query.after = sse::last_seen(&headers)?.unwrap_or(query.after);
         query.limit = MOST;
         let hints = platform.hints.follow(run);
-        return sse::answer(Live { platform, project, run, hints, query }, closed).await;
+        return sse::answer(
+            Live {
+                platform,
+                project,
+                run,
+                hints,
+                query,
+            },
+            closed,
+        )
+        .await;
     }
     let limit = query.limit;
     let (page, _) = page(&platform, project, run, query).await?;
@@ -128,11 +150,24 @@ struct Live {
 
 impl Source for Live {
     async fn read(&mut self) -> Result<News, Problem> {
-        let (page, ended) = page(&self.platform, self.project.clone(), self.run, self.query.clone()).await?;
+        let (page, ended) = page(
+            &self.platform,
+            self.project.clone(),
+            self.run,
+            self.query.clone(),
+        )
+        .await?;
         let last = page.lines.last().map(|line| line.seq);
         self.query.after = page.scanned_to.or(last).unwrap_or(self.query.after);
-        let events = page.lines.into_iter().map(|line| sse::event("log", line.seq, &LogLine::from(line)));
-        Ok(News { events: events.collect::<Result<_, _>>()?, more: page.scanned_to.is_some(), ended })
+        let events = page
+            .lines
+            .into_iter()
+            .map(|line| sse::event("log", line.seq, &LogLine::from(line)));
+        Ok(News {
+            events: events.collect::<Result<_, _>>()?,
+            more: page.scanned_to.is_some(),
+            ended,
+        })
     }
 
     async fn hint(&mut self) {

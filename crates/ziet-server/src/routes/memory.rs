@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 use ziet_core::limits::{JSON_BYTES, MEMORY_BYTES, METADATA_BYTES};
 use ziet_core::memory::{self as rules, Entry, Search};
 use ziet_core::{ActionId, EntryId, Json as Value, MemoryId, ProjectId, RunId, Time};
@@ -49,13 +49,29 @@ pub(crate) struct MemoryEntry {
 
 impl From<Entry> for MemoryEntry {
     fn from(entry: Entry) -> Self {
-        let Entry { entry_id, key, value, metadata, created_at, run_id, attempt } = entry;
-        Self { entry_id, key, value, metadata, created_at, run_id, attempt }
+        let Entry {
+            entry_id,
+            key,
+            value,
+            metadata,
+            created_at,
+            run_id,
+            attempt,
+        } = entry;
+        Self {
+            entry_id,
+            key,
+            value,
+            metadata,
+            created_at,
+            run_id,
+            attempt,
+        }
     }
 }
 
 /// Which entries are wanted. At most one of `key` and a search (`query`, `filter`) can be given.
-#[derive(IntoParams)]
+#[derive(utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "they are only described")]
 struct Wanted {
@@ -82,16 +98,26 @@ enum Question {
 
 impl Question {
     fn take(params: &mut Params) -> Result<Self, Problem> {
-        let (key, query, filter) = (params.text("key")?, params.text("query")?, params.text("filter")?);
+        let (key, query, filter) = (
+            params.text("key")?,
+            params.text("query")?,
+            params.text("filter")?,
+        );
         let (limit, before) = (params.limit()?, params.cursor("cursor")?);
         match (key, query, filter, before) {
             (None, None, None, before) => Ok(Self::All { before, limit }),
             (Some(key), None, None, None) => Ok(Self::Newest(key)),
             (None, query, filter, None) => {
-                let object = |text: &String| Value::parse(text).map_err(|_| wrong("filter", "is a JSON object"));
+                let object = |text: &String| {
+                    Value::parse(text).map_err(|_| wrong("filter", "is a JSON object"))
+                };
                 let filter = filter.as_ref().map(object).transpose()?;
                 let limit = u32::try_from(limit).unwrap_or(u32::MAX);
-                Ok(Self::Search(Search { query, filter, limit }))
+                Ok(Self::Search(Search {
+                    query,
+                    filter,
+                    limit,
+                }))
             }
             _ => Err(Problem::new(
                 Code::InvalidRequest,
@@ -100,7 +126,12 @@ impl Question {
         }
     }
 
-    async fn ask(&self, tx: &mut Tx<'_>, project: &ProjectId, of: MemoryId) -> ziet_store::Result<(Vec<Entry>, Option<u64>)> {
+    async fn ask(
+        &self,
+        tx: &mut Tx<'_>,
+        project: &ProjectId,
+        of: MemoryId,
+    ) -> ziet_store::Result<(Vec<Entry>, Option<u64>)> {
         match self {
             Self::All { before, limit } => page(tx, project, of, *before, *limit).await,
             Self::Newest(key) => {
@@ -194,7 +225,7 @@ async fn answer(
 ) -> Result<Json<Page<MemoryEntry>>, Problem> {
     let limit = question.limit();
     let verb = async move |tx: &mut Tx<'_>| {
-        if !memory::exists(tx, &project, of).await? {
+        if memory::find(tx, &project, of).await?.is_none() {
             return Err(ziet_store::StoreError::NoMemory(of));
         }
         question.ask(tx, &project, of).await
@@ -204,7 +235,11 @@ async fn answer(
     Ok(Json(Page::new(entries, limit, next)))
 }
 
-async fn memory_of(platform: &Platform, project: &ProjectId, run: RunId) -> Result<MemoryId, Problem> {
+async fn memory_of(
+    platform: &Platform,
+    project: &ProjectId,
+    run: RunId,
+) -> Result<MemoryId, Problem> {
     let project = project.clone();
     let verb = async move |tx: &mut Tx<'_>| runs::summary(tx, &project, run).await;
     let found = platform.read(verb).await?;
@@ -233,18 +268,28 @@ impl NewEntry {
         let action = self.key.strip_suffix(".error").map(ActionId::new);
         let catalogue = project.engine.catalogue();
         if action.is_some_and(|id| catalogue.is_some_and(|known| known.get(&id).is_some())) {
-            let detail = format!("the key {:?} is kept for the errors of that action", self.key);
+            let detail = format!(
+                "the key {:?} is kept for the errors of that action",
+                self.key
+            );
             return Err(invalid(detail));
         }
         let json = |text: &RawValue| Value::trusted(text.get().as_bytes());
         let value = json(&self.value);
         if value.as_bytes().len() > JSON_BYTES {
-            return Err(invalid(format!("a value of {} bytes, limit {JSON_BYTES}", value.as_bytes().len())));
+            return Err(invalid(format!(
+                "a value of {} bytes, limit {JSON_BYTES}",
+                value.as_bytes().len()
+            )));
         }
         let metadata = self.metadata.as_deref().map(json);
-        let fits = |json: &Value| json.as_bytes().starts_with(b"{") && json.as_bytes().len() <= METADATA_BYTES;
+        let fits = |json: &Value| {
+            json.as_bytes().starts_with(b"{") && json.as_bytes().len() <= METADATA_BYTES
+        };
         if metadata.as_ref().is_some_and(|json| !fits(json)) {
-            return Err(invalid(format!("metadata is a JSON object of at most {METADATA_BYTES} bytes, or null")));
+            return Err(invalid(format!(
+                "metadata is a JSON object of at most {METADATA_BYTES} bytes, or null"
+            )));
         }
         Ok(Entry {
             entry_id: EntryId::new(now),
@@ -283,13 +328,16 @@ pub(crate) async fn add(
         Added::Yes => Ok((StatusCode::CREATED, Json(entry.into()))),
         Added::Full { bytes } => Err(Problem::new(
             Code::MemoryFull,
-            format!("with this entry the memory would hold {bytes} bytes, limit {}", MEMORY_BYTES),
+            format!(
+                "with this entry the memory would hold {bytes} bytes, limit {}",
+                MEMORY_BYTES
+            ),
         )),
     }
 }
 
 /// Which entries go.
-#[derive(IntoParams)]
+#[derive(utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "they are only described")]
 struct Unwanted {
@@ -324,9 +372,15 @@ pub(crate) async fn remove(
     let key = params.text("key")?;
     params.end()?;
     if entry.is_some() == key.is_some() {
-        return Err(Problem::new(Code::InvalidRequest, "give either `entry_id` or `key`"));
+        return Err(Problem::new(
+            Code::InvalidRequest,
+            "give either `entry_id` or `key`",
+        ));
     }
     let of = memory_of(&platform, &project, run).await?;
-    let verb = async move |tx: &mut Tx<'_>| memory::remove(tx, &project, of, entry, key.as_deref()).await;
-    Ok(Json(Removed { removed: platform.write(verb).await? }))
+    let verb =
+        async move |tx: &mut Tx<'_>| memory::remove(tx, &project, of, entry, key.as_deref()).await;
+    Ok(Json(Removed {
+        removed: platform.write(verb).await?,
+    }))
 }

@@ -36,6 +36,7 @@ pub(crate) async fn document(_: Onlooker, params: Params) -> Result<impl IntoRes
     responses((status = 200, description = "The page.", body = String, content_type = "text/html")), security(("api_key" = ["read"])))]
 pub(crate) async fn page(_: Onlooker, params: Params) -> Result<impl IntoResponse, Problem> {
     params.end()?;
-    let policy = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'";
+    let policy =
+        "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'";
     Ok(([(CONTENT_SECURITY_POLICY, policy)], Html(PAGE.as_str())))
 }

@@ -24,7 +24,7 @@ use crate::sse::{self, News, Source};
 /// has changed, and `end` says that it has finished.
 #[utoipa::path(get, path = "/v1/runs/{id}", tag = "runs", operation_id = "get_run",
     params(("id" = schema::Id, Path, description = "The run."),
-        ("Last-Event-ID" = Option<String>, Header, description = "The last event that was seen, to go on after it. Live answers only.")),
+        sse::Resuming),
     responses((status = 200, description = "The run.", content((schema::Run = "application/json"), (String = "text/event-stream")))),
     security(("api_key" = ["read"])))]
 pub(crate) async fn get(
@@ -41,7 +41,17 @@ pub(crate) async fn get(
         let closed = platform.hints.closed().clone();
         let told = sse::last_seen(&headers)?;
         let hints = platform.hints.follow(run);
-        return sse::answer(Live { platform, project, run, hints, told }, closed).await;
+        return sse::answer(
+            Live {
+                platform,
+                project,
+                run,
+                hints,
+                told,
+            },
+            closed,
+        )
+        .await;
     }
     let verb = async move |tx: &mut Tx<'_>| runs::document(tx, &project, run).await;
     let document = platform.read(verb).await?;
@@ -62,7 +72,9 @@ impl Source for Live {
     async fn read(&mut self) -> Result<News, Problem> {
         let (project, run, told) = (self.project.clone(), self.run, self.told.clone());
         // The document can be large, so it is read only when there is something to tell.
-        let verb = async move |tx: &mut Tx<'_>| -> ziet_store::Result<Option<(String, bool, Option<RunDocument>)>> {
+        let verb = async move |tx: &mut Tx<'_>| -> ziet_store::Result<
+            Option<(String, bool, Option<RunDocument>)>,
+        > {
             let Some(summary) = runs::summary(tx, &project, run).await? else {
                 return Ok(None);
             };
@@ -76,7 +88,10 @@ impl Source for Live {
         };
         let found = self.platform.read(verb).await?;
         let (version, ended, document) = found.ok_or_else(|| Problem::run_not_found(run))?;
-        let mut news = News { ended, ..News::default() };
+        let mut news = News {
+            ended,
+            ..News::default()
+        };
         if let Some(document) = document {
             news.events.push(sse::event("run", &version, &document)?);
             self.told = Some(version);
@@ -92,5 +107,12 @@ impl Source for Live {
 /// Differs from what it was whenever the document does.
 fn version(run: &RunSummary) -> String {
     let due = run.run_at.map(|due| due.as_millis().to_string());
-    format!("{:?}.{}.{:?}.{}", run.status, run.attempt_count, run.waiting_on, due.unwrap_or_default()).to_lowercase()
+    format!(
+        "{:?}.{}.{:?}.{}",
+        run.status,
+        run.attempt_count,
+        run.waiting_on,
+        due.unwrap_or_default()
+    )
+    .to_lowercase()
 }

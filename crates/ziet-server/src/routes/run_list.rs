@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
-use utoipa::{IntoParams, ToSchema};
+
 use ziet_core::document::RunSummary;
 use ziet_core::{ActionId, ProjectId, RunId};
 use ziet_store::runs::{self, RunFilter};
@@ -27,7 +27,7 @@ const TIME: &str = "a time such as 2026-01-15T09:30:00Z";
 const RUN: &str = "the id of a run";
 
 /// Which runs are wanted. What is not given leaves nothing out.
-#[derive(IntoParams)]
+#[derive(utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "they are only described")]
 struct Wanted {
@@ -55,7 +55,7 @@ struct Wanted {
 /// With `Accept: text/event-stream` the answer is live: the event `snapshot` brings a page as here and takes the place of
 /// all that was told before, `run` a run that is new or has changed, and `gone` the id of one that fits no longer.
 #[utoipa::path(get, path = "/v1/runs", tag = "runs", operation_id = "list_runs",
-    params(Wanted, Paging, ("Last-Event-ID" = Option<String>, Header, description = "The last event that was seen, to go on after it. Live answers only.")),
+    params(Wanted, Paging, sse::Resuming),
     responses((status = 200, description = "A page of runs.",
         content((Page<schema::RunSummary> = "application/json"), (String = "text/event-stream")))),
     security(("api_key" = ["read"])))]
@@ -74,7 +74,14 @@ pub(crate) async fn list(
         let closed = platform.hints.closed().clone();
         let place = sse::last_seen(&headers)?;
         let hints = platform.hints.follow_all();
-        let source = Live { platform, project, filter, limit, hints, place };
+        let source = Live {
+            platform,
+            project,
+            filter,
+            limit,
+            hints,
+            place,
+        };
         return sse::answer(source, closed).await;
     }
     let page = page(&platform, project, filter, before, limit).await?;
@@ -85,7 +92,9 @@ fn filter(params: &mut Params) -> Result<RunFilter, Problem> {
     let statuses = params.many("status").into_iter();
     Ok(RunFilter {
         action_id: params.text("action")?.map(ActionId::new),
-        statuses: statuses.map(|text| word("status", STATUSES, &text)).collect::<Result<_, _>>()?,
+        statuses: statuses
+            .map(|text| word("status", STATUSES, &text))
+            .collect::<Result<_, _>>()?,
         created_from: params.value("created_after", TIME)?,
         created_to: params.value("created_before", TIME)?,
         text: params.text("text")?.filter(|text| !text.is_empty()),
@@ -101,13 +110,15 @@ async fn page(
     before: Option<RunId>,
     limit: usize,
 ) -> Result<Page<RunSummary>, Problem> {
-    let verb = async move |tx: &mut ziet_store::Tx<'_>| runs::list(tx, &project, &filter, before, limit).await;
+    let verb = async move |tx: &mut ziet_store::Tx<'_>| {
+        runs::list(tx, &project, &filter, before, limit).await
+    };
     let listed = platform.read(verb).await?;
     Ok(Page::new(listed.runs, limit, listed.scanned_to))
 }
 
 /// A run that no longer fits what was asked for.
-#[derive(Serialize, ToSchema)]
+#[derive(Serialize)]
 struct Gone {
     id: RunId,
 }
@@ -140,12 +151,16 @@ impl Source for Live {
             }
             Ok(found)
         };
-        let mut news = News { more: changed.more, ..News::default() };
+        let mut news = News {
+            more: changed.more,
+            ..News::default()
+        };
         for run in self.platform.read(verb).await? {
             if self.filter.matches(&run) {
                 news.events.push(sse::event("run", changed.place, &run)?);
             } else if self.fitted_before(&run) {
-                news.events.push(sse::event("gone", changed.place, &Gone { id: run.id })?);
+                news.events
+                    .push(sse::event("gone", changed.place, &Gone { id: run.id })?);
             }
         }
         Ok(news)
@@ -160,15 +175,32 @@ impl Live {
     async fn snapshot(&mut self) -> Result<News, Problem> {
         // The place comes first: what changes while the page is read is told again.
         self.place = self.hints.place();
-        let page = page(&self.platform, self.project.clone(), self.filter.clone(), None, self.limit).await?;
-        let id = self.place.map(|place| place.to_string()).unwrap_or_default();
+        let page = page(
+            &self.platform,
+            self.project.clone(),
+            self.filter.clone(),
+            None,
+            self.limit,
+        )
+        .await?;
+        let id = self
+            .place
+            .map(|place| place.to_string())
+            .unwrap_or_default();
         let events = vec![sse::event("snapshot", id, &page)?];
-        Ok(News { events, ..News::default() })
+        Ok(News {
+            events,
+            ..News::default()
+        })
     }
 
     /// Whether the run may have been told: only what can change keeps it from fitting now.
     fn fitted_before(&self, run: &RunSummary) -> bool {
-        let fixed = RunFilter { statuses: Vec::new(), text: None, ..self.filter.clone() };
+        let fixed = RunFilter {
+            statuses: Vec::new(),
+            text: None,
+            ..self.filter.clone()
+        };
         fixed.matches(run)
     }
 }

@@ -53,9 +53,14 @@ impl RunFilter {
 
     fn has(&self, status: Status, action: &ActionId, parent: Option<RunId>, root: RunId) -> bool {
         (self.statuses.is_empty() || self.statuses.contains(&status))
-            && self.action_id.as_ref().is_none_or(|wanted| wanted == action)
+            && self
+                .action_id
+                .as_ref()
+                .is_none_or(|wanted| wanted == action)
             && self.parent_id.is_none_or(|wanted| Some(wanted) == parent)
-            && self.root_id.is_none_or(|wanted| wanted == root && parent.is_some())
+            && self
+                .root_id
+                .is_none_or(|wanted| wanted == root && parent.is_some())
     }
 }
 
@@ -257,7 +262,11 @@ fn fits(row: &Row<'_>, filter: &RunFilter) -> Result<bool> {
 ///
 /// # Errors
 /// What the database says.
-pub async fn summary(tx: &mut Tx<'_>, project: &ProjectId, id: RunId) -> Result<Option<RunSummary>> {
+pub async fn summary(
+    tx: &mut Tx<'_>,
+    project: &ProjectId,
+    id: RunId,
+) -> Result<Option<RunSummary>> {
     let sql = "SELECT r.action_id, r.status, r.waiting_on, r.memory_id, r.parent_id, r.root_id, r.attempts, r.run_at,
             r.created_at, r.started_at, r.finished_at, i.deployment_id, i.retry_of, i.metadata, o.failure, o.cancelled
         FROM runs r

@@ -149,7 +149,11 @@ pub async fn children(tx: &mut Tx<'_>, project: &ProjectId, parent: RunId) -> Re
 ///
 /// # Errors
 /// What the database says.
-pub async fn attempts(tx: &mut Tx<'_>, project: &ProjectId, id: RunId) -> Result<Vec<AttemptDocument>> {
+pub async fn attempts(
+    tx: &mut Tx<'_>,
+    project: &ProjectId,
+    id: RunId,
+) -> Result<Vec<AttemptDocument>> {
     let sql = "SELECT number, outcome, failure, started_at, finished_at, cpu_ms, peak_memory_bytes, worker
         FROM attempts WHERE project_id = ?1 AND run_id = ?2 ORDER BY number";
     tx.query(sql, &[project.into(), (&id).into()], |row| {
