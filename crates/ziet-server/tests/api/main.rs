@@ -1,6 +1,8 @@
 //! The API as a client meets it: requests and answers of the whole router over a real engine.
 
 mod callers;
+mod live;
+mod reading;
 mod requests;
 mod runs;
 mod served;
