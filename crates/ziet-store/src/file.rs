@@ -97,7 +97,9 @@ pub(crate) fn explain(path: &Path, error: StoreError) -> StoreError {
             let text = reason.map_or(text, |reason| reason.to_string());
             StoreError::Unavailable(named(text))
         }
-        StoreError::ReadOnly => StoreError::Unavailable(named("it is read-only".to_owned())),
+        StoreError::ReadOnly => {
+            StoreError::Unavailable(named("it or a file beside it is read-only".to_owned()))
+        }
         other => other,
     }
 }

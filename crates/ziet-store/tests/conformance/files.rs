@@ -214,13 +214,15 @@ fn others_cannot_read_what_is_stored() {
     );
 }
 
-/// Makes a file read-only. For root no file is, so that needs a disk which is.
-fn set_read_only(disk: Option<&SmallDisk>, path: &Path, read_only: bool) {
+/// Makes files read-only. For root no file is, so that needs a disk which is.
+fn set_read_only(disk: Option<&SmallDisk>, folder: &Path, read_only: bool) {
     if let Some(disk) = disk {
         return disk.remount(if read_only { "ro" } else { "rw" });
     }
     let mode = if read_only { 0o400 } else { 0o600 };
-    fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+    for file in fs::read_dir(folder).unwrap() {
+        fs::set_permissions(file.unwrap().path(), Permissions::from_mode(mode)).unwrap();
+    }
 }
 
 #[test]
@@ -233,7 +235,7 @@ fn a_read_only_file_is_told() {
     let store = Store::open(&location, Durability::Full).unwrap();
     commit(&store, vec![submit(&run)]).unwrap();
     drop(store);
-    set_read_only(disk.as_ref(), path(&location), true);
+    set_read_only(disk.as_ref(), folder.path(), true);
     let refused = error(&location);
     let text = refused.to_string();
     let reason = ["read-only", "denied"]
@@ -243,7 +245,7 @@ fn a_read_only_file_is_told() {
         text.contains(path(&location).to_str().unwrap()) && reason,
         "{text}"
     );
-    set_read_only(disk.as_ref(), path(&location), false);
+    set_read_only(disk.as_ref(), folder.path(), false);
     let store = Store::open(&location, Durability::Full).unwrap();
     assert!(load(&store, run.id).is_some());
 }

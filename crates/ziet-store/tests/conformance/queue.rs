@@ -5,7 +5,7 @@ use std::time::Duration;
 use ziet_core::run::{Cancelled, Status, WaitingOn};
 use ziet_core::{Event, ProjectId, Run, RunId, Time};
 use ziet_store::runs::{self, Backlog, Timer};
-use ziet_store::{NewRun, Store};
+use ziet_store::{NewRun, Store, Tx};
 
 use crate::stage::{
     change, claimed, commit, completed, json, load, new_run, now, on_each, policy, project, submit,
@@ -113,6 +113,15 @@ fn a_run_that_fails_has_a_timer_until_its_next_attempt() {
         let retrying = load(store, run.id).unwrap().run;
         assert_eq!(retrying.state.status(), Status::Retrying);
         let found = timers(store, None, 10);
+        let beyond = |at| {
+            let verb = async move |tx: &mut Tx<'_>| runs::retrying_beyond(tx, &project(), at).await;
+            store.read_now(verb).unwrap()
+        };
+        let before = Time::from_millis(found[0].at.as_millis() - 1);
+        assert_eq!(
+            (beyond(before), beyond(found[0].at)),
+            (vec![run.id], vec![])
+        );
         assert_eq!(found.len(), 1);
         assert_eq!(found[0].run, run.id);
         let later = found[0].at.plus(Duration::from_millis(1));
@@ -179,8 +188,12 @@ fn the_backlog_is_what_has_not_finished() {
         commit(store, runs.iter().map(submit).collect()).unwrap();
         commit(store, vec![claimed(&runs[0]).0]).unwrap();
         commit(store, completed(&new_run())).unwrap();
-        let bytes = 5 * new_run().input.as_bytes().len() as u64;
-        assert_eq!(backlog(store), Backlog { runs: 5, bytes });
+        let expected = Backlog {
+            runs: 5,
+            bytes: 5 * new_run().input.as_bytes().len() as u64,
+            queued: 4,
+        };
+        assert_eq!(backlog(store), expected);
         let other = store.read_now(async |tx| runs::backlog(tx, &ProjectId::new("other")).await);
         assert_eq!(other, Ok(Backlog::default()));
     });
