@@ -12,13 +12,13 @@ use axum::http::{HeaderMap, Method, Request, StatusCode, header};
 use http_body_util::BodyExt;
 use serde_json::Value;
 use tower::ServiceExt;
+use ziet_core::wire::StartMethod;
 use ziet_core::{KeyId, ProjectId, Scope, Time};
 use ziet_engine::{Engine, EngineSettings, Notice};
 use ziet_server::{Hints, NewKey, Platform, ServerSettings, router};
 use ziet_store::keys::KeyRecord;
 use ziet_store::{Durability, Location, Store, keys};
 use ziet_worker::python::{self, Python};
-use ziet_core::wire::StartMethod;
 use ziet_worker::{PoolSettings, Project, WorkerSettings};
 
 const ACTIONS: &str = r#"
