@@ -67,8 +67,8 @@ pub fn backup(from: &Path, to: &Path) -> Result<()> {
 /// When `from` is damaged, not a database of Ziet, or of a newer version; `to` is then as it was.
 pub fn restore(from: &Path, to: &Path) -> Result<()> {
     let part = beside(to, ".part");
-    let copied = sqlite::open_for_reading(from).and_then(|source| {
-        sqlite::check(&source)?;
+    let copied = sqlite::open_for_reading(from).and_then(|mut source| {
+        sqlite::check(&mut source)?;
         make(&part)?;
         sqlite::copy(&source, &part)
     });
@@ -85,6 +85,23 @@ pub fn restore(from: &Path, to: &Path) -> Result<()> {
 pub(crate) fn make(path: &Path) -> Result<()> {
     let made = private().truncate(true).open(path);
     made.map(drop).map_err(|error| unavailable(path, error))
+}
+
+/// Says of which file it is that it could not be opened, and why not: the database does not.
+pub(crate) fn explain(path: &Path, error: StoreError) -> StoreError {
+    let named = |text| format!("{}: {text}", path.display());
+    match error {
+        StoreError::Corrupt(text) => StoreError::Corrupt(named(text)),
+        StoreError::Unavailable(text) => {
+            let reason = OpenOptions::new().read(true).write(true).open(path).err();
+            let text = reason.map_or(text, |reason| reason.to_string());
+            StoreError::Unavailable(named(text))
+        }
+        StoreError::ReadOnly => {
+            StoreError::Unavailable(named("it or a file beside it is read-only".to_owned()))
+        }
+        other => other,
+    }
 }
 
 fn private() -> OpenOptions {

@@ -300,6 +300,11 @@ impl Worker {
         self.events.pop_front()
     }
 
+    /// The processes that are there for attempts, or are being made.
+    pub fn executors(&self) -> usize {
+        self.executors.len()
+    }
+
     /// Whether `begin_turn` has something to do without waiting.
     pub fn is_busy(&self) -> bool {
         !self.again.is_empty()
