@@ -89,7 +89,7 @@ fn names(events: &[Event]) -> Vec<&str> {
 }
 
 async fn served() -> (Served, String) {
-    let served = Served::start(ServerSettings::default()).await;
+    let served = Served::start(ServerSettings::default());
     let key = served.key(Some("shop"), &[Scope::Admin]).await;
     (served, key)
 }

@@ -10,7 +10,7 @@ use crate::served::{Answer, Served, request};
 
 /// A server, and a key that may do everything.
 async fn served() -> (Served, String) {
-    let served = Served::start(ServerSettings::default()).await;
+    let served = Served::start(ServerSettings::default());
     let key = served.key(Some("shop"), &[Scope::Admin]).await;
     (served, key)
 }
@@ -489,8 +489,7 @@ async fn the_description_is_for_readers_or_for_all() {
     let open = Served::start(ServerSettings {
         public_metrics: true,
         ..ServerSettings::default()
-    })
-    .await;
+    });
     let answer = open
         .ask(Request::get("/docs").body(Body::empty()).unwrap())
         .await;
