@@ -7,14 +7,12 @@ import os
 import signal
 import sqlite3
 import stat
-import subprocess
 from pathlib import Path
 
 import psutil
 import pytest
 
 from program import Project, Result, Ziet
-from server import Server
 
 SHOP = {
     "ziet.toml": 'name = "shop"\n',
