@@ -78,8 +78,9 @@ lint: prerequisites $(VENV)/.build $(VENV)/.test $(VENV)/.lint ## Check format, 
 build: $(VENV)/.build ## Build the release program as .venv/bin/ziet
 	$(call install,--release)
 
-generate: prerequisites ## Write anew what is generated: docs/reference and the recorded messages
+generate: prerequisites ## Write anew what is generated: docs/reference, openapi.json and the recorded messages
 	UPDATE_REFERENCE=1 cargo test $(LOCKED) --quiet --package ziet reference
+	UPDATE_OPENAPI=1 cargo test $(LOCKED) --quiet --package ziet-server --lib reference
 	UPDATE_VECTORS=1 cargo test $(LOCKED) --quiet --package ziet-core --test wire
 
 bench: build $(VENV)/.test $(HYPERFINE) ## Measure start-up, and how executors start, work, and are ended

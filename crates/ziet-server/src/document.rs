@@ -1,4 +1,4 @@
-//! What the OpenAPI document says of all paths alike: who may ask, and how a request can be refused.
+//! What the `OpenAPI` document says of all paths alike: who may ask, and how a request can be refused.
 
 use utoipa::openapi::path::{Operation, PathItem};
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, SecurityRequirement, SecurityScheme};

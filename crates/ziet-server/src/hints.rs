@@ -283,14 +283,14 @@ mod tests {
     #[tokio::test]
     async fn a_hint_between_two_waits_is_not_lost() {
         let hints = Hints::default();
-        let mut follower = hints.follow(run(1));
-        let followed = follower.run;
+        let mut hinted = hints.follow(run(1));
+        let followed = hinted.run;
         hints.changed(run(2));
         hints.changed(followed);
         hints.changed(followed);
-        follower.next().await;
+        hinted.next().await;
         // Two hints are one reason to look.
-        let waits = tokio::time::timeout(std::time::Duration::from_millis(20), follower.next());
+        let waits = tokio::time::timeout(std::time::Duration::from_millis(20), hinted.next());
         assert!(waits.await.is_err());
     }
 

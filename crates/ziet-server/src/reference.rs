@@ -1,4 +1,4 @@
-//! The OpenAPI document as people read it: a page of HTML that asks for nothing else. A test writes the same as Markdown.
+//! The `OpenAPI` document as people read it: a page of HTML that asks for nothing else. A test writes the same as Markdown.
 
 #[cfg(test)]
 mod markdown;
@@ -107,7 +107,7 @@ impl Reference {
         page
     }
 
-    fn write_html(&self, page: &mut String) -> std::fmt::Result {
+    fn write_navigation(&self, page: &mut String) -> std::fmt::Result {
         let version = escape(&self.version);
         write!(
             page,
@@ -129,9 +129,14 @@ impl Reference {
         for shape in &self.shapes {
             write!(page, "<li><a href=\"#{0}\">{0}</a></li>", shape.name)?;
         }
+        write!(page, "</ul></nav>")
+    }
+
+    fn write_html(&self, page: &mut String) -> std::fmt::Result {
+        self.write_navigation(page)?;
         write!(
             page,
-            "</ul></nav><main><p>Send the header <code>Authorization: Api-Key sk_…</code>. Bodies are JSON. What is refused is answered with a <a href=\"#Problem\">Problem</a>. The document that this page is made of is <a href=\"openapi.json\">openapi.json</a>.</p>"
+            "<main><p>Send the header <code>Authorization: Api-Key sk_…</code>. Bodies are JSON. What is refused is answered with a <a href=\"#Problem\">Problem</a>. The document that this page is made of is <a href=\"openapi.json\">openapi.json</a>.</p>"
         )?;
         for group in &self.groups {
             write!(page, "<h2>{}</h2><p>{}</p>", group.name, html(&group.text))?;
@@ -342,19 +347,16 @@ fn kind(schema: &Value) -> String {
         "array" => format!("array of {}", kind(&schema["items"])),
         other => other.to_owned(),
     });
-    let mut kind = named.collect::<Vec<_>>().join(" or ");
-    match (schema["minimum"].as_f64(), schema["maximum"].as_f64()) {
-        (Some(least), Some(most)) => kind += &format!(", {least} to {most}"),
-        (Some(least), None) => kind += &format!(", at least {least}"),
-        _ => {}
+    let named = named.collect::<Vec<_>>().join(" or ");
+    let range = match (schema["minimum"].as_f64(), schema["maximum"].as_f64()) {
+        (Some(least), Some(most)) => format!(", {least} to {most}"),
+        (Some(least), None) => format!(", at least {least}"),
+        _ => String::new(),
+    };
+    match schema["format"].as_str() {
+        Some(format) if !format.starts_with("int") => format!("{named}{range} ({format})"),
+        _ => named + &range,
     }
-    if let Some(format) = schema["format"]
-        .as_str()
-        .filter(|format| !format.starts_with("int"))
-    {
-        kind += &format!(" ({format})");
-    }
-    kind
 }
 
 fn members(value: &Value) -> impl Iterator<Item = (&String, &Value)> {
@@ -374,11 +376,12 @@ fn html(text: &str) -> String {
     let mut shown = String::new();
     for (place, part) in text.split('`').enumerate() {
         let part = escape(part);
-        shown += &if place % 2 == 1 {
-            format!("<code>{part}</code>")
+        let (before, after) = if place % 2 == 1 {
+            ("<code>", "</code>")
         } else {
-            part
+            ("", "")
         };
+        shown.extend([before, &part, after]);
     }
     shown
 }
@@ -397,7 +400,7 @@ fn linked(kind: &str, link: impl Fn(&str) -> String) -> String {
             .strip_suffix('»')
             .and_then(|part| part.rsplit_once('«'))
         {
-            Some((before, name)) => shown += &format!("{before}{}", link(name)),
+            Some((before, name)) => shown.extend([before, &link(name)]),
             None => shown += part,
         }
     }
@@ -406,7 +409,8 @@ fn linked(kind: &str, link: impl Fn(&str) -> String) -> String {
 
 fn paragraphs(text: &str) -> String {
     let parts = text.split("\n\n").filter(|part| !part.is_empty());
-    parts.map(|part| format!("<p>{}</p>", html(part))).collect()
+    let parts: Vec<String> = parts.map(|part| format!("<p>{}</p>", html(part))).collect();
+    parts.concat()
 }
 
 fn escape(text: &str) -> String {

@@ -1,8 +1,12 @@
-//! What the documents of core look like, for the OpenAPI document: core serialises them and knows no HTTP.
+//! What the documents of core look like, for the `OpenAPI` document: core serialises them and knows no HTTP.
 //!
 //! Nothing here is ever made. A test holds real documents against these declarations, in both directions: what is
 //! answered fits, and no field is left out.
 #![expect(dead_code, reason = "they are only described")]
+#![expect(
+    clippy::struct_field_names,
+    reason = "core gave the fields their names"
+)]
 
 use std::collections::BTreeMap;
 

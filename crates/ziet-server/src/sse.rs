@@ -79,7 +79,7 @@ pub(crate) fn last_seen<T: std::str::FromStr>(headers: &HeaderMap) -> Result<Opt
 /// An event that brings a document.
 pub(crate) fn event(
     name: &str,
-    id: impl ToString,
+    id: &impl ToString,
     document: &impl Serialize,
 ) -> Result<Event, Problem> {
     let event = Event::default().event(name).id(id.to_string());

@@ -317,7 +317,7 @@ impl Source for Live {
         let events = found
             .events
             .iter()
-            .map(|event| sse::event(&event.kind, event.id, event));
+            .map(|event| sse::event(&event.kind, &event.id, event));
         Ok(News {
             events: events.collect::<Result<_, _>>()?,
             more: found.more,

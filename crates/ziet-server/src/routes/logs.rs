@@ -162,7 +162,8 @@ impl Source for Live {
         let events = page
             .lines
             .into_iter()
-            .map(|line| sse::event("log", line.seq, &LogLine::from(line)));
+            .map(LogLine::from)
+            .map(|line| sse::event("log", &line.seq, &line));
         Ok(News {
             events: events.collect::<Result<_, _>>()?,
             more: page.scanned_to.is_some(),

@@ -328,10 +328,7 @@ pub(crate) async fn add(
         Added::Yes => Ok((StatusCode::CREATED, Json(entry.into()))),
         Added::Full { bytes } => Err(Problem::new(
             Code::MemoryFull,
-            format!(
-                "with this entry the memory would hold {bytes} bytes, limit {}",
-                MEMORY_BYTES
-            ),
+            format!("with this entry the memory would hold {bytes} bytes, limit {MEMORY_BYTES}"),
         )),
     }
 }

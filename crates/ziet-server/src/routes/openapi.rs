@@ -21,7 +21,7 @@ static PAGE: LazyLock<String> = LazyLock::new(|| {
 
 /// Get this document
 ///
-/// OpenAPI 3.1. Needs no key if the server was started with `--public-metrics`.
+/// In the form of `OpenAPI` 3.1. Needs no key if the server was started with `--public-metrics`.
 #[utoipa::path(get, path = "/openapi.json", tag = "health", operation_id = "get_openapi",
     responses((status = 200, description = "The document.", body = Object)), security(("api_key" = ["read"])))]
 pub(crate) async fn document(_: Onlooker, params: Params) -> Result<impl IntoResponse, Problem> {

@@ -157,10 +157,10 @@ impl Source for Live {
         };
         for run in self.platform.read(verb).await? {
             if self.filter.matches(&run) {
-                news.events.push(sse::event("run", changed.place, &run)?);
+                news.events.push(sse::event("run", &changed.place, &run)?);
             } else if self.fitted_before(&run) {
                 news.events
-                    .push(sse::event("gone", changed.place, &Gone { id: run.id })?);
+                    .push(sse::event("gone", &changed.place, &Gone { id: run.id })?);
             }
         }
         Ok(news)
@@ -187,7 +187,7 @@ impl Live {
             .place
             .map(|place| place.to_string())
             .unwrap_or_default();
-        let events = vec![sse::event("snapshot", id, &page)?];
+        let events = vec![sse::event("snapshot", &id, &page)?];
         Ok(News {
             events,
             ..News::default()
