@@ -159,6 +159,7 @@ async fn everything(tx: &mut Tx<'_>) -> Result<()> {
     };
     runs::timers(tx, project, Some(timer), 10).await?;
     runs::live(tx, project).await?;
+    runs::retrying_beyond(tx, project, now).await?;
     runs::backlog(tx, project).await?;
     events::page(tx, project, new.id, 0, 10).await?;
     logs::page(tx, project, new.id, &LogQuery::default()).await?;
