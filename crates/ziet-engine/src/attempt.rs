@@ -187,6 +187,11 @@ impl Scheduler {
         failure
             .notes
             .push(format!("ended {overrun} ms after its deadline"));
+        if stack.frames.is_empty() {
+            failure.notes.push(
+                "its stack is not known: it was not shown before the process was ended".to_owned(),
+            );
+        }
         let (run, claim) = (slot.run, slot.claim);
         let ending = Ending::TimedOut(failure);
         // Rejected when it was cancelled in the same moment: then that is how it ended.
@@ -204,16 +209,20 @@ impl Scheduler {
         let out_of_memory = |message| {
             Ending::OutOfMemory(Failure::new(ErrorCode::OutOfMemory, "MemoryError", message))
         };
+        let scratch_full =
+            |message| Ending::Failed(Failure::new(ErrorCode::ScratchFull, "ScratchFull", message));
         let ending = match excess {
             Excess::Memory { used, limit } => out_of_memory(limits::memory_excess(used, limit)),
             Excess::System { used } => out_of_memory(format!(
                 "the system had none left; used {}",
                 limits::memory_text(used)
             )),
-            Excess::Scratch { used } => Ending::Failed(Failure::new(
-                ErrorCode::ScratchFull,
-                "ScratchFull",
-                limits::memory_excess(used, limits::SCRATCH_BYTES),
+            Excess::Scratch { used } => {
+                scratch_full(limits::memory_excess(used, limits::SCRATCH_BYTES))
+            }
+            Excess::Beside { used } => scratch_full(format!(
+                "beside the folders of attempts: {}",
+                limits::memory_excess(used, limits::SCRATCH_BYTES)
             )),
         };
         self.end(executor, ending, usage.into());

@@ -2,11 +2,15 @@
 
 use std::collections::HashSet;
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use rustix::net::RecvFlags;
 
 use super::{Ability, Cgroup, Shortage, Usage};
+
+/// Asks Python for its stack, as in `_process.py`: SIGINFO of macOS, which has no name elsewhere.
+pub(crate) const STACK_SIGNAL: i32 = 29;
 
 pub(crate) const RECEIVE: RecvFlags = RecvFlags::empty();
 
@@ -131,6 +135,9 @@ pub(crate) fn pidfd() -> bool {
 pub(crate) fn memory_bytes() -> Option<u64> {
     None
 }
+
+/// Nothing is shut in here, so nobody's files have to be removed.
+pub(crate) fn open_up(_: &Path) {}
 
 /// The time that a file gets that is written now.
 #[expect(

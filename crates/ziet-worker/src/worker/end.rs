@@ -2,17 +2,22 @@
 
 use std::io::ErrorKind;
 use std::path::PathBuf;
-use std::thread::Builder;
 use std::time::{Duration, Instant};
 
-use super::{Ended, ExecutorId, Worker, WorkerError, WorkerEvent};
+use ziet_core::wire::Level;
+
+use super::{Ended, ExecutorId, Worker, WorkerError, WorkerEvent, in_thread};
 use crate::executor::{Executor, Phase};
 use crate::os::{self, Ending, Group};
+use crate::private::remove;
 use crate::stack::Stack;
 use crate::zygote::{Farewell, Zygote};
 
 /// How long an executor whose time is up may take to show its stack.
 const STACK_TIME: Duration = Duration::from_millis(50);
+
+/// How long an import whose time is up may take for that: nobody's deadline is kept late meanwhile.
+const IMPORT_STACK_TIME: Duration = Duration::from_millis(500);
 
 /// How long strays that were sent SIGKILL may take to die before they are looked at again.
 const STRAYS_PAUSE: Duration = Duration::from_millis(20);
@@ -91,6 +96,36 @@ impl Worker {
         self.not_forked("it was not ready in time".to_owned());
     }
 
+    /// Ends an import whose time is up, when it has shown where it is.
+    pub(super) fn on_late_import(&mut self) {
+        self.read_zygote_output(Level::Warn);
+        let Some(zygote) = &mut self.zygote else {
+            return;
+        };
+        let python = zygote.python_pid(self.settings.sandbox);
+        let Some(loading) = &mut zygote.loading else {
+            return;
+        };
+        let Some(text) = &loading.stack else {
+            loading.stack = Some(String::new());
+            loading.until = self.now + IMPORT_STACK_TIME;
+            if let Some(pid) = python {
+                os::send_signal(pid, os::STACK_SIGNAL);
+            }
+            return;
+        };
+        let root = &self.settings.project.root;
+        let mut stack = Stack::parse(text, zygote.sdk_folder.as_ref(), root);
+        // Before the project's own come those of `importlib`.
+        let own = stack.frames.iter().position(|frame| frame.user);
+        stack.frames.drain(..own.unwrap_or_default());
+        let stack = stack.traceback("").trim_end().to_owned();
+        self.end_zygote(Farewell::Kill, |_, said| WorkerError::ImportTime {
+            said,
+            stack,
+        });
+    }
+
     pub(super) fn stack_of(&mut self, id: u64) -> Stack {
         let link = self
             .executors
@@ -166,20 +201,28 @@ impl Worker {
             return;
         };
         self.end_group(executor.group.take());
-        if let Some(scratch) = executor.close(&self.registry) {
-            remove(scratch);
+        // An executor makes one only when it uses it.
+        if let Some(scratch) = executor.close(&self.registry)
+            && fs_err::remove_dir(&scratch).is_err_and(|error| error.kind() != ErrorKind::NotFound)
+        {
+            self.scratch_removals
+                .retain(|(_, removal)| !removal.is_finished());
+            self.remove_scratch(vec![scratch]);
         }
         if self.executors.is_empty() {
             self.pool.emptied(self.now);
         }
     }
-}
 
-/// Removes a scratch directory, which an executor makes only when it uses one. It may hold much, so that is left to a
-/// thread; what that cannot remove goes with the folder that it is in.
-fn remove(scratch: PathBuf) {
-    if fs_err::remove_dir(&scratch).is_err_and(|error| error.kind() != ErrorKind::NotFound) {
-        let remove = move || drop(fs_err::remove_dir_all(scratch));
-        let _ = Builder::new().name("ziet-remove".to_owned()).spawn(remove);
+    /// Removes files and folders. There may be much in them, so that is left to a thread; what that cannot remove is
+    /// found by the next walk, and goes with the folder that it is in.
+    pub(super) fn remove_scratch(&mut self, paths: Vec<PathBuf>) {
+        if paths.is_empty() {
+            return;
+        }
+        let named = paths.clone();
+        let removal = in_thread(move || paths.iter().for_each(|path| remove(path)));
+        self.scratch_removals
+            .extend(removal.map(|removal| (named, removal)));
     }
 }

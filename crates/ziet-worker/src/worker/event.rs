@@ -70,6 +70,10 @@ pub enum Excess {
     Scratch {
         used: u64,
     },
+    /// Files beside those directories, which any attempt of the project can have written.
+    Beside {
+        used: u64,
+    },
     /// Of the memory that the system had left, and so the kernel ended it.
     System {
         used: u64,
@@ -104,8 +108,8 @@ pub enum WorkerError {
         ending: String,
         said: String,
     },
-    #[error("importing the project took longer than {} s{said}", IMPORT_TIME.as_secs())]
-    ImportTime { said: String },
+    #[error("importing the project took longer than {} s{said}\n{stack}", IMPORT_TIME.as_secs())]
+    ImportTime { said: String, stack: String },
     #[error("{path} has the package ziet {sdk}, which speaks protocol {theirs}; this program speaks {ours}", path = .python.path.display())]
     Protocol {
         python: Python,
