@@ -27,7 +27,10 @@ fn lines(running: &Running, run: RunId) -> Vec<(u64, Level, String)> {
         .store
         .read_now(async move |tx| logs::page(tx, &project, run, &query).await)
         .unwrap();
-    page.lines.into_iter().map(|line| (line.seq, line.level, line.text)).collect()
+    page.lines
+        .into_iter()
+        .map(|line| (line.seq, line.level, line.text))
+        .collect()
 }
 
 #[test]
@@ -54,15 +57,26 @@ fn many_are_accepted_together_or_none() {
 fn a_key_makes_the_same_request_the_same_run() {
     let stage = Stage::new();
     let running = stage.start();
-    let first = running.accept(keyed("a", "echo", r#"{"value": 1}"#)).unwrap();
+    let first = running
+        .accept(keyed("a", "echo", r#"{"value": 1}"#))
+        .unwrap();
     running.completed(first.run);
-    let again = running.accept(keyed("a", "echo", "{ \"value\" : 1.0 }")).unwrap();
+    let again = running
+        .accept(keyed("a", "echo", "{ \"value\" : 1.0 }"))
+        .unwrap();
     assert_eq!((again.run, again.existing), (first.run, true));
-    for other in [keyed("a", "echo", r#"{"value": 2}"#), keyed("a", "remember", r#"{"value": 1}"#)] {
+    for other in [
+        keyed("a", "echo", r#"{"value": 2}"#),
+        keyed("a", "remember", r#"{"value": 1}"#),
+    ] {
         let refusal = running.accept(other).unwrap_err();
         assert_eq!(refusal.code, ErrorCode::IdempotencyMismatch);
     }
-    let batch = vec![keyed("b", "echo", "{}"), keyed("b", "echo", "{}"), keyed("a", "echo", r#"{"value": 1}"#)];
+    let batch = vec![
+        keyed("b", "echo", "{}"),
+        keyed("b", "echo", "{}"),
+        keyed("a", "echo", r#"{"value": 1}"#),
+    ];
     let accepted = running.accept_all(batch).unwrap();
     assert_eq!(accepted[0].run, accepted[1].run);
     assert_eq!(accepted.map_existing(), [false, true, true]);
@@ -90,7 +104,9 @@ fn requests_with_one_key_at_the_same_time_are_one_run() {
     for _ in 0..50 {
         let answer = answer.clone();
         let asked = vec![keyed("k", "echo", "{}")];
-        running.engine.submit(asked, move |accepted| answer.send(accepted.unwrap()[0]).unwrap());
+        running.engine.submit(asked, move |accepted| {
+            answer.send(accepted.unwrap()[0]).unwrap();
+        });
     }
     let accepted: Vec<_> = answers.iter().take(50).collect();
     assert!(accepted.iter().all(|one| one.run == accepted[0].run));
@@ -109,11 +125,17 @@ fn a_run_that_is_not_started_waits_for_that() {
     assert_eq!(running.status(run), Status::Created);
     running.invoke(run).unwrap();
     running.completed(run);
-    assert_eq!(running.invoke(run).unwrap_err().code, ErrorCode::RunFinished);
+    assert_eq!(
+        running.invoke(run).unwrap_err().code,
+        ErrorCode::RunFinished
+    );
     let other = running.accept(created).unwrap().run;
     assert_eq!(running.cancel(other), Ok(Cancelling::Cancelled));
     let unknown = RunId::new(Time::from_millis(1));
-    assert_eq!(running.invoke(unknown).unwrap_err().code, ErrorCode::RunNotFound);
+    assert_eq!(
+        running.invoke(unknown).unwrap_err().code,
+        ErrorCode::RunNotFound
+    );
     running.engine.when_finished(unknown, || {});
     let refused = running.accept(Submission {
         memory: Some(MemoryId::new(Time::from_millis(1))),
@@ -151,31 +173,58 @@ fn a_run_is_cancelled_however_it_stands_with_who_and_why() {
         settings.concurrency = 1;
         settings.backoff = ziet_core::retry::Backoff::Exponential;
     });
-    let retrying = running.submit("flaky", &format!(r#"{{"file": {:?}, "failures": 9}}"#, stage.notes()));
+    let retrying = running.submit(
+        "flaky",
+        &format!(r#"{{"file": {:?}, "failures": 9}}"#, stage.notes()),
+    );
     running.until(|notice| {
-        matches!(notice, Notice::Run { happening: Happening::Retrying { .. }, .. }).then_some(())
+        matches!(
+            notice,
+            Notice::Run {
+                happening: Happening::Retrying { .. },
+                ..
+            }
+        )
+        .then_some(())
     });
     let waiting = running.submit("parent", &stage.held());
     let _waits = stage.reached();
     let queued = running.submit("echo", "{}");
-    let at = running.document(queued).created_at.plus(Duration::from_secs(3600));
+    let at = running
+        .document(queued)
+        .created_at
+        .plus(Duration::from_secs(3600));
     let scheduled = Submission {
         run_at: Some(at),
         ..submission("echo", "{}")
     };
     let scheduled = running.accept(scheduled).unwrap().run;
     let stands = [retrying, waiting, queued, scheduled].map(|run| running.status(run));
-    assert_eq!(stands, [Status::Retrying, Status::Waiting, Status::Queued, Status::Scheduled]);
+    assert_eq!(
+        stands,
+        [
+            Status::Retrying,
+            Status::Waiting,
+            Status::Queued,
+            Status::Scheduled
+        ]
+    );
     for run in [retrying, waiting, queued, scheduled] {
         assert_eq!(running.cancel(run), Ok(Cancelling::Cancelled));
         let document = running.document(run);
         let cancelled = document.cancelled.unwrap();
-        assert_eq!((cancelled.by.as_str(), cancelled.reason.as_deref()), ("a test", Some("to see it")));
+        assert_eq!(
+            (cancelled.by.as_str(), cancelled.reason.as_deref()),
+            ("a test", Some("to see it"))
+        );
         assert_eq!(running.cancel(run), Ok(Cancelling::Already));
     }
     // The child of the one that waited went with it, and its executor is free.
     let done = running.completed(running.submit("echo", "{}"));
-    assert_eq!(running.cancel(done.id).unwrap_err().code, ErrorCode::RunFinished);
+    assert_eq!(
+        running.cancel(done.id).unwrap_err().code,
+        ErrorCode::RunFinished
+    );
     assert_eq!(running.engine.figures().live, 0);
 }
 
@@ -186,8 +235,20 @@ fn lines_are_kept_while_the_attempt_goes_on_and_with_its_end() {
     let input = stage.held().replace('}', r#", "lines": 500}"#);
     let run = running.submit("chatter", &input);
     let waits = stage.reached();
-    running.until(|notice| matches!(notice, Notice::Run { happening: Happening::Logged, .. }).then_some(()));
-    assert_eq!(lines(&running, run), [(1, Level::Info, "line 1".to_owned())]);
+    running.until(|notice| {
+        matches!(
+            notice,
+            Notice::Run {
+                happening: Happening::Logged,
+                ..
+            }
+        )
+        .then_some(())
+    });
+    assert_eq!(
+        lines(&running, run),
+        [(1, Level::Info, "line 1".to_owned())]
+    );
     drop(waits);
     running.completed(run);
     let kept = lines(&running, run);
@@ -203,7 +264,9 @@ fn a_time_is_kept_to_20_ms() {
     let running = stage.start();
     let warm = running.completed(running.submit("echo", "{}"));
     let now = warm.finished_at.unwrap();
-    let times: Vec<Time> = (1..=10).map(|n| now.plus(Duration::from_millis(300 + 61 * n))).collect();
+    let times: Vec<Time> = (1..=10)
+        .map(|n| now.plus(Duration::from_millis(300 + 61 * n)))
+        .collect();
     let runs: Vec<RunId> = times
         .iter()
         .map(|at| {

@@ -9,7 +9,11 @@ use ziet_engine::Submission;
 use crate::stage::{Stage, submission};
 
 fn outcomes(document: &ziet_core::document::RunDocument) -> Vec<Outcome> {
-    document.attempts.iter().map(|attempt| attempt.outcome).collect()
+    document
+        .attempts
+        .iter()
+        .map(|attempt| attempt.outcome)
+        .collect()
 }
 
 #[test]
@@ -113,7 +117,10 @@ fn queued_created_and_scheduled_runs_go_on() {
     drop(stage.reached());
     for (value, run) in queued.into_iter().enumerate() {
         let document = second.completed(run);
-        assert_eq!(document.output.unwrap().as_bytes(), value.to_string().as_bytes());
+        assert_eq!(
+            document.output.unwrap().as_bytes(),
+            value.to_string().as_bytes()
+        );
     }
     assert!(second.completed(scheduled).started_at.unwrap() >= soon);
     second.invoke(created).unwrap();
@@ -159,5 +166,7 @@ fn a_retry_comes_at_once_when_the_clock_was_set_forward() {
         .unwrap()
         .run;
     drop(first);
-    stage.start_with(|settings| settings.clock_offset = 3700).completed(run);
+    stage
+        .start_with(|settings| settings.clock_offset = 3700)
+        .completed(run);
 }

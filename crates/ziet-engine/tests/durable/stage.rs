@@ -108,7 +108,8 @@ impl Running {
         submissions: Vec<Submission>,
     ) -> Result<Vec<Accepted>, Refusal> {
         answered(|answer| {
-            self.engine.submit(submissions, move |result| answer.send(result).unwrap());
+            self.engine
+                .submit(submissions, move |result| answer.send(result).unwrap());
         })
     }
 
@@ -118,13 +119,15 @@ impl Running {
             reason: Some("to see it".to_owned()),
         };
         answered(|answer| {
-            self.engine.cancel(run, cancelled, move |result| answer.send(result).unwrap());
+            self.engine
+                .cancel(run, cancelled, move |result| answer.send(result).unwrap());
         })
     }
 
     pub(crate) fn invoke(&self, run: RunId) -> Result<(), Refusal> {
         answered(|answer| {
-            self.engine.invoke(run, move |result| answer.send(result).unwrap());
+            self.engine
+                .invoke(run, move |result| answer.send(result).unwrap());
         })
     }
 
@@ -134,7 +137,10 @@ impl Running {
 
     /// Waits for the end of a run.
     pub(crate) fn finished(&self, run: RunId) -> RunDocument {
-        answered(|answer| self.engine.when_finished(run, move || answer.send(()).unwrap()));
+        answered(|answer| {
+            self.engine
+                .when_finished(run, move || answer.send(()).unwrap());
+        });
         self.document(run)
     }
 
@@ -169,7 +175,10 @@ impl Running {
     /// Whether nothing is told for so long.
     pub(crate) fn is_silent_for(&self, time: Duration) -> bool {
         while self.notices.try_recv().is_ok() {}
-        matches!(self.notices.recv_timeout(time), Err(RecvTimeoutError::Timeout))
+        matches!(
+            self.notices.recv_timeout(time),
+            Err(RecvTimeoutError::Timeout)
+        )
     }
 }
 

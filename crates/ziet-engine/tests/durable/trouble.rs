@@ -19,16 +19,28 @@ fn more_than_may_wait_is_refused_as_a_whole() {
     });
     let held = running.submit("hold", &stage.held());
     let waits = stage.reached();
-    let refusal = running.accept_all(vec![submission("echo", "{}"); 10]).unwrap_err();
+    let refusal = running
+        .accept_all(vec![submission("echo", "{}"); 10])
+        .unwrap_err();
     assert_eq!(refusal.code, ErrorCode::TooManyRuns);
     assert!(refusal.retry_after.is_some());
-    let queued = running.accept_all(vec![submission("echo", "{}"); 9]).unwrap();
-    assert_eq!(running.accept(submission("echo", "{}")).unwrap_err().code, ErrorCode::TooManyRuns);
+    let queued = running
+        .accept_all(vec![submission("echo", "{}"); 9])
+        .unwrap();
+    assert_eq!(
+        running.accept(submission("echo", "{}")).unwrap_err().code,
+        ErrorCode::TooManyRuns
+    );
     drop(waits);
     running.completed(held);
-    queued.iter().for_each(|one| drop(running.completed(one.run)));
+    queued
+        .iter()
+        .for_each(|one| drop(running.completed(one.run)));
     let large = format!(r#"{{"value": {}}}"#, "1".repeat(2000));
-    assert_eq!(running.accept(submission("echo", &large)).unwrap_err().code, ErrorCode::TooManyRuns);
+    assert_eq!(
+        running.accept(submission("echo", &large)).unwrap_err().code,
+        ErrorCode::TooManyRuns
+    );
     running.completed(running.submit("echo", "{}"));
 }
 
@@ -43,7 +55,11 @@ fn what_memory_has_no_room_for_is_executed_in_its_order_and_can_be_cancelled() {
     for _ in 0..RUNS / 1000 {
         let batch = vec![submission("nothing", "{}"); 1000];
         assert!(running.accept_all(batch).is_err());
-        runs.extend(running.accept_all(vec![submission("echo", "{}"); 1000]).unwrap());
+        runs.extend(
+            running
+                .accept_all(vec![submission("echo", "{}"); 1000])
+                .unwrap(),
+        );
     }
     assert_eq!(running.engine.figures().queued, RUNS as u64);
     let far = runs[RUNS - 100].run;
@@ -77,8 +93,13 @@ fn a_drained_engine_lets_attempts_end_and_leaves_the_rest() {
     let waits = stage.reached();
     let queued = first.submit("echo", "{}");
     let (tell, told) = std::sync::mpsc::channel();
-    first.engine.drain(Duration::from_secs(60), move || tell.send(()).unwrap());
-    assert_eq!(first.accept(submission("echo", "{}")).unwrap_err().code, ErrorCode::Draining);
+    first
+        .engine
+        .drain(Duration::from_secs(60), move || tell.send(()).unwrap());
+    assert_eq!(
+        first.accept(submission("echo", "{}")).unwrap_err().code,
+        ErrorCode::Draining
+    );
     assert!(told.try_recv().is_err());
     drop(waits);
     told.recv().unwrap();
@@ -109,7 +130,11 @@ fn what_does_not_end_in_time_is_handed_back_at_no_cost() {
     let second = stage.start();
     drop(stage.reached());
     let document = second.completed(run);
-    let outcomes: Vec<Outcome> = document.attempts.iter().map(|attempt| attempt.outcome).collect();
+    let outcomes: Vec<Outcome> = document
+        .attempts
+        .iter()
+        .map(|attempt| attempt.outcome)
+        .collect();
     assert_eq!(outcomes, [Outcome::Lost, Outcome::Completed]);
 }
 
