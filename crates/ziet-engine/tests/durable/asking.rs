@@ -175,7 +175,10 @@ fn a_run_is_cancelled_however_it_stands_with_who_and_why() {
     });
     let retrying = running.submit(
         "flaky",
-        &format!(r#"{{"file": {:?}, "failures": 9}}"#, stage.notes()),
+        &format!(
+            r#"{{"file": "{}", "failures": 9}}"#,
+            stage.notes().display()
+        ),
     );
     running.until(|notice| {
         matches!(

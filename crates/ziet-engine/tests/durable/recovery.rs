@@ -136,7 +136,10 @@ fn a_retry_comes_although_the_clock_was_set_back() {
         settings.backoff = ziet_core::retry::Backoff::Exponential;
         settings.clock_offset = 3600;
     });
-    let input = format!(r#"{{"file": {:?}, "failures": 1}}"#, stage.notes());
+    let input = format!(
+        r#"{{"file": "{}", "failures": 1}}"#,
+        stage.notes().display()
+    );
     let run = first.submit("flaky", &input);
     first.until(|notice| match notice {
         ziet_engine::Notice::Run {

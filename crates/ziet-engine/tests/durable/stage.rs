@@ -75,8 +75,8 @@ impl Stage {
     /// The input of an action that notes and waits.
     pub(crate) fn held(&self) -> String {
         let port = self.gate.local_addr().unwrap().port();
-        let file = self.notes();
-        format!(r#"{{"port": {port}, "file": {file:?}}}"#)
+        let notes = self.notes();
+        format!(r#"{{"port": {port}, "file": "{}"}}"#, notes.display())
     }
 
     pub(crate) fn notes(&self) -> PathBuf {
