@@ -7,6 +7,7 @@ use axum::middleware::from_fn_with_state;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
+use crate::document::complete;
 use crate::platform::Platform;
 use crate::problem::{Code, Problem};
 use crate::{requests, routes};
@@ -39,9 +40,9 @@ pub fn router(platform: Arc<Platform>) -> Router {
         .with_state(platform)
 }
 
-/// The OpenAPI document of all paths.
+/// The `OpenAPI` document of all paths.
 pub fn openapi() -> utoipa::openapi::OpenApi {
-    parts().1
+    complete(parts().1)
 }
 
 fn parts() -> (Router<Arc<Platform>>, utoipa::openapi::OpenApi) {
