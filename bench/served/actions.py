@@ -11,7 +11,10 @@ def noop(number: int, text: str, numbers: list[int]) -> int:
     return number
 
 
-@Action(description="Adds so many entries to its memory, and tells when it began and ended and how long each took", retries=0)
+@Action(
+    description="Adds so many entries to its memory, and tells when it began and ended and how long each took",
+    retries=0,
+)
 def remember(times: int) -> list[int]:
     value = {"text": "x" * 170}
     moments = [time.monotonic_ns()]

@@ -22,7 +22,7 @@ const GLANCE: Duration = Duration::from_millis(5);
 
 pub(crate) struct Served {
     server: Child,
-    /// Whoever prints must be read, or has to wait.
+    /// Whoever logs must be read, or has to wait.
     _reader: JoinHandle<()>,
     _state: TempDir,
     pub(crate) address: Address,
@@ -42,15 +42,16 @@ impl Served {
             .arg("--state")
             .arg(state.path())
             .args(["--concurrency", &executors.to_string()])
-            .stdout(Stdio::piped())
             .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
             .spawn()
             .with_context(|| format!("{} is missing", program.display()))?;
-        let mut lines = BufReader::new(server.stdout.take().context("it has an output")?).lines();
+        let mut lines = BufReader::new(server.stderr.take().context("it has a log")?).lines();
         let socket = loop {
             let line = lines.next().context("the server has ended")??;
-            if let Some((_, after)) = line.split_once("http://") {
-                break after.split([' ', '/']).next().unwrap_or(after).parse()?;
+            if let Some((_, rest)) = line.split_once(" listens on http://") {
+                break rest.split([' ', '/']).next().unwrap_or(rest).parse()?;
             }
         };
         let reader = std::thread::spawn(move || lines.for_each(drop));
