@@ -142,7 +142,7 @@ def listed(server: Server, path: str) -> Iterator[dict[str, Any]]:
 
 
 def check(load: Load) -> None:
-    """Every accepted run has completed, once and for all; nothing that was acknowledged is missing, nothing is left over."""
+    """Every accepted run has completed, once and for all, and no entry that was acknowledged is missing."""
     server = load.server
     until_all_ended(server)
     runs = list(listed(server, "/v1/runs"))

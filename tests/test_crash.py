@@ -1,4 +1,4 @@
-"""Whatever is killed, stopped, or filled up: what was accepted is finished, once, and nothing acknowledged is missing."""
+"""Whatever is killed, stopped, or filled up: what was accepted is finished, once, and nothing acknowledged is lost."""
 
 from __future__ import annotations
 

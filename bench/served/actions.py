@@ -12,7 +12,7 @@ def noop(number: int, text: str, numbers: list[int]) -> int:
 
 
 @Action(
-    description="Adds so many entries to its memory, and tells when it began and ended and how long each took",
+    description="Adds so many entries to its memory, and tells the moments before, between and after",
     retries=0,
 )
 def remember(times: int) -> list[int]:
