@@ -9,7 +9,9 @@ the example). The blocks are taken from top to bottom:
 - `json`: must be JSON.
 - `console`: each line after `$ ` is run by a shell, and what follows is what it must print, but for durations, ids and
   dates. A line `...` stands for lines that are left out; as the last one of a command it says that the reader has seen
-  enough, and the command is interrupted. A line `^C` presses those keys, and `Changed: FILE` saves that file again.
+  enough, and the command is interrupted. A line `^C` presses those keys, and `Changed: FILE` saves that file again. A
+  command that ends with ` &` stays in the background when it has printed what is shown, until `kill %1` or the page's end.
+  What the page calls 127.0.0.1:7878 is an address of the page's own.
 - `pycon`: sessions of Python; all of a page are one session, as doctest runs it.
 """
 
@@ -19,9 +21,11 @@ import difflib
 import functools
 import json
 import os
+import queue
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -37,6 +41,11 @@ from program import PROGRAM, REPOSITORY, Ziet
 FOLDER = "/srv/shop"
 """What the pages call the folder that they work in."""
 
+HOME = "/home/ada"
+"""What the pages call the reader's home."""
+ADDRESS = "127.0.0.1:7878"
+"""What the pages call the address of their server."""
+
 MASKS = [
     (re.compile(r"\b\d+\.\d+s\b"), "0.00s"),
     (re.compile(r"\b\d+ ms after its deadline\b"), "0 ms after its deadline"),
@@ -47,6 +56,8 @@ MASKS = [
 ]
 LEFT_OUT = ("...", "…")
 INTERRUPT = "^C"
+IN_BACKGROUND = " &"
+END_BACKGROUND = "kill %1"
 PATIENCE_SECONDS = 60
 CHANGED = re.compile(r"Changed: (\S+)")
 NAMED = re.compile(r"# ([\w./-]+\.(?:py|toml))$")
@@ -92,6 +103,12 @@ def pages() -> list[Path]:
     """Every page whose snippets are run."""
     written = [page for page in (REPOSITORY / "docs").rglob("*.md") if "reference" not in page.parts]
     return [REPOSITORY / "README.md", *sorted(written), *sorted((REPOSITORY / "examples").glob("*/README.md"))]
+
+
+def free_address() -> str:
+    """An address that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        return f"127.0.0.1:{taken.getsockname()[1]}"
 
 
 def tokens(page: Path) -> list[Token]:
@@ -207,7 +224,10 @@ class Reader:
         self._environment = ziet.environment | {
             "PATH": os.pathsep.join(path),
             "PYTHONPATH": str(REPOSITORY / "python"),
+            "ZIET_LISTEN": (address := free_address()),
         }
+        self._named = [(str(self._folder), FOLDER), (str(ziet.scratch), HOME), (address, ADDRESS)]
+        self._background: list[tuple[subprocess.Popen[str], queue.SimpleQueue[str | None]]] = []
         self._files = Files()
         self._sessions: list[Block] = []
         # Folder, variables and exit status go on from one command to the next, as in a shell that stays open.
@@ -235,7 +255,9 @@ class Reader:
                 yield f"{block}: nothing runs a block of {other}: name its language, or excuse it in test_docs.py"
 
     def end(self) -> Iterator[str]:
-        """Runs the sessions of the page as one, at the lines that they have in the page."""
+        """Runs the sessions of the page as one, at the lines that they have in the page, and ends what is left."""
+        while self._background:
+            self._end_background()
         if not self._sessions:
             return
         text = ""
@@ -288,25 +310,19 @@ class Reader:
 
     def _type(self, command: Command) -> list[str]:
         """Runs a command to its end, and gives the lines that it printed on standard output and standard error."""
+        if command.typed == END_BACKGROUND:
+            return self._end_background()
+        if command.typed.endswith(IN_BACKGROUND):
+            return self._start_background(command)
         # In one step, since the reader may interrupt it: then what was before goes on.
         state = """{ s=$?; export -p; echo "cd \\"\\$PWD\\"; (exit $s)"; }"""
         save = f"trap '{state} > {self._shell}.new && mv {self._shell}.new {self._shell}' EXIT"
-        script = f"{save}\nset -a\n. {self._shell}\n{command.typed}\n"
-        process = subprocess.Popen(
-            ["bash", "-c", script],
-            env=self._environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            encoding="utf-8",
-        )
-        self._ziet.started.append(process)
+        process = self._start(f"{save}\nset -a\n. {self._shell}\n{self._as_here(command.typed)}\n")
         assert process.stdout is not None
         # A command that waits for something that will not come is ended, so that what it printed can be compared.
         end = threading.Timer(PATIENCE_SECONDS, os.killpg, (process.pid, signal.SIGKILL))
         end.start()
-        lines = (line.rstrip("\n").replace(str(self._folder), FOLDER) for line in process.stdout)
+        lines = map(self._as_on_the_page, process.stdout)
         printed: list[str] = []
         rows: list[str] = []
         for shown, act in self._cues(command, process):
@@ -319,6 +335,60 @@ class Reader:
         end.cancel()
         process.wait()
         return printed
+
+    def _start(self, script: str) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            ["bash", "-c", script],
+            env=self._environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            encoding="utf-8",
+        )
+        self._ziet.started.append(process)
+        return process
+
+    def _start_background(self, command: Command) -> list[str]:
+        """Starts a command that stays, and gives what it printed until that is what is shown."""
+        typed = self._as_here(command.typed.removesuffix(IN_BACKGROUND))
+        process = self._start(f"set -a\n. {self._shell}\nexec {typed}\n")
+        lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+
+        def read() -> None:
+            assert process.stdout is not None
+            for line in process.stdout:
+                lines.put(self._as_on_the_page(line))
+            lines.put(None)
+
+        threading.Thread(target=read).start()
+        self._background.append((process, lines))
+        printed: list[str] = []
+        # The end is for what does not come; the lines that the page leaves out may go on for ever.
+        end = threading.Timer(PATIENCE_SECONDS, process.kill)
+        end.start()
+        while not matches(command.shown, [*map(masked, printed)]) and (line := lines.get()) is not None:
+            printed.append(line)
+        end.cancel()
+        return printed
+
+    def _end_background(self) -> list[str]:
+        """Asks the last command in the background to end, and gives what it printed since it was started."""
+        process, lines = self._background.pop()
+        process.terminate()
+        printed = list(iter(lines.get, None))
+        process.wait()
+        return printed
+
+    def _as_on_the_page(self, line: str) -> str:
+        for here, there in self._named:
+            line = line.replace(here, there)
+        return line.rstrip("\n")
+
+    def _as_here(self, typed: str) -> str:
+        for here, there in self._named:
+            typed = typed.replace(there, here)
+        return typed
 
     def _cues(
         self, command: Command, process: subprocess.Popen[str]

@@ -23,6 +23,8 @@ from typing import IO, Any
 
 import psutil
 
+from server import Server
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 PROJECTS = Path(__file__).resolve().parent / "projects"
 PROGRAM = Path(os.environ.get("ZIET_PROGRAM") or REPOSITORY / ".venv" / "bin" / "ziet")
@@ -208,6 +210,7 @@ class Ziet:
 
     def __init__(self, scratch: Path) -> None:
         self.scratch = scratch
+        self.program = PROGRAM
         self.mark = f"{SESSION}-{uuid.uuid4().hex[:8]}"
         # The path of a socket is short, and pytest's folders are not. What is shut in has the path among its arguments.
         self._temporary = tempfile.TemporaryDirectory(prefix=f"{self.mark}-")
@@ -234,6 +237,10 @@ class Ziet:
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(text, encoding="utf-8")
         return Project(self, root)
+
+    def serve(self, project: Project, *options: str, **environment: str) -> Server:
+        """Starts `ziet serve` on a state of this test's, and waits until it listens; to be stopped, or used in a `with`."""
+        return Server(self, project, options, environment)
 
     def left_over(self) -> list[str]:
         """The processes and folders that remain although every program has ended."""

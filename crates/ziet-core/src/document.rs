@@ -1,9 +1,9 @@
 //! The run document: what `--json`, the API and the clients show of a run, always the same.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::error::{ErrorCode, Failure, RelatedError, StackFrame, is_zero};
-use crate::id::{ActionId, MemoryId, ProjectId, RunId, WorkerId};
+use crate::id::{ActionId, DeploymentId, MemoryId, ProjectId, RunId, WorkerId};
 use crate::json::Json;
 use crate::memory::Newest;
 use crate::run::{Cancelled, Outcome, Status, WaitingOn};
@@ -15,7 +15,7 @@ pub struct RunDocument {
     pub action_id: ActionId,
     pub project_id: ProjectId,
     /// None for a local run: its code is the folder as it stands.
-    pub deployment_id: Option<String>,
+    pub deployment_id: Option<DeploymentId>,
     pub status: Status,
     pub waiting_on: Option<WaitingOn>,
     pub input: Json,
@@ -48,6 +48,40 @@ pub struct AttemptDocument {
     pub cpu_ms: Option<u64>,
     pub peak_memory_bytes: Option<u64>,
     pub worker: WorkerId,
+}
+
+/// A run as lists show it: the document without what can be large.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RunSummary {
+    pub id: RunId,
+    pub action_id: ActionId,
+    pub project_id: ProjectId,
+    pub deployment_id: Option<DeploymentId>,
+    pub status: Status,
+    pub waiting_on: Option<WaitingOn>,
+    pub error: Option<ErrorSummary>,
+    pub memory_id: MemoryId,
+    pub parent_id: Option<RunId>,
+    pub root_id: RunId,
+    /// Attempts begun so far.
+    pub attempt_count: u32,
+    pub metadata: Option<Json>,
+    /// When it is due, or its next attempt is.
+    pub run_at: Option<Time>,
+    pub retry_of: Option<RunId>,
+    pub cancelled: Option<Cancelled>,
+    pub created_at: Time,
+    pub started_at: Option<Time>,
+    pub finished_at: Option<Time>,
+}
+
+/// A failure without its stack.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ErrorSummary {
+    #[serde(rename = "type")]
+    pub kind: String,
+    pub message: String,
+    pub code: ErrorCode,
 }
 
 /// A failure as people and programs see it.

@@ -1,4 +1,4 @@
-//! The ids of runs, memories, entries and workers (UUIDv7, so they sort by creation), and the names that people give.
+//! The ids of what the platform makes (UUIDv7, so they sort by creation), and the names that people give.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -28,11 +28,17 @@ pub enum MemoryKind {}
 pub enum EntryKind {}
 #[derive(Debug)]
 pub enum WorkerKind {}
+#[derive(Debug)]
+pub enum DeploymentKind {}
+#[derive(Debug)]
+pub enum KeyKind {}
 
 pub type RunId = Id<RunKind>;
 pub type MemoryId = Id<MemoryKind>;
 pub type EntryId = Id<EntryKind>;
 pub type WorkerId = Id<WorkerKind>;
+pub type DeploymentId = Id<DeploymentKind>;
+pub type KeyId = Id<KeyKind>;
 
 impl<Kind> Id<Kind> {
     /// A new id whose time part is `now`. Ids made by one process increase strictly while `now` does not go back.
@@ -46,8 +52,17 @@ impl<Kind> Id<Kind> {
         )))
     }
 
+    /// Not after any id that was made at `time` or later, and after all that were made before.
+    pub fn first_of(time: Time) -> Self {
+        let millis = u64::try_from(time.as_millis()).unwrap_or(0);
+        Self::from_uuid(Uuid::from_u128(u128::from(millis) << 80))
+    }
+
     /// The id of nothing.
     pub const NONE: Self = Self::from_uuid(Uuid::nil());
+
+    /// Not before any id.
+    pub const LAST: Self = Self::from_uuid(Uuid::max());
 
     pub const fn from_uuid(uuid: Uuid) -> Self {
         Self {
@@ -181,5 +196,13 @@ mod tests {
         let ids: Vec<RunId> = (0..10_000).map(|_| RunId::new(now)).collect();
         assert!(ids.is_sorted());
         assert_ne!(ids[0], ids[1]);
+    }
+
+    #[test]
+    fn the_first_of_a_time_parts_what_was_before_from_what_came_then() {
+        let now = Time::from_millis(1_800_000_000_000);
+        let id = RunId::new(now);
+        assert!(RunId::first_of(now) < id);
+        assert!(RunId::first_of(Time::from_millis(1_800_000_000_001)) > id);
     }
 }

@@ -17,13 +17,15 @@ pub mod memory;
 pub mod nearest;
 pub mod retry;
 pub mod run;
+pub mod scope;
 pub mod time;
 pub mod wire;
 
 pub use action::{ActionSpec, Catalogue};
 pub use error::{ErrorCode, Failure, StackFrame};
-pub use id::{ActionId, EntryId, MemoryId, ProjectId, RunId, WorkerId};
+pub use id::{ActionId, DeploymentId, EntryId, KeyId, MemoryId, ProjectId, RunId, WorkerId};
 pub use json::Json;
 pub use nearest::nearest;
 pub use run::{Event, Run, RunState, transition};
+pub use scope::Scope;
 pub use time::Time;

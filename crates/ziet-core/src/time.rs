@@ -1,6 +1,7 @@
 //! Points in time as the platform stores them. Nothing here reads a clock.
 
 use std::fmt;
+use std::str::FromStr;
 use std::time::Duration;
 
 use serde::{Serialize, Serializer};
@@ -42,6 +43,16 @@ impl fmt::Display for Time {
     }
 }
 
+/// From RFC 3339, with an offset; what is finer than milliseconds is cut off.
+impl FromStr for Time {
+    type Err = jiff::Error;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let timestamp: jiff::Timestamp = text.parse()?;
+        Ok(Self(timestamp.as_millisecond()))
+    }
+}
+
 impl Serialize for Time {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
@@ -58,6 +69,15 @@ mod tests {
             Time::from_millis(1_700_000_000_000).to_string(),
             "2023-11-14T22:13:20.000Z"
         );
+    }
+
+    #[test]
+    fn is_read_with_any_offset() {
+        let time = Time::from_millis(1_700_000_000_000);
+        let read = |text: &str| text.parse::<Time>().ok();
+        assert_eq!(read(&time.to_string()), Some(time));
+        assert_eq!(read("2023-11-15T00:13:20.0009+02:00"), Some(time));
+        assert_eq!(read("2023-11-14T22:13:20"), None);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use ziet_core::memory::Entry;
 use ziet_core::retry::Backoff;
 use ziet_core::run::Cancelled;
 use ziet_core::{ActionId, Json, MemoryId, ProjectId, RunId};
-use ziet_store::{Location, Store, StoreError, memory, runs};
+use ziet_store::{Durability, Location, Store, StoreError, memory, runs};
 use ziet_worker::{WorkerError, WorkerSettings};
 
 use crate::notice::{Notice, Watcher};
@@ -90,7 +90,7 @@ impl Engine {
         settings: EngineSettings,
         notify: impl FnMut(Notice) + Send + 'static,
     ) -> Result<Self, EngineError> {
-        let store = Store::open(&settings.store)?;
+        let store = Store::open(&settings.store, Durability::Full)?;
         let project = settings.worker.project.id.clone();
         let (started, starting) = sync_channel(1);
         let (messages, received) = channel();

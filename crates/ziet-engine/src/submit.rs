@@ -195,10 +195,13 @@ impl Scheduler {
         let new = NewRun {
             id,
             action_id: action.clone(),
+            deployment_id: None,
             memory_id: place.memory,
             new_memory: place.new_memory,
             parent,
             root_id: place.root.unwrap_or(id),
+            retry_of: None,
+            idempotency: None,
             input: input.clone(),
             metadata: None,
             run: accepted.run.clone(),

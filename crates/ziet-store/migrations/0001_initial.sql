@@ -1,5 +1,28 @@
 -- Times are milliseconds UTC, ids 16 bytes, JSON the bytes that the user's process wrote. Text that may hold anything
--- is bytes too. Every table and every index begins with the project: nothing is ever found across it.
+-- is bytes too. Every table and every index begins with the project: nothing is ever found across it. Keys and sessions
+-- are how a request without a project finds its own, so they alone are found by themselves.
+
+CREATE TABLE projects (
+    project_id {text} NOT NULL PRIMARY KEY,
+    deployment_id {blob} NOT NULL CHECK (length(deployment_id) = 16)
+) {table};
+
+CREATE TABLE deployments (
+    project_id {text} NOT NULL,
+    deployment_id {blob} NOT NULL CHECK (length(deployment_id) = 16),
+    source {blob} NOT NULL,
+    created_at {int} NOT NULL,
+    PRIMARY KEY (project_id, deployment_id)
+) {table};
+
+CREATE TABLE actions (
+    project_id {text} NOT NULL,
+    deployment_id {blob} NOT NULL,
+    action_id {text} NOT NULL,
+    -- MessagePack, as the worker's process described it.
+    spec {blob} NOT NULL,
+    PRIMARY KEY (project_id, deployment_id, action_id)
+) {table};
 
 CREATE TABLE memories (
     project_id {text} NOT NULL,
@@ -8,6 +31,8 @@ CREATE TABLE memories (
     bytes {int} NOT NULL CHECK (bytes >= 0),
     -- The number of the newest entry; numbers are never used again.
     newest {int} NOT NULL CHECK (newest >= 0),
+    -- How many root runs have it. With the last of them it is deleted.
+    roots {int} NOT NULL CHECK (roots >= 0),
     created_at {int} NOT NULL,
     PRIMARY KEY (project_id, memory_id)
 ) {table};
@@ -54,6 +79,7 @@ CREATE TABLE runs (
     memory_id {blob} NOT NULL CHECK (length(memory_id) = 16),
     parent_id {blob} CHECK (length(parent_id) = 16),
     root_id {blob} NOT NULL CHECK (length(root_id) = 16),
+    input_bytes {int} NOT NULL CHECK (input_bytes >= 0),
     timeout_ms {int} NOT NULL CHECK (timeout_ms >= 0),
     retries {int} NOT NULL CHECK (retries >= 0),
     backoff {text} NOT NULL CHECK (backoff = 'exponential' OR backoff = 'none'),
@@ -79,23 +105,44 @@ CREATE TABLE runs (
     CHECK ((attempts > 0) = (started_at IS NOT NULL))
 ) {table};
 
-CREATE INDEX runs_live ON runs (project_id, run_at, run_id) WHERE finished_at IS NULL;
+-- What the engine and lists look for. A run that succeeds at once leaves nothing in them but its action.
+CREATE INDEX runs_live ON runs (project_id, status, run_id, input_bytes) WHERE finished_at IS NULL;
+
+CREATE INDEX runs_due ON runs (project_id, run_at, run_id) WHERE run_at IS NOT NULL;
+
+CREATE INDEX runs_unsuccessful ON runs (project_id, status, run_id) WHERE status = 'failed' OR status = 'cancelled';
+
+CREATE INDEX runs_by_action ON runs (project_id, action_id, run_id);
 
 CREATE INDEX runs_by_parent ON runs (project_id, parent_id, run_id) WHERE parent_id IS NOT NULL;
 
--- Written once, with the run.
+CREATE INDEX runs_by_root ON runs (project_id, root_id, run_id) WHERE parent_id IS NOT NULL;
+
+-- Written once, with the run. What is small comes first: it can be read without what may be large.
 CREATE TABLE inputs (
     project_id {text} NOT NULL,
     run_id {blob} NOT NULL,
-    input {blob} NOT NULL,
-    metadata {blob},
+    deployment_id {blob} CHECK (length(deployment_id) = 16),
+    retry_of {blob} CHECK (length(retry_of) = 16),
+    idempotency_key {blob},
     -- The call of the parent that the run answers.
     call_action_id {text},
     call_arguments {blob} CHECK (length(call_arguments) = 32),
     call_occurrence {int},
+    metadata {blob},
+    input {blob} NOT NULL,
     PRIMARY KEY (project_id, run_id),
     CHECK ((call_action_id IS NULL) = (call_arguments IS NULL)),
     CHECK ((call_action_id IS NULL) = (call_occurrence IS NULL))
+) {table};
+
+CREATE TABLE idempotency_keys (
+    project_id {text} NOT NULL,
+    key {blob} NOT NULL,
+    run_id {blob} NOT NULL,
+    -- The digest of what was asked with it.
+    request {blob} NOT NULL CHECK (length(request) = 32),
+    PRIMARY KEY (project_id, key)
 ) {table};
 
 -- Written once, when the run has finished: exactly one of the three.
@@ -138,3 +185,41 @@ CREATE TABLE events (
     body {blob} NOT NULL,
     PRIMARY KEY (project_id, run_id, number)
 ) {table};
+
+-- What attempts printed and logged, a row for a lump of lines of one attempt.
+CREATE TABLE logs (
+    project_id {text} NOT NULL,
+    run_id {blob} NOT NULL,
+    -- The number of the lump's last line in the run.
+    last {int} NOT NULL,
+    attempt {int} NOT NULL,
+    -- The highest level among them.
+    level {int} NOT NULL,
+    lines {blob} NOT NULL,
+    PRIMARY KEY (project_id, run_id, last)
+) {table};
+
+CREATE TABLE api_keys (
+    key_id {blob} NOT NULL PRIMARY KEY CHECK (length(key_id) = 16),
+    -- NULL for one that is good for all projects.
+    project_id {text},
+    name {blob} NOT NULL,
+    scopes {text} NOT NULL,
+    hash {blob} NOT NULL CHECK (length(hash) = 32),
+    prefix {text} NOT NULL,
+    created_at {int} NOT NULL,
+    last_used_at {int},
+    revoked_at {int}
+) {table};
+
+CREATE UNIQUE INDEX api_keys_by_hash ON api_keys (hash);
+
+-- Who has signed in with a key, and until when that holds.
+CREATE TABLE sessions (
+    hash {blob} NOT NULL PRIMARY KEY CHECK (length(hash) = 32),
+    key_id {blob} NOT NULL CHECK (length(key_id) = 16),
+    created_at {int} NOT NULL,
+    expires_at {int} NOT NULL
+) {table};
+
+CREATE INDEX sessions_by_expiry ON sessions (expires_at);

@@ -6,13 +6,16 @@
 use ziet_core::call::CallKey;
 use ziet_core::memory::Entry;
 use ziet_core::run::Outcome;
-use ziet_core::{ActionId, Failure, Json, MemoryId, ProjectId, Run, RunId, Time, WorkerId};
+use ziet_core::{
+    ActionId, DeploymentId, Failure, Json, MemoryId, ProjectId, Run, RunId, Time, WorkerId,
+};
 
 use crate::events::{self, EventRecord};
+use crate::logs::NewLine;
 use crate::state::{Ended, Live, failure_bytes, millis};
 use crate::value::Value;
 use crate::word::Word;
-use crate::{Result, StoreError, Tx, memory};
+use crate::{Result, StoreError, Tx, logs, memory, runs};
 
 /// One row that comes or changes.
 #[derive(Clone, Debug)]
@@ -30,8 +33,17 @@ pub enum Change {
         /// What is added.
         entry: Entry,
     },
-    /// Something happened during an attempt.
+    /// Something happened to a run.
     Event(EventRecord),
+    /// An attempt has printed or logged.
+    Logs {
+        /// The run.
+        run: RunId,
+        /// Its attempt.
+        attempt: u32,
+        /// What it printed, in its order.
+        lines: Vec<NewLine>,
+    },
 }
 
 /// A run as it was accepted.
@@ -41,6 +53,8 @@ pub struct NewRun {
     pub id: RunId,
     /// The action that it executes.
     pub action_id: ActionId,
+    /// The version of the code that it is accepted for; None for a local run.
+    pub deployment_id: Option<DeploymentId>,
     /// The memory that its tree shares.
     pub memory_id: MemoryId,
     /// Whether the memory comes into being with it.
@@ -49,6 +63,10 @@ pub struct NewRun {
     pub parent: Option<Parent>,
     /// The root of its tree; itself for a root run.
     pub root_id: RunId,
+    /// The run that it is another try of.
+    pub retry_of: Option<RunId>,
+    /// What makes asking for it once more have no effect.
+    pub idempotency: Option<Idempotency>,
     /// The arguments.
     pub input: Json,
     /// What the caller wants to find on it again.
@@ -57,6 +75,15 @@ pub struct NewRun {
     pub run: Run,
     /// When it was accepted.
     pub created_at: Time,
+}
+
+/// A key that a caller chose for one request, so that repeating it does no harm.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Idempotency {
+    /// The key.
+    pub key: String,
+    /// A digest of what is asked with it: another request with the same key is a mistake.
+    pub request: [u8; 32],
 }
 
 /// The call that a child run answers.
@@ -109,7 +136,8 @@ pub struct AttemptRecord {
 /// Writes all of `changes`, in their order.
 ///
 /// # Errors
-/// [`StoreError::Fenced`] when one of the runs has gone on meanwhile; then none is written.
+/// [`StoreError::Fenced`] when one of the runs has gone on meanwhile, [`StoreError::Duplicate`] when an idempotency key
+/// is taken, [`StoreError::NoMemory`] when a root run is to have a memory that is not there; then none is written.
 pub async fn commit(tx: &mut Tx<'_>, project: &ProjectId, changes: &[Change]) -> Result<()> {
     for change in changes {
         match change {
@@ -120,6 +148,11 @@ pub async fn commit(tx: &mut Tx<'_>, project: &ProjectId, changes: &[Change]) ->
                 memory::add_always(tx, project, *memory_id, entry).await?;
             }
             Change::Event(event) => events::append(tx, project, event).await?,
+            Change::Logs {
+                run,
+                attempt,
+                lines,
+            } => logs::append(tx, project, *run, *attempt, lines).await?,
         }
     }
     Ok(())
@@ -127,19 +160,52 @@ pub async fn commit(tx: &mut Tx<'_>, project: &ProjectId, changes: &[Change]) ->
 
 async fn submit(tx: &mut Tx<'_>, project: &ProjectId, new: &NewRun) -> Result<()> {
     if new.new_memory {
-        memory::create(tx, project, new.memory_id, new.created_at).await?;
+        memory::create_for(tx, project, new.memory_id, 1, new.created_at).await?;
+    } else if new.parent.is_none() {
+        memory::take(tx, project, new.memory_id).await?;
+    }
+    if let Some(idempotency) = &new.idempotency {
+        take_key(tx, project, new, idempotency).await?;
     }
     insert_run(tx, project, new).await?;
     insert_input(tx, project, new).await?;
     insert_result(tx, project, new.id, &new.run).await
 }
 
+/// A key that is forgotten becomes that of the new run.
+const TAKE_KEY: &str =
+    "INSERT INTO idempotency_keys (project_id, key, run_id, request) VALUES (?1, ?2, ?3, ?4)
+    ON CONFLICT (project_id, key) DO UPDATE SET run_id = excluded.run_id, request = excluded.request
+    WHERE NOT EXISTS (SELECT 1 FROM runs r
+        WHERE r.project_id = idempotency_keys.project_id AND r.run_id = idempotency_keys.run_id
+            AND (r.finished_at IS NULL OR r.finished_at > ?5))";
+
+async fn take_key(
+    tx: &mut Tx<'_>,
+    project: &ProjectId,
+    new: &NewRun,
+    idempotency: &Idempotency,
+) -> Result<()> {
+    let row = [
+        project.into(),
+        idempotency.key.as_bytes().into(),
+        (&new.id).into(),
+        idempotency.request.as_slice().into(),
+        runs::forgotten(new.created_at).into(),
+    ];
+    if tx.execute(TAKE_KEY, &row).await? == 0 {
+        let key = &idempotency.key;
+        return Err(StoreError::Duplicate(format!("idempotency key {key}")));
+    }
+    Ok(())
+}
+
 const INSERT_RUN: &str =
     "INSERT INTO runs (project_id, run_id, status, waiting_on, run_at, worker, used_ms, since,
         attempts, counted, lost_in_a_row, started_at, finished_at,
-        action_id, memory_id, parent_id, root_id, timeout_ms, retries, backoff, on_lost, created_at)
+        action_id, memory_id, parent_id, root_id, input_bytes, timeout_ms, retries, backoff, on_lost, created_at)
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13,
-        ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22)";
+        ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23)";
 
 async fn insert_run(tx: &mut Tx<'_>, project: &ProjectId, new: &NewRun) -> Result<()> {
     let live = Live::of(&new.run.state);
@@ -165,6 +231,7 @@ async fn insert_run(tx: &mut Tx<'_>, project: &ProjectId, new: &NewRun) -> Resul
         (&new.memory_id).into(),
         new.parent.as_ref().map(|parent| &parent.run_id).into(),
         (&new.root_id).into(),
+        new.input.as_bytes().len().into(),
         millis(policy.timeout).into(),
         policy.retry.retries.into(),
         policy.retry.backoff.word().into(),
@@ -175,20 +242,24 @@ async fn insert_run(tx: &mut Tx<'_>, project: &ProjectId, new: &NewRun) -> Resul
     Ok(())
 }
 
-const INSERT_INPUT: &str = "INSERT INTO inputs (project_id, run_id, input, metadata,
-        call_action_id, call_arguments, call_occurrence)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+const INSERT_INPUT: &str = "INSERT INTO inputs (project_id, run_id, deployment_id, retry_of,
+        idempotency_key, call_action_id, call_arguments, call_occurrence, metadata, input)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
 
 async fn insert_input(tx: &mut Tx<'_>, project: &ProjectId, new: &NewRun) -> Result<()> {
     let call = new.parent.as_ref().map(|parent| &parent.call);
+    let key = new.idempotency.as_ref();
     let row = [
         project.into(),
         (&new.id).into(),
-        (&new.input).into(),
-        new.metadata.as_ref().into(),
+        new.deployment_id.as_ref().into(),
+        new.retry_of.as_ref().into(),
+        key.map(|idempotency| idempotency.key.as_bytes()).into(),
         call.map(|call| &call.action_id).into(),
         call.map(|call| call.arguments.as_slice()).into(),
         call.map(|call| call.occurrence).into(),
+        new.metadata.as_ref().into(),
+        (&new.input).into(),
     ];
     tx.execute(INSERT_INPUT, &row).await?;
     Ok(())

@@ -2,6 +2,8 @@
 //!
 //! Databases name the same trouble differently; here it has one name. Nothing above this module sees a driver's error.
 
+use std::path::PathBuf;
+
 use rusqlite::ErrorCode;
 use rusqlite::ffi;
 use ziet_core::{MemoryId, RunId};
@@ -39,6 +41,18 @@ pub enum StoreError {
     /// The file is not a database, or is damaged.
     #[error("the database is damaged or not a database: {0}")]
     Corrupt(String),
+    /// Another process uses the folder of the state.
+    #[error(
+        "{} is used by another ziet{}: only one server at a time can have a folder of state",
+        folder.display(),
+        holder.map(|process| format!(" (process {process})")).unwrap_or_default()
+    )]
+    Locked {
+        /// The folder.
+        folder: PathBuf,
+        /// The other's process id, where it can be told.
+        holder: Option<u32>,
+    },
     /// The file cannot be opened, read or written.
     #[error("the database cannot be reached: {0}")]
     Unavailable(String),

@@ -4,12 +4,12 @@ use ziet_core::{ProjectId, RunId, Time};
 
 use crate::{Result, StoreError, Tx};
 
-/// Something that happened during an attempt.
+/// Something that happened to a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EventRecord {
     /// The run.
     pub run_id: RunId,
-    /// The attempt of the run.
+    /// The attempt of the run; 0 before the first one.
     pub attempt: u32,
     /// When.
     pub at: Time,
@@ -19,26 +19,31 @@ pub struct EventRecord {
     pub body: String,
 }
 
-/// The events of a run, oldest first.
+/// At most `limit` events of a run with their numbers in it, oldest first; only those after number `after`, 0 for all.
 ///
 /// # Errors
 /// What the database says.
-pub async fn of_run(
+pub async fn page(
     tx: &mut Tx<'_>,
     project: &ProjectId,
     run_id: RunId,
-) -> Result<Vec<EventRecord>> {
-    let sql = "SELECT attempt, at, kind, body FROM events
-        WHERE project_id = ?1 AND run_id = ?2 ORDER BY number";
-    tx.query(sql, &[project.into(), (&run_id).into()], |row| {
+    after: u64,
+    limit: usize,
+) -> Result<Vec<(u64, EventRecord)>> {
+    let sql = "SELECT number, attempt, at, kind, body FROM events
+        WHERE project_id = ?1 AND run_id = ?2 AND number > ?3 ORDER BY number LIMIT ?4";
+    let args = [project.into(), (&run_id).into(), after.into(), limit.into()];
+    tx.query(sql, &args, |row| {
         let mut columns = row.columns();
-        Ok(EventRecord {
+        let number = columns.next()?;
+        let event = EventRecord {
             run_id,
             attempt: columns.next()?,
             at: columns.next()?,
             kind: columns.next()?,
             body: text(columns.next()?)?,
-        })
+        };
+        Ok((number, event))
     })
     .await
 }
@@ -49,16 +54,12 @@ pub(crate) async fn append(
     project: &ProjectId,
     event: &EventRecord,
 ) -> Result<()> {
-    let sql = "SELECT number FROM events WHERE project_id = ?1 AND run_id = ?2
-        ORDER BY number DESC LIMIT 1";
-    let args = [project.into(), (&event.run_id).into()];
-    let last: Option<i64> = tx.query_one(sql, &args, |row| row.get(0)).await?;
     let sql = "INSERT INTO events (project_id, run_id, number, attempt, at, kind, body)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+        SELECT ?1, ?2, COALESCE(MAX(number), 0) + 1, ?3, ?4, ?5, ?6
+        FROM events WHERE project_id = ?1 AND run_id = ?2";
     let row = [
         project.into(),
         (&event.run_id).into(),
-        last.unwrap_or(0).saturating_add(1).into(),
         event.attempt.into(),
         event.at.into(),
         event.kind.as_str().into(),

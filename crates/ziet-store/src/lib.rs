@@ -4,6 +4,7 @@
 //! nothing; core does. Whoever asked is answered only after the commit that holds the answer.
 
 mod error;
+mod file;
 mod job;
 mod migrate;
 mod sqlite;
@@ -13,17 +14,23 @@ mod tx;
 mod value;
 mod word;
 
+pub mod catalogue;
 pub mod changes;
 pub mod events;
+pub mod figures;
+pub mod keys;
+pub mod logs;
 pub mod memory;
+pub mod retention;
 pub mod runs;
 
-pub use changes::{AttemptRecord, Change, NewRun, Parent, StateChange};
+pub use changes::{AttemptRecord, Change, Idempotency, NewRun, Parent, StateChange};
 pub use error::StoreError;
 pub use events::EventRecord;
+pub use file::{StateLock, backup, lock, restore};
 pub use memory::Added;
 pub use runs::{Child, LoadedRun};
-pub use store::{Location, Store};
+pub use store::{Durability, Location, Store};
 pub use tx::Tx;
 pub use value::{Column, Row, Value};
 

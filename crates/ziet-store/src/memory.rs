@@ -22,24 +22,70 @@ pub enum Added {
     },
 }
 
+/// A memory without its entries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MemoryRecord {
+    /// Its id.
+    pub id: MemoryId,
+    /// What its entries take of its limit.
+    pub bytes: u64,
+    /// When it was made.
+    pub created_at: Time,
+}
+
 /// Makes an empty memory.
 ///
 /// # Errors
 /// [`StoreError::Duplicate`] when there is one with this id.
 pub async fn create(tx: &mut Tx<'_>, project: &ProjectId, id: MemoryId, now: Time) -> Result<()> {
-    let sql = "INSERT INTO memories (project_id, memory_id, bytes, newest, created_at)
-        VALUES (?1, ?2, 0, 0, ?3)";
-    tx.execute(sql, &[project.into(), (&id).into(), now.into()])
-        .await?;
+    create_for(tx, project, id, 0, now).await
+}
+
+/// Makes an empty memory that so many root runs have.
+pub(crate) async fn create_for(
+    tx: &mut Tx<'_>,
+    project: &ProjectId,
+    id: MemoryId,
+    roots: u32,
+    now: Time,
+) -> Result<()> {
+    let sql = "INSERT INTO memories (project_id, memory_id, bytes, newest, roots, created_at)
+        VALUES (?1, ?2, 0, 0, ?3, ?4)";
+    let row = [project.into(), (&id).into(), roots.into(), now.into()];
+    tx.execute(sql, &row).await?;
     Ok(())
 }
 
-/// Whether the project has such a memory.
+/// A root run has this memory from now on, and keeps it from being deleted.
+pub(crate) async fn take(tx: &mut Tx<'_>, project: &ProjectId, memory_id: MemoryId) -> Result<()> {
+    let sql = "UPDATE memories SET roots = roots + 1 WHERE project_id = ?1 AND memory_id = ?2";
+    match tx
+        .execute(sql, &[project.into(), (&memory_id).into()])
+        .await?
+    {
+        0 => Err(StoreError::NoMemory(memory_id)),
+        _ => Ok(()),
+    }
+}
+
+/// The memory itself; None when the project has no such memory.
 ///
 /// # Errors
 /// What the database says.
-pub async fn exists(tx: &mut Tx<'_>, project: &ProjectId, memory_id: MemoryId) -> Result<bool> {
-    Ok(held(tx, project, memory_id).await?.is_some())
+pub async fn find(
+    tx: &mut Tx<'_>,
+    project: &ProjectId,
+    memory_id: MemoryId,
+) -> Result<Option<MemoryRecord>> {
+    let sql = "SELECT bytes, created_at FROM memories WHERE project_id = ?1 AND memory_id = ?2";
+    tx.query_one(sql, &[project.into(), (&memory_id).into()], |row| {
+        Ok(MemoryRecord {
+            id: memory_id,
+            bytes: row.get(0)?,
+            created_at: row.get(1)?,
+        })
+    })
+    .await
 }
 
 /// Adds an entry if there is room for its key, value and metadata.
@@ -184,6 +230,29 @@ pub async fn entries(
         WHERE project_id = ?1 AND memory_id = ?2 ORDER BY number";
     tx.query(sql, &[project.into(), (&memory_id).into()], |row| {
         read(&mut row.columns())
+    })
+    .await
+}
+
+/// At most `limit` entries with their numbers, newest first; only those before number `before`, when one is given.
+///
+/// # Errors
+/// What the database says.
+pub async fn page(
+    tx: &mut Tx<'_>,
+    project: &ProjectId,
+    memory_id: MemoryId,
+    before: Option<u64>,
+    limit: usize,
+) -> Result<Vec<(u64, Entry)>> {
+    let sql =
+        "SELECT number, entry_id, key, created_at, run_id, attempt, value, metadata FROM entries
+        WHERE project_id = ?1 AND memory_id = ?2 AND number < ?3 ORDER BY number DESC LIMIT ?4";
+    let before = before.unwrap_or(u64::MAX).into();
+    let args = [project.into(), (&memory_id).into(), before, limit.into()];
+    tx.query(sql, &args, |row| {
+        let mut columns = row.columns();
+        Ok((columns.next()?, read(&mut columns)?))
     })
     .await
 }

@@ -5,16 +5,19 @@
 
 use std::path::Path;
 use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, OpenFlags};
 
 use crate::job::{Access, Asked, Job};
 use crate::migrate::migrate;
-use crate::{Result, StoreError, Tx};
+use crate::{Durability, Result, StoreError, Tx, file};
 
-/// Verbs that share a commit. More gain nothing, and the first would wait for the last.
-const LARGEST_BATCH: usize = 256;
+/// Verbs that share a commit, and the rows that they change. More gain nothing, and the first would wait for the last.
+const MOST_VERBS: usize = 256;
+const MOST_ROWS: u64 = 4_000;
 
 /// There are about forty texts of statements; each is prepared once.
 const STATEMENTS: usize = 128;
@@ -24,7 +27,6 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// A checkpoint rides on a commit: at 1000 pages the slowest commits take 20 ms, at 4000 they took 35.
 const FILE_PRAGMAS: &str = "
-    PRAGMA synchronous = FULL;
     PRAGMA wal_autocheckpoint = 1000;
     PRAGMA journal_size_limit = 67108864;
     PRAGMA mmap_size = 268435456;
@@ -40,12 +42,15 @@ pub(crate) fn open_memory() -> Result<Connection> {
 }
 
 /// The file's writer.
-pub(crate) fn open_file(path: &Path) -> Result<Connection> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
-        | OpenFlags::SQLITE_OPEN_CREATE
-        | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+pub(crate) fn open_file(path: &Path, durability: Durability) -> Result<Connection> {
+    if !path.exists() {
+        file::make(path)?;
+    }
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(path, flags)?;
     prepare(&connection)?;
+    // Before there is a table, or never.
+    connection.execute_batch("PRAGMA auto_vacuum = INCREMENTAL")?;
     let mode: String = connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
     if mode != "wal" {
         let path = path.display();
@@ -54,6 +59,10 @@ pub(crate) fn open_file(path: &Path) -> Result<Connection> {
         )));
     }
     connection.execute_batch(FILE_PRAGMAS)?;
+    connection.execute_batch(match durability {
+        Durability::Full => "PRAGMA synchronous = FULL",
+        Durability::Normal => "PRAGMA synchronous = NORMAL",
+    })?;
     migrate_now(&mut connection)?;
     Ok(connection)
 }
@@ -65,6 +74,42 @@ pub(crate) fn open_for_reading(path: &Path) -> Result<Connection> {
     prepare(&connection)?;
     connection.execute_batch(FILE_PRAGMAS)?;
     Ok(connection)
+}
+
+/// Copies a database as it is at this moment. Taking all pages in one step keeps it one moment, whoever writes.
+pub(crate) fn copy(source: &Connection, to: &Path) -> Result<()> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut target = Connection::open_with_flags(to, flags)?;
+    match Backup::new(source, &mut target)?.step(-1)? {
+        StepResult::Done => Ok(()),
+        _ => Err(StoreError::Busy),
+    }
+}
+
+/// Makes sure that every page of the file is as it should be, and that its schema is known.
+pub(crate) fn check(connection: &Connection) -> Result<()> {
+    let found: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+    if found != "ok" {
+        return Err(StoreError::Corrupt(found));
+    }
+    Ok(())
+}
+
+/// Unused pages that are given back at once: more would keep the writer for long.
+const VACUUM_PAGES: i64 = 256;
+
+/// Gives unused pages back if more than an eighth of the file is unused: what is deleted and added at a steady rate
+/// needs that room again.
+pub(crate) fn vacuum_some(connection: &Connection) -> Result<bool> {
+    let number = |pragma| connection.query_row(pragma, [], |row| row.get::<_, i64>(0));
+    let spare = number("PRAGMA freelist_count")? - number("PRAGMA page_count")? / 8;
+    let pages = spare.clamp(0, VACUUM_PAGES);
+    if pages > 0 {
+        let mut vacuum = connection.prepare(&format!("PRAGMA incremental_vacuum({pages})"))?;
+        let mut given_back = vacuum.query([])?;
+        while given_back.next()?.is_some() {}
+    }
+    Ok(spare > VACUUM_PAGES)
 }
 
 fn prepare(connection: &Connection) -> Result<()> {
@@ -87,54 +132,74 @@ fn migrate_now(connection: &mut Connection) -> Result<()> {
     result.recv().unwrap_or(Err(StoreError::Closed))
 }
 
+/// What waits for a thread of the store.
+type Jobs = Mutex<Receiver<Box<dyn Job>>>;
+
 /// The writer's thread: it ends when nobody can ask any more and everything is answered.
-pub(crate) fn write_all(mut connection: Connection, jobs: &Receiver<Box<dyn Job>>) {
+pub(crate) fn write_all(mut connection: Connection, jobs: &Jobs) {
+    let jobs = jobs.lock().unwrap_or_else(PoisonError::into_inner);
     while let Ok(first) = jobs.recv() {
-        let mut batch = vec![first];
-        batch.extend(jobs.try_iter().take(LARGEST_BATCH - 1));
-        commit(&mut connection, batch);
+        commit(&mut connection, first, &jobs);
     }
 }
 
-/// The reader's thread. Each read has a snapshot of its own, as new as can be.
-pub(crate) fn read_all(mut connection: Connection, jobs: &Receiver<Box<dyn Job>>) {
-    for mut job in jobs {
+/// A reader's thread. Each read has a snapshot of its own, as new as can be.
+pub(crate) fn read_all(mut connection: Connection, jobs: &Jobs) {
+    loop {
+        let job = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let Ok(mut job) = job else {
+            return;
+        };
         let done = alone(&mut connection, job.as_mut());
         job.answer(done);
     }
 }
 
-fn commit(connection: &mut Connection, mut batch: Vec<Box<dyn Job>>) {
-    if batch.len() > 1 {
-        // A writer of another process was waited for once; once for each verb would be minutes.
-        if let done @ (Ok(()) | Err(StoreError::Busy)) = together(connection, &mut batch) {
-            for job in batch {
-                job.answer(done.clone());
-            }
-            return;
+fn commit(connection: &mut Connection, first: Box<dyn Job>, jobs: &Receiver<Box<dyn Job>>) {
+    let Some(second) = jobs.try_recv().ok() else {
+        return answer_alone(connection, first);
+    };
+    let mut batch = vec![first, second];
+    // A writer of another process was waited for once; once for each verb would be minutes.
+    if let done @ (Ok(()) | Err(StoreError::Busy)) = together(connection, &mut batch, jobs) {
+        for job in batch {
+            job.answer(done.clone());
         }
+        return;
     }
-    for mut job in batch {
-        let done = alone(connection, job.as_mut());
-        job.answer(done);
+    for job in batch {
+        answer_alone(connection, job);
     }
 }
 
-/// Runs all of them in one transaction. After an error nothing is left of any.
-fn together(connection: &mut Connection, batch: &mut [Box<dyn Job>]) -> Result<()> {
-    let writes = batch.iter().any(|job| job.access() == Access::Write);
-    let access = if writes { Access::Write } else { Access::Read };
-    begin(connection, access)?;
-    let end = if writes { "COMMIT" } else { "ROLLBACK" };
-    let done = in_savepoints(connection, batch).and_then(|()| statement(connection, end));
+fn answer_alone(connection: &mut Connection, mut job: Box<dyn Job>) {
+    let done = alone(connection, job.as_mut());
+    job.answer(done);
+}
+
+/// Runs the jobs of the batch in one transaction, and those that come meanwhile. After an error nothing is left of any.
+fn together(
+    connection: &mut Connection,
+    batch: &mut Vec<Box<dyn Job>>,
+    jobs: &Receiver<Box<dyn Job>>,
+) -> Result<()> {
+    begin(connection, Access::Write)?;
+    let done =
+        in_savepoints(connection, batch, jobs).and_then(|()| statement(connection, "COMMIT"));
     if done.is_err() {
         roll_back(connection);
     }
     done
 }
 
-fn in_savepoints(connection: &mut Connection, batch: &mut [Box<dyn Job>]) -> Result<()> {
-    for job in batch {
+fn in_savepoints(
+    connection: &mut Connection,
+    batch: &mut Vec<Box<dyn Job>>,
+    jobs: &Receiver<Box<dyn Job>>,
+) -> Result<()> {
+    let before = connection.total_changes();
+    let mut next = 0;
+    while let Some(job) = batch.get_mut(next) {
         statement(connection, "SAVEPOINT verb")?;
         let keep = job.run(Tx::sqlite(connection, job.access()));
         if connection.is_autocommit() {
@@ -145,6 +210,11 @@ fn in_savepoints(connection: &mut Connection, batch: &mut [Box<dyn Job>]) -> Res
             statement(connection, "ROLLBACK TO verb")?;
         }
         statement(connection, "RELEASE verb")?;
+        next += 1;
+        let has_room = next < MOST_VERBS && connection.total_changes() - before < MOST_ROWS;
+        if next == batch.len() && has_room {
+            batch.extend(jobs.try_recv());
+        }
     }
     Ok(())
 }

@@ -172,7 +172,7 @@ pub(crate) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-fn cancelled(bytes: &[u8]) -> Result<Cancelled> {
+pub(crate) fn cancelled(bytes: &[u8]) -> Result<Cancelled> {
     from_slice(bytes).map_err(|error| StoreError::Unreadable(format!("a cancellation: {error}")))
 }
 

@@ -2,13 +2,15 @@
 //!
 //! It must not know SQL. What is asked first runs first; an answer comes after the commit that holds it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 
+use rusqlite::Connection;
+
 use crate::job::{Access, Asked, Job};
-use crate::{Result, StoreError, Tx, sqlite};
+use crate::{Result, StoreError, Tx, file, sqlite};
 
 /// Where the state lives.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +21,17 @@ pub enum Location {
     File(PathBuf),
 }
 
+/// What a crash of the machine can take back. A crash of the program takes back nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Durability {
+    /// Nothing that was answered: each commit is on the disk before its answers are given.
+    #[default]
+    Full,
+    /// The last commits, some seconds of them, although they were answered; what is left is whole. Commits wait for
+    /// no disk.
+    Normal,
+}
+
 /// Durable state. A handle: clones are the same store, and the last one dropped waits until what is queued is done
 /// (unless an answer holds it, on the store's own thread).
 #[derive(Clone)]
@@ -27,16 +40,21 @@ pub struct Store {
 }
 
 struct Threads {
+    /// The database's file; None in memory.
+    path: Option<PathBuf>,
     /// None in memory: there the writer's connection is the only one that sees the data. It is dropped first: the last
     /// connection of a file folds the log into it, and one that only reads cannot.
-    reader: Option<Queue>,
+    readers: Option<Queue>,
     writer: Queue,
 }
 
-/// One thread with a connection of its own, and what waits for it.
+/// How many reads go on at once: one that takes long must not keep short ones waiting.
+const READERS: usize = 3;
+
+/// Threads with a connection each, and what waits for them.
 struct Queue {
     jobs: Option<Sender<Box<dyn Job>>>,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    threads: Vec<JoinHandle<()>>,
 }
 
 impl Store {
@@ -44,27 +62,27 @@ impl Store {
     ///
     /// # Errors
     /// When it cannot be opened, or a newer program has migrated it.
-    pub fn open(location: &Location) -> Result<Self> {
-        let (connection, reader) = match location {
-            Location::Memory => (sqlite::open_memory()?, None),
+    pub fn open(location: &Location, durability: Durability) -> Result<Self> {
+        let (connection, readers, path) = match location {
+            Location::Memory => (sqlite::open_memory()?, None, None),
             Location::File(path) => {
                 // The writer comes first: it makes the file and the tables that a reader looks for.
-                let connection = sqlite::open_file(path)?;
-                (connection, Some(sqlite::open_for_reading(path)?))
+                let connection = sqlite::open_file(path, durability)?;
+                let readers = (0..READERS).map(|_| sqlite::open_for_reading(path));
+                let readers = readers.collect::<Result<Vec<_>>>()?;
+                (connection, Some(readers), Some(path.clone()))
             }
         };
-        let writer = Queue::start("ziet-store-writer", |jobs| {
-            sqlite::write_all(connection, &jobs);
-        })?;
-        let reader = reader
-            .map(|connection| {
-                Queue::start("ziet-store-reader", |jobs| {
-                    sqlite::read_all(connection, &jobs);
-                })
-            })
+        let writer = Queue::start("ziet-store-writer", vec![connection], sqlite::write_all)?;
+        let readers = readers
+            .map(|connections| Queue::start("ziet-store-reader", connections, sqlite::read_all))
             .transpose()?;
         Ok(Self {
-            threads: Arc::new(Threads { reader, writer }),
+            threads: Arc::new(Threads {
+                path,
+                readers,
+                writer,
+            }),
         })
     }
 
@@ -91,7 +109,11 @@ impl Store {
         F: AsyncFn(&mut Tx<'_>) -> Result<T> + Send + 'static,
         T: Send + 'static,
     {
-        let queue = self.threads.reader.as_ref().unwrap_or(&self.threads.writer);
+        let queue = self
+            .threads
+            .readers
+            .as_ref()
+            .unwrap_or(&self.threads.writer);
         queue.push(Box::new(Asked::new(Access::Read, verb, done)));
     }
 
@@ -118,6 +140,25 @@ impl Store {
     {
         waited_for(|done| self.read(verb, done))
     }
+
+    /// Gives a little of the file's unused space back to the disk, if there is much of it. `done` is told whether there
+    /// is more to give back.
+    pub fn vacuum_some(&self, done: impl FnOnce(Result<bool>) + Send + 'static) {
+        self.write(async |tx: &mut Tx<'_>| tx.vacuum_some().await, done);
+    }
+
+    /// [`crate::backup`] of this store, on the calling thread.
+    ///
+    /// # Errors
+    /// When there is no file, or what the disk says.
+    pub fn backup(&self, to: &Path) -> Result<()> {
+        match &self.threads.path {
+            Some(path) => file::backup(path, to),
+            None => Err(StoreError::Invalid(
+                "a store in memory has no file".to_owned(),
+            )),
+        }
+    }
 }
 
 fn waited_for<T: Send + 'static>(ask: impl FnOnce(Box<dyn FnOnce(Result<T>) + Send>)) -> Result<T> {
@@ -132,16 +173,22 @@ fn waited_for<T: Send + 'static>(ask: impl FnOnce(Box<dyn FnOnce(Result<T>) + Se
 impl Queue {
     fn start(
         name: &str,
-        work: impl FnOnce(Receiver<Box<dyn Job>>) + Send + 'static,
+        connections: Vec<Connection>,
+        work: fn(Connection, &Mutex<Receiver<Box<dyn Job>>>),
     ) -> Result<Self> {
         let (jobs, receiver) = channel();
-        let thread = thread::Builder::new()
-            .name(name.to_owned())
-            .spawn(move || work(receiver))
-            .map_err(|error| StoreError::Unavailable(error.to_string()))?;
+        let receiver = Arc::new(Mutex::new(receiver));
+        let threads = connections.into_iter().map(|connection| {
+            let receiver = Arc::clone(&receiver);
+            thread::Builder::new()
+                .name(name.to_owned())
+                .spawn(move || work(connection, &receiver))
+                .map_err(|error| StoreError::Unavailable(error.to_string()))
+        });
+        let threads = threads.collect::<Result<_>>()?;
         Ok(Self {
             jobs: Some(jobs),
-            thread: Mutex::new(Some(thread)),
+            threads,
         })
     }
 
@@ -159,15 +206,11 @@ impl Queue {
 impl Drop for Queue {
     fn drop(&mut self) {
         self.jobs = None;
-        let thread = self
-            .thread
-            .get_mut()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        // An answer can hold the last handle, and then this is the thread itself.
-        if let Some(thread) = thread.filter(|thread| thread.thread().id() != thread::current().id())
-        {
-            let _ = thread.join();
+        for thread in self.threads.drain(..) {
+            // An answer can hold the last handle, and then this is the thread itself.
+            if thread.thread().id() != thread::current().id() {
+                let _ = thread.join();
+            }
         }
     }
 }

@@ -7,7 +7,7 @@ use rusqlite::params_from_iter;
 
 use crate::job::Access;
 use crate::value::{Row, Value};
-use crate::{Result, StoreError};
+use crate::{Result, StoreError, sqlite};
 
 /// A transaction in a database, for as long as one verb runs.
 pub struct Tx<'c> {
@@ -84,6 +84,17 @@ impl<'c> Tx<'c> {
             Database::Sqlite(connection) => connection
                 .execute_batch(&for_sqlite(sql))
                 .map_err(StoreError::from),
+        };
+        self.remember(done)
+    }
+
+    /// Gives a little of the file's unused space back to the disk; false when there is not much of it.
+    ///
+    /// Differs because PostgreSQL does that by itself.
+    pub(crate) async fn vacuum_some(&mut self) -> Result<bool> {
+        self.refuse_after_error()?;
+        let done = match &self.database {
+            Database::Sqlite(connection) => sqlite::vacuum_some(connection),
         };
         self.remember(done)
     }

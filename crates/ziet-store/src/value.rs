@@ -163,6 +163,11 @@ impl Columns<'_> {
         self.next += 1;
         self.row.get(index)
     }
+
+    /// Leaves the next column out.
+    pub fn skip(&mut self) {
+        self.next += 1;
+    }
 }
 
 /// What a column can be read as.
@@ -232,6 +237,12 @@ impl Column for Json {
 }
 
 impl Column for ActionId {
+    fn from_value(value: Value<'_>) -> Option<Self> {
+        String::from_value(value).map(Self::new)
+    }
+}
+
+impl Column for ProjectId {
     fn from_value(value: Value<'_>) -> Option<Self> {
         String::from_value(value).map(Self::new)
     }

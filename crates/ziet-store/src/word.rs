@@ -2,8 +2,10 @@
 //!
 //! A word never changes its meaning: rows of last year are read with it.
 
+use ziet_core::Scope;
 use ziet_core::retry::Backoff;
 use ziet_core::run::{OnLost, Outcome, Status, WaitingOn};
+use ziet_core::wire::Level;
 
 /// An enum that is stored as a word.
 pub(crate) trait Word: Copy + 'static {
@@ -103,6 +105,31 @@ impl Word for OnLost {
     }
 }
 
+impl Word for Level {
+    const ALL: &'static [Self] = &[Self::Info, Self::Warn, Self::Error];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Info => "info",
+            Self::Warn => "warn",
+            Self::Error => "error",
+        }
+    }
+}
+
+impl Word for Scope {
+    const ALL: &'static [Self] = &[Self::Admin, Self::Deploy, Self::Run, Self::Read];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Admin => "admin",
+            Self::Deploy => "deploy",
+            Self::Run => "run",
+            Self::Read => "read",
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -121,6 +148,8 @@ mod tests {
         comes_back::<Outcome>();
         comes_back::<Backoff>();
         comes_back::<OnLost>();
+        comes_back::<Level>();
+        comes_back::<Scope>();
     }
 
     #[test]

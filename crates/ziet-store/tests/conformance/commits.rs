@@ -6,7 +6,9 @@ use std::sync::mpsc::channel;
 use std::thread;
 
 use ziet_core::run::Outcome;
-use ziet_store::{Change, Location, NewRun, Result, Store, StoreError, Tx, changes, memory, runs};
+use ziet_store::{
+    Change, Durability, Location, NewRun, Result, Store, StoreError, Tx, changes, memory, runs,
+};
 
 use crate::stage::{
     attempt, commit, count, entry, hold, json, load, new_memory, new_run, now, on_each, project,
@@ -221,7 +223,7 @@ fn a_read_cannot_write() {
 
 #[test]
 fn the_last_handle_can_go_in_an_answer() {
-    let store = Store::open(&Location::Memory).unwrap();
+    let store = Store::open(&Location::Memory, Durability::Full).unwrap();
     let (gone, wait) = channel();
     let last = store.clone();
     let release = hold(&store);

@@ -6,14 +6,16 @@ use std::path::Path;
 use rusqlite::Connection;
 use tempfile::TempDir;
 use ziet_core::Event;
-use ziet_store::{Location, Store, StoreError, Tx, changes};
+use ziet_store::{Durability, Location, Store, StoreError, Tx, changes};
 
 use crate::stage::{
     add, change, commit, count, entry, file_in, hold, load, new_run, now, project, submit,
 };
 
 fn error(location: &Location) -> StoreError {
-    Store::open(location).err().expect("it does not open")
+    Store::open(location, Durability::Full)
+        .err()
+        .expect("it does not open")
 }
 
 fn alter(path: &Path, sql: &str) {
@@ -38,7 +40,7 @@ fn what_was_committed_is_there_after_a_restart() {
             worker: ziet_core::WorkerId::new(now()),
         },
     );
-    let store = Store::open(&file_in(&folder)).unwrap();
+    let store = Store::open(&file_in(&folder), Durability::Full).unwrap();
     commit(&store, vec![submit(&run), claim]).unwrap();
     add(&store, run.memory_id, &entry("a", "1")).unwrap();
     let before = load(&store, run.id);
@@ -46,7 +48,7 @@ fn what_was_committed_is_there_after_a_restart() {
     let log = folder.path().join("ziet.db-wal");
     assert!(!log.exists(), "an orderly end folds the log into the file");
 
-    let store = Store::open(&file_in(&folder)).unwrap();
+    let store = Store::open(&file_in(&folder), Durability::Full).unwrap();
     assert_eq!(load(&store, run.id), before);
     assert_eq!(before.unwrap().run, running);
     assert_eq!(count(&store, "entries"), 1);
@@ -56,7 +58,7 @@ fn what_was_committed_is_there_after_a_restart() {
 #[test]
 fn what_was_queued_is_done_before_the_last_handle_is_gone() {
     let folder = TempDir::new().unwrap();
-    let store = Store::open(&file_in(&folder)).unwrap();
+    let store = Store::open(&file_in(&folder), Durability::Full).unwrap();
     let release = hold(&store);
     for _ in 0..500 {
         let run = new_run();
@@ -66,14 +68,20 @@ fn what_was_queued_is_done_before_the_last_handle_is_gone() {
     }
     drop(release);
     drop(store);
-    assert_eq!(count(&Store::open(&file_in(&folder)).unwrap(), "runs"), 500);
+    assert_eq!(
+        count(
+            &Store::open(&file_in(&folder), Durability::Full).unwrap(),
+            "runs"
+        ),
+        500
+    );
 }
 
 #[test]
 fn a_newer_schema_is_refused_untouched() {
     let folder = TempDir::new().unwrap();
     let location = file_in(&folder);
-    drop(Store::open(&location).unwrap());
+    drop(Store::open(&location, Durability::Full).unwrap());
     alter(
         path(&location),
         "INSERT INTO schema_versions (version, checksum) VALUES (2, x'00')",
@@ -129,7 +137,7 @@ fn a_file_that_is_something_else_is_refused() {
 fn a_damaged_file_says_so() {
     let folder = TempDir::new().unwrap();
     let location = file_in(&folder);
-    let store = Store::open(&location).unwrap();
+    let store = Store::open(&location, Durability::Full).unwrap();
     for _ in 0..50 {
         commit(&store, vec![submit(&new_run())]).unwrap();
     }
@@ -137,7 +145,8 @@ fn a_damaged_file_says_so() {
     let mut bytes = fs::read(path(&location)).unwrap();
     bytes[8192..].fill(0xAA);
     fs::write(path(&location), bytes).unwrap();
-    let found = Store::open(&location).and_then(|store| commit(&store, vec![submit(&new_run())]));
+    let found = Store::open(&location, Durability::Full)
+        .and_then(|store| commit(&store, vec![submit(&new_run())]));
     assert!(matches!(found, Err(StoreError::Corrupt(_))), "{found:?}");
 }
 
@@ -145,7 +154,7 @@ fn a_damaged_file_says_so() {
 fn another_writer_makes_it_busy_and_reads_go_on() {
     let folder = TempDir::new().unwrap();
     let location = file_in(&folder);
-    let store = Store::open(&location).unwrap();
+    let store = Store::open(&location, Durability::Full).unwrap();
     commit(&store, vec![submit(&new_run())]).unwrap();
     let other = Connection::open(path(&location)).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();

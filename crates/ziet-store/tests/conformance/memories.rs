@@ -271,13 +271,20 @@ fn a_project_does_not_see_the_memories_of_another() {
         let seen = store.read_now(async move |tx| {
             let value = memory::newest(tx, &other(), id, "a").await?;
             let entries = memory::entries(tx, &other(), id).await?;
-            Ok((value, entries, memory::exists(tx, &other(), id).await?))
+            Ok((
+                value,
+                entries,
+                memory::find(tx, &other(), id).await?.is_some(),
+            ))
         });
         assert_eq!(seen, Ok((None, Vec::new(), false)));
         let removed = store
             .write_now(async move |tx| memory::remove(tx, &other(), id, None, Some("a")).await);
         assert_eq!(removed, Ok(0));
-        let there = store.read_now(async move |tx| memory::exists(tx, &project(), id).await);
-        assert_eq!(there, Ok(true));
+        let there = store.read_now(async move |tx| memory::find(tx, &project(), id).await);
+        assert_eq!(
+            there.map(|memory| memory.map(|memory| memory.bytes)),
+            Ok(Some(2))
+        );
     });
 }

@@ -340,11 +340,15 @@ fn events_keep_their_order_and_may_hold_any_text() {
         commit(store, all.iter().cloned().map(Change::Event).collect()).unwrap();
         commit(store, vec![Change::Event(event("last"))]).unwrap();
         let id = run.id;
-        let found = store
-            .read_now(async move |tx| events::of_run(tx, &project(), id).await)
-            .unwrap();
-        assert_eq!(found[..3], all);
-        assert_eq!(found[3].body, "last");
+        let page = |after, limit| {
+            store
+                .read_now(async move |tx| events::page(tx, &project(), id, after, limit).await)
+                .unwrap()
+        };
+        let [first, second, third] = all;
+        assert_eq!(page(0, 2), [(1, first), (2, second)]);
+        assert_eq!(page(2, 10), [(3, third), (4, event("last"))]);
+        assert_eq!(page(4, 10), []);
     });
 }
 

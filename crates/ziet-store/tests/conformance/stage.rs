@@ -14,15 +14,15 @@ use ziet_core::{
     ActionId, EntryId, Event, Json, MemoryId, ProjectId, Run, RunId, Time, WorkerId, transition,
 };
 use ziet_store::{
-    Added, AttemptRecord, Change, LoadedRun, Location, NewRun, Parent, Result, StateChange, Store,
-    StoreError, Tx, changes, memory, runs,
+    Added, AttemptRecord, Change, Durability, LoadedRun, Location, NewRun, Parent, Result,
+    StateChange, Store, StoreError, Tx, changes, memory, runs,
 };
 
 /// Runs `test` on a fresh store of each kind.
 pub(crate) fn on_each(test: impl Fn(&Store)) {
-    test(&Store::open(&Location::Memory).unwrap());
+    test(&Store::open(&Location::Memory, Durability::Full).unwrap());
     let folder = TempDir::new().unwrap();
-    test(&Store::open(&file_in(&folder)).unwrap());
+    test(&Store::open(&file_in(&folder), Durability::Full).unwrap());
 }
 
 pub(crate) fn file_in(folder: &TempDir) -> Location {
@@ -64,6 +64,9 @@ pub(crate) fn new_run() -> NewRun {
         new_memory: true,
         parent: None,
         root_id: id,
+        deployment_id: None,
+        retry_of: None,
+        idempotency: None,
         input: json(r#"{"amount": 10}"#),
         metadata: None,
         run: Run::accepted(policy(), None, now()).run,

@@ -9,7 +9,7 @@ use ziet_core::error::{ErrorCode, Failure};
 use ziet_core::retry::{Backoff, RetryPolicy};
 use ziet_core::run::{Cancelled, Ending, OnLost, Policy, WaitingOn};
 use ziet_core::{Event, Run, Time, WorkerId, transition};
-use ziet_store::{Change, Location, NewRun, StateChange, Store};
+use ziet_store::{Change, Durability, Location, NewRun, StateChange, Store};
 
 use crate::stage::{commit, json, load, new_run, now, submit};
 
@@ -123,7 +123,7 @@ fn live(store: &Store, first: &NewRun, steps: &[(Step, u32)], seen: &Mutex<BTree
 
 #[test]
 fn every_state_of_every_history_is_read_as_it_was_written() {
-    let store = Store::open(&Location::Memory).unwrap();
+    let store = Store::open(&Location::Memory, Durability::Full).unwrap();
     let seen = Mutex::new(BTreeSet::new());
     let steps = prop::collection::vec((step(), 0_u32..60_000), 0..24);
     let at = prop::option::of(0_i64..1_000);

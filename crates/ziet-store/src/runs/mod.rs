@@ -1,12 +1,20 @@
 //! Runs as they are read: one as a document, one as core decides on it, the children of one.
 
+mod list;
+mod queue;
+
 use std::time::Duration;
 
 use ziet_core::call::CallKey;
 use ziet_core::document::{AttemptDocument, ErrorDocument, RunDocument};
 use ziet_core::retry::RetryPolicy;
 use ziet_core::run::{Policy, Status};
-use ziet_core::{ActionId, Failure, Json, MemoryId, ProjectId, Run, RunId, RunState, Time};
+use ziet_core::{
+    ActionId, DeploymentId, Failure, Json, MemoryId, ProjectId, Run, RunId, RunState, Time,
+};
+
+pub use list::{Listed, RunFilter, list};
+pub use queue::{Backlog, Timer, backlog, due_queued, live, timers};
 
 use crate::changes::Parent;
 use crate::state::{Ended, Live, failure, rebuild};
@@ -22,10 +30,14 @@ pub struct LoadedRun {
     pub action_id: ActionId,
     /// The memory that its tree shares.
     pub memory_id: MemoryId,
+    /// The version of the code that it was accepted for.
+    pub deployment_id: Option<DeploymentId>,
     /// Whose call it answers; None for a root run.
     pub parent: Option<Parent>,
     /// The root of its tree.
     pub root_id: RunId,
+    /// The run that it is another try of.
+    pub retry_of: Option<RunId>,
     /// The arguments.
     pub input: Json,
     /// What the caller wants to find on it again.
@@ -67,22 +79,50 @@ pub async fn document(
     Ok(Some(shown(project, loaded, attempts)))
 }
 
+/// What [`loaded`] reads.
+const LOADED: &str = "SELECT r.run_id, r.action_id, r.memory_id, r.root_id, r.created_at, r.started_at, r.finished_at,
+        i.deployment_id, i.retry_of, i.metadata, i.input,
+        r.parent_id, i.call_action_id, i.call_arguments, i.call_occurrence,
+        r.timeout_ms, r.retries, r.backoff, r.on_lost, r.attempts, r.counted, r.lost_in_a_row,
+        r.status, r.waiting_on, r.run_at, r.worker, r.used_ms, r.since,
+        o.output, o.failure, o.cancelled
+    FROM runs r
+    JOIN inputs i ON i.project_id = r.project_id AND i.run_id = r.run_id
+    LEFT JOIN results o ON o.project_id = r.project_id AND o.run_id = r.run_id";
+
 /// The run as it was last committed; None when the project has no such run.
 ///
 /// # Errors
 /// What the database says.
 pub async fn load(tx: &mut Tx<'_>, project: &ProjectId, id: RunId) -> Result<Option<LoadedRun>> {
-    let sql = "SELECT r.run_id, r.action_id, r.memory_id, r.root_id, r.created_at, r.started_at, r.finished_at,
-            i.input, i.metadata, r.parent_id, i.call_action_id, i.call_arguments, i.call_occurrence,
-            r.timeout_ms, r.retries, r.backoff, r.on_lost, r.attempts, r.counted, r.lost_in_a_row,
-            r.status, r.waiting_on, r.run_at, r.worker, r.used_ms, r.since,
-            o.output, o.failure, o.cancelled
-        FROM runs r
-        JOIN inputs i ON i.project_id = r.project_id AND i.run_id = r.run_id
-        LEFT JOIN results o ON o.project_id = r.project_id AND o.run_id = r.run_id
-        WHERE r.project_id = ?1 AND r.run_id = ?2";
-    tx.query_one(sql, &[project.into(), (&id).into()], loaded)
+    let sql = format!("{LOADED} WHERE r.project_id = ?1 AND r.run_id = ?2");
+    tx.query_one(&sql, &[project.into(), (&id).into()], loaded)
         .await
+}
+
+/// The run that was accepted with `key`, and the digest of what was asked with it. A key is forgotten a day after its
+/// run has finished.
+///
+/// # Errors
+/// What the database says.
+pub async fn by_idempotency_key(
+    tx: &mut Tx<'_>,
+    project: &ProjectId,
+    key: &str,
+    now: Time,
+) -> Result<Option<(RunId, [u8; 32])>> {
+    let sql = "SELECT k.run_id, k.request FROM idempotency_keys k
+        JOIN runs r ON r.project_id = k.project_id AND r.run_id = k.run_id
+        WHERE k.project_id = ?1 AND k.key = ?2 AND (r.finished_at IS NULL OR r.finished_at > ?3)";
+    let args = [project.into(), key.as_bytes().into(), forgotten(now).into()];
+    tx.query_one(sql, &args, |row| Ok((row.get(0)?, row.get(1)?)))
+        .await
+}
+
+/// The idempotency keys of runs that finished then or earlier are free again.
+pub(crate) fn forgotten(now: Time) -> i64 {
+    const DAY_MS: i64 = 24 * 60 * 60 * 1000;
+    now.as_millis().saturating_sub(DAY_MS)
 }
 
 /// The runs that `parent` started, in their order.
@@ -136,8 +176,10 @@ fn loaded(row: &Row<'_>) -> Result<LoadedRun> {
         created_at: columns.next()?,
         started_at: columns.next()?,
         finished_at: columns.next()?,
-        input: columns.next()?,
+        deployment_id: columns.next()?,
+        retry_of: columns.next()?,
         metadata: columns.next()?,
+        input: columns.next()?,
         parent: parent(columns)?,
         run: run(columns)?,
     })
@@ -212,7 +254,7 @@ fn shown(project: &ProjectId, loaded: LoadedRun, attempts: Vec<AttemptDocument>)
         id: loaded.id,
         action_id: loaded.action_id,
         project_id: project.clone(),
-        deployment_id: None,
+        deployment_id: loaded.deployment_id,
         status,
         waiting_on: live.waiting_on,
         input: loaded.input,
@@ -224,7 +266,7 @@ fn shown(project: &ProjectId, loaded: LoadedRun, attempts: Vec<AttemptDocument>)
         attempts,
         metadata: loaded.metadata,
         run_at: live.run_at,
-        retry_of: None,
+        retry_of: loaded.retry_of,
         cancelled,
         created_at: loaded.created_at,
         started_at: loaded.started_at,

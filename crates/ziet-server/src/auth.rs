@@ -1,0 +1,151 @@
+//! Who asks: the API key of a request, what it may do, and for which project.
+//!
+//! A route says what it needs by the type of its first argument, `Allowed<Read>` and the like, so it cannot forget to ask.
+//! Keys are looked up by their hash; the key itself is kept nowhere.
+
+use std::marker::PhantomData;
+use std::ops::Deref;
+use std::sync::Arc;
+
+use axum::extract::FromRequestParts;
+use axum::http::header::AUTHORIZATION;
+use axum::http::request::Parts;
+use ziet_core::{ProjectId, Scope};
+
+use crate::keys::Key;
+use crate::platform::{Platform, Project};
+use crate::problem::{Code, Problem};
+
+/// The header that names the project where a key may act for several.
+pub(crate) const PROJECT_HEADER: &str = "ziet-project";
+
+/// Somebody with a valid key.
+pub(crate) struct Caller {
+    pub(crate) key: Arc<Key>,
+    /// The project that the request is about: the key's, or the one in the header.
+    project: Option<ProjectId>,
+    platform: Arc<Platform>,
+}
+
+impl Caller {
+    /// The project that the request is about.
+    pub(crate) fn project(&self) -> Result<&Project, Problem> {
+        let projects = &self.platform.projects;
+        match &self.project {
+            Some(id) => projects.get(id).ok_or_else(|| {
+                Problem::new(
+                    Code::ProjectNotFound,
+                    format!("this server has no project {id}"),
+                )
+            }),
+            None if projects.len() == 1 => projects.values().next().ok_or_else(required),
+            None => Err(required()),
+        }
+    }
+}
+
+fn required() -> Problem {
+    Problem::new(
+        Code::ProjectRequired,
+        "the key may act for several projects: name one in the header `Ziet-Project`",
+    )
+}
+
+/// A caller whose key has the scope `S`.
+pub(crate) struct Allowed<S>(Caller, PhantomData<S>);
+
+/// A scope as a type.
+pub(crate) trait Needs {
+    const SCOPE: Scope;
+    const NAME: &str;
+}
+
+macro_rules! scopes {
+    ($($name:ident $word:literal),*) => {$(
+        #[doc = concat!("Needs the scope `", $word, "`.")]
+        pub(crate) enum $name {}
+        impl Needs for $name {
+            const SCOPE: Scope = Scope::$name;
+            const NAME: &str = $word;
+        }
+    )*};
+}
+
+scopes!(Admin "admin", Run "run", Read "read");
+
+impl<S> Deref for Allowed<S> {
+    type Target = Caller;
+
+    fn deref(&self) -> &Caller {
+        &self.0
+    }
+}
+
+impl<S: Needs> FromRequestParts<Arc<Platform>> for Allowed<S> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(
+        parts: &mut Parts,
+        platform: &Arc<Platform>,
+    ) -> Result<Self, Problem> {
+        let caller = identify(parts, platform)?;
+        let scopes = &caller.key.scopes;
+        if scopes.contains(&S::SCOPE) || scopes.contains(&Scope::Admin) {
+            Ok(Self(caller, PhantomData))
+        } else {
+            Err(Problem::new(
+                Code::ScopeMissing,
+                format!("this needs a key with the scope `{}`", S::NAME),
+            ))
+        }
+    }
+}
+
+fn identify(parts: &Parts, platform: &Arc<Platform>) -> Result<Caller, Problem> {
+    let key = presented(parts)?;
+    let key = platform.keys.find(key).ok_or_else(|| {
+        Problem::new(
+            Code::KeyInvalid,
+            "there is no such API key, or it was revoked",
+        )
+    })?;
+    let named = parts.headers.get(PROJECT_HEADER);
+    let named = named.map(|name| name.to_str().unwrap_or_default());
+    let project = match (&key.project, named) {
+        (Some(own), Some(named)) if own.as_str() != named => {
+            return Err(Problem::new(
+                Code::WrongProject,
+                format!("the key belongs to the project {own}, not to {named:?}"),
+            ));
+        }
+        (Some(own), _) => Some(own.clone()),
+        (None, named) => named.map(ProjectId::new),
+    };
+    Ok(Caller {
+        key,
+        project,
+        platform: Arc::clone(platform),
+    })
+}
+
+/// The key that the request brings.
+fn presented(parts: &Parts) -> Result<&str, Problem> {
+    let missing = || {
+        Problem::new(
+            Code::KeyMissing,
+            "send the header `Authorization: Api-Key sk_…` (the first key stands in the server's state folder)",
+        )
+    };
+    let header = parts.headers.get(AUTHORIZATION).ok_or_else(missing)?;
+    let (scheme, key) = header
+        .to_str()
+        .ok()
+        .and_then(|header| header.split_once(' '))
+        .ok_or_else(missing)?;
+    // `Bearer` is what many clients can send and nothing else.
+    if scheme.eq_ignore_ascii_case("api-key") || scheme.eq_ignore_ascii_case("bearer") {
+        Ok(key.trim())
+    } else {
+        Err(missing())
+    }
+}

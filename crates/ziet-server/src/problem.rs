@@ -1,0 +1,355 @@
+//! Every answer that is not a success: RFC 9457 problems with stable codes.
+//!
+//! This is the only place that turns errors of the store and the engine into statuses. What a person can do stands in
+//! `detail`; what only an operator should see goes to the log.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::{HeaderValue, Response, StatusCode};
+use axum::response::IntoResponse;
+use serde::{Serialize, Serializer};
+use utoipa::ToSchema;
+use ziet_core::RunId;
+use ziet_store::StoreError;
+
+/// After how long a store that cannot be used may be asked again.
+const RETRY_STORE: Duration = Duration::from_secs(5);
+
+/// The stable list of what a request can be refused with. Programs decide on these; texts may change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, ToSchema)]
+#[schema(rename_all = "snake_case")]
+pub enum Code {
+    /// The request brings no API key.
+    KeyMissing,
+    /// No such API key, or it is revoked.
+    KeyInvalid,
+    /// The key lacks the scope that the request needs.
+    ScopeMissing,
+    /// The key belongs to another project.
+    WrongProject,
+    /// The key may act for several projects and the request names none.
+    ProjectRequired,
+    /// The server has no such project.
+    ProjectNotFound,
+    /// The server does not answer to the name in the Host header.
+    HostNotAllowed,
+    /// No such path.
+    NotFound,
+    /// The path exists, but not for this method.
+    MethodNotAllowed,
+    /// The body is not `application/json`.
+    UnsupportedMediaType,
+    /// The body is larger than the path takes.
+    BodyTooLarge,
+    /// The body did not arrive in time.
+    BodyTimeout,
+    /// The body is not JSON, is nested too deeply, or names something twice.
+    InvalidJson,
+    /// The request is not one that the path takes: a field or parameter is unknown, missing or wrong.
+    InvalidRequest,
+    /// The input does not fit the action's parameters.
+    InvalidInput,
+    /// The cursor is not one that the server gave.
+    InvalidCursor,
+    /// No such run in the project.
+    RunNotFound,
+    /// No such action in the project.
+    ActionNotFound,
+    /// No such memory in the project.
+    MemoryNotFound,
+    /// No such entry in the memory.
+    EntryNotFound,
+    /// No such key.
+    KeyNotFound,
+    /// The run has finished, so it cannot be changed any more.
+    RunFinished,
+    /// The run has not finished yet.
+    RunNotFinished,
+    /// The run was started already.
+    NotCreated,
+    /// The idempotency key was used for another input or action.
+    IdempotencyMismatch,
+    /// The memory or the entry cannot take this.
+    InvalidMemory,
+    /// The memory holds as much as it may.
+    MemoryFull,
+    /// The key has more requests in work than it may.
+    TooManyRequests,
+    /// The project has as many queued runs as it may.
+    TooManyRuns,
+    /// The server is stopping and takes no runs.
+    Draining,
+    /// The project is not imported yet, or its import failed.
+    NotReady,
+    /// The disk is full, so nothing can be accepted.
+    StorageFull,
+    /// The store cannot be written or read now.
+    StoreUnavailable,
+    /// A defect of the server.
+    Internal,
+}
+
+impl Code {
+    pub fn status(self) -> StatusCode {
+        self.describe().0
+    }
+
+    /// What has this code, in a few words that are always the same.
+    pub fn title(self) -> &'static str {
+        self.describe().2
+    }
+
+    /// As it stands in documents.
+    pub fn as_str(self) -> &'static str {
+        self.describe().1
+    }
+
+    fn describe(self) -> (StatusCode, &'static str, &'static str) {
+        use StatusCode as S;
+        match self {
+            Self::KeyMissing => (S::UNAUTHORIZED, "key_missing", "API key missing"),
+            Self::KeyInvalid => (S::UNAUTHORIZED, "key_invalid", "API key not valid"),
+            Self::ScopeMissing => (S::FORBIDDEN, "scope_missing", "Scope missing"),
+            Self::WrongProject => (S::FORBIDDEN, "wrong_project", "Key of another project"),
+            Self::ProjectRequired => (S::BAD_REQUEST, "project_required", "Project required"),
+            Self::ProjectNotFound => (S::NOT_FOUND, "project_not_found", "Project not found"),
+            Self::HostNotAllowed => (
+                S::MISDIRECTED_REQUEST,
+                "host_not_allowed",
+                "Host not allowed",
+            ),
+            Self::NotFound => (S::NOT_FOUND, "not_found", "Not found"),
+            Self::MethodNotAllowed => (
+                S::METHOD_NOT_ALLOWED,
+                "method_not_allowed",
+                "Method not allowed",
+            ),
+            Self::UnsupportedMediaType => (
+                S::UNSUPPORTED_MEDIA_TYPE,
+                "unsupported_media_type",
+                "Media type not supported",
+            ),
+            Self::BodyTooLarge => (S::PAYLOAD_TOO_LARGE, "body_too_large", "Body too large"),
+            Self::BodyTimeout => (
+                S::REQUEST_TIMEOUT,
+                "body_timeout",
+                "Body did not arrive in time",
+            ),
+            Self::InvalidJson => (S::BAD_REQUEST, "invalid_json", "Not valid JSON"),
+            Self::InvalidRequest => (
+                S::UNPROCESSABLE_ENTITY,
+                "invalid_request",
+                "Request not valid",
+            ),
+            Self::InvalidInput => (
+                S::UNPROCESSABLE_ENTITY,
+                "invalid_input",
+                "Input does not fit the action",
+            ),
+            Self::InvalidCursor => (S::BAD_REQUEST, "invalid_cursor", "Cursor not valid"),
+            Self::RunNotFound => (S::NOT_FOUND, "run_not_found", "Run not found"),
+            Self::ActionNotFound => (S::NOT_FOUND, "action_not_found", "Action not found"),
+            Self::MemoryNotFound => (S::NOT_FOUND, "memory_not_found", "Memory not found"),
+            Self::EntryNotFound => (S::NOT_FOUND, "entry_not_found", "Entry not found"),
+            Self::KeyNotFound => (S::NOT_FOUND, "key_not_found", "Key not found"),
+            Self::RunFinished => (S::CONFLICT, "run_finished", "Run has finished"),
+            Self::RunNotFinished => (S::CONFLICT, "run_not_finished", "Run has not finished"),
+            Self::NotCreated => (S::CONFLICT, "not_created", "Run was started already"),
+            Self::IdempotencyMismatch => (
+                S::CONFLICT,
+                "idempotency_mismatch",
+                "Idempotency key used for something else",
+            ),
+            Self::InvalidMemory => (
+                S::UNPROCESSABLE_ENTITY,
+                "invalid_memory",
+                "Memory cannot hold this",
+            ),
+            Self::MemoryFull => (S::CONFLICT, "memory_full", "Memory full"),
+            Self::TooManyRequests => (
+                S::TOO_MANY_REQUESTS,
+                "too_many_requests",
+                "Too many requests",
+            ),
+            Self::TooManyRuns => (
+                S::TOO_MANY_REQUESTS,
+                "too_many_runs",
+                "Too many queued runs",
+            ),
+            Self::Draining => (S::SERVICE_UNAVAILABLE, "draining", "Server is stopping"),
+            Self::NotReady => (S::SERVICE_UNAVAILABLE, "not_ready", "Project not ready"),
+            Self::StorageFull => (S::INSUFFICIENT_STORAGE, "storage_full", "Storage full"),
+            Self::StoreUnavailable => (
+                S::SERVICE_UNAVAILABLE,
+                "store_unavailable",
+                "Store not available",
+            ),
+            Self::Internal => (S::INTERNAL_SERVER_ERROR, "internal", "Internal error"),
+        }
+    }
+}
+
+impl Serialize for Code {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+/// Why a request was not carried out. As a response it has no body yet: the layer that knows the request's id writes it.
+#[derive(Clone, Debug)]
+pub(crate) struct Problem {
+    pub(crate) code: Code,
+    /// What is wrong with this request and what to do about it.
+    detail: Cow<'static, str>,
+    errors: Vec<Fault>,
+    retry_after: Option<Duration>,
+}
+
+/// One thing that is wrong in a request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub(crate) struct Fault {
+    /// Where it is, as a JSON pointer into the body.
+    pub(crate) pointer: String,
+    pub(crate) message: String,
+}
+
+/// The body of every answer that is not a success.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Problem)]
+pub(crate) struct ProblemDocument<'a> {
+    /// A URI that names the kind of problem.
+    #[serde(rename = "type")]
+    kind: String,
+    title: &'static str,
+    status: u16,
+    detail: &'a str,
+    code: Code,
+    /// The id of the request, as in the header `X-Request-Id` and in the server's log.
+    request_id: &'a str,
+    /// What is wrong, each with its place, where there are several things to name.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    errors: &'a [Fault],
+}
+
+impl Problem {
+    pub(crate) fn new(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            code,
+            detail: detail.into(),
+            errors: Vec::new(),
+            retry_after: None,
+        }
+    }
+
+    pub(crate) fn with_errors(mut self, errors: Vec<Fault>) -> Self {
+        self.errors = errors;
+        self
+    }
+
+    /// When trying again can help.
+    pub(crate) fn retry_after(mut self, wait: Duration) -> Self {
+        self.retry_after = Some(wait);
+        self
+    }
+
+    pub(crate) fn run_not_found(run: RunId) -> Self {
+        Self::new(
+            Code::RunNotFound,
+            format!("the project has no run {run}; finished runs are deleted after a while"),
+        )
+    }
+
+    /// A defect: the cause goes to the log, and the answer names only the request.
+    pub(crate) fn internal(cause: impl std::fmt::Display) -> Self {
+        tracing::error!("a request failed: {cause}");
+        Self::new(
+            Code::Internal,
+            "the server failed to answer this; its log has the cause under the request's id",
+        )
+    }
+
+    /// The answer's body, with the id that its request has.
+    pub(crate) fn into_response_of(self, request_id: &str) -> Response<Body> {
+        let status = self.code.status();
+        let document = ProblemDocument {
+            kind: format!("urn:ziet:problem:{}", self.code.as_str()),
+            title: self.code.title(),
+            status: status.as_u16(),
+            detail: &self.detail,
+            code: self.code,
+            request_id,
+            errors: &self.errors,
+        };
+        let body = serde_json::to_vec(&document).unwrap_or_default();
+        let mut response = Response::new(Body::from(body));
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        headers.insert(
+            CONTENT_TYPE,
+            HeaderValue::from_static("application/problem+json"),
+        );
+        if let Some(wait) = self.retry_after {
+            // Whole seconds, and none too few.
+            let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+            headers.insert(RETRY_AFTER, HeaderValue::from(seconds.max(1)));
+        }
+        if status == StatusCode::UNAUTHORIZED {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Api-Key"));
+        }
+        response
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response<Body> {
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = self.code.status();
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::NoMemory(memory) => Self::new(
+                Code::MemoryNotFound,
+                format!("the project has no memory {memory}"),
+            ),
+            StoreError::BadFilter(text) | StoreError::Invalid(text) => {
+                Self::new(Code::InvalidRequest, text)
+            }
+            StoreError::Full => Self::new(
+                Code::StorageFull,
+                "no space is left for the server's state; what was accepted is safe",
+            )
+            .retry_after(RETRY_STORE),
+            StoreError::Busy
+            | StoreError::ReadOnly
+            | StoreError::Unavailable(_)
+            | StoreError::Closed => {
+                tracing::error!("the store cannot be used: {error}");
+                Self::new(
+                    Code::StoreUnavailable,
+                    "the server's state cannot be read or written now",
+                )
+                .retry_after(RETRY_STORE)
+            }
+            StoreError::Fenced(_)
+            | StoreError::Duplicate(_)
+            | StoreError::Constraint(_)
+            | StoreError::Corrupt(_)
+            | StoreError::Locked { .. }
+            | StoreError::NewerSchema { .. }
+            | StoreError::ForeignSchema(_)
+            | StoreError::Unreadable(_)
+            | StoreError::Aborted
+            | StoreError::Awaited
+            | StoreError::Panicked(_)
+            | StoreError::Database(_) => Self::internal(error),
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! The state's files: who may use them, copies of them while they are used, and a copy in their place.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{Read, Seek, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::process;
+
+use crate::{Result, StoreError, sqlite};
+
+/// The right to serve what is in a folder, for as long as it is kept.
+#[derive(Debug)]
+pub struct StateLock {
+    /// The system lets go of the lock with the file, also when the process is killed.
+    _file: File,
+}
+
+/// Takes the lock on a folder of state.
+///
+/// # Errors
+/// [`StoreError::Locked`] when another process holds it, [`StoreError::Unavailable`] when the folder is missing or not
+/// writable.
+pub fn lock(folder: &Path) -> Result<StateLock> {
+    let path = folder.join("lock");
+    let failed = |error| unavailable(&path, error);
+    let mut file = private()
+        .truncate(false)
+        .read(true)
+        .open(&path)
+        .map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            let mut holder = String::new();
+            file.read_to_string(&mut holder).map_err(failed)?;
+            let holder = holder.trim().parse().ok();
+            let folder = folder.to_owned();
+            return Err(StoreError::Locked { folder, holder });
+        }
+        Err(TryLockError::Error(error)) => return Err(failed(error)),
+    }
+    // Who holds it is told to the next one in words; the lock itself is what counts.
+    file.set_len(0).map_err(failed)?;
+    file.rewind().map_err(failed)?;
+    writeln!(file, "{}", process::id()).map_err(failed)?;
+    Ok(StateLock { _file: file })
+}
+
+/// Writes a consistent copy of the database at `from`, as it is at one moment, to `to`; others go on writing meanwhile.
+/// What was at `to` is replaced, but only by a whole copy.
+///
+/// # Errors
+/// What is wrong with `from`, or with the disk.
+pub fn backup(from: &Path, to: &Path) -> Result<()> {
+    let part = beside(to, ".part");
+    let copied = sqlite::open_for_reading(from).and_then(|source| {
+        make(&part)?;
+        sqlite::copy(&source, &part)
+    });
+    finish(copied, &part, to)
+}
+
+/// Puts a copy that [`backup`] made in the place of the database at `to`. Nobody may use that meanwhile: the caller
+/// holds the [`lock`].
+///
+/// # Errors
+/// When `from` is damaged, not a database of Ziet, or of a newer version; `to` is then as it was.
+pub fn restore(from: &Path, to: &Path) -> Result<()> {
+    let part = beside(to, ".part");
+    let copied = sqlite::open_for_reading(from).and_then(|source| {
+        sqlite::check(&source)?;
+        make(&part)?;
+        sqlite::copy(&source, &part)
+    });
+    if copied.is_ok() {
+        // They belong to the file that goes: with the new one they would destroy it.
+        for log in [beside(to, "-wal"), beside(to, "-shm")] {
+            let _ = fs::remove_file(log);
+        }
+    }
+    finish(copied, &part, to)
+}
+
+/// A new, empty file that only its owner can read.
+pub(crate) fn make(path: &Path) -> Result<()> {
+    let made = private().truncate(true).open(path);
+    made.map(drop).map_err(|error| unavailable(path, error))
+}
+
+fn private() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).mode(0o600);
+    options
+}
+
+/// Makes the copy durable, and then the file.
+fn finish(copied: Result<()>, part: &Path, to: &Path) -> Result<()> {
+    let finished = copied.and_then(|()| {
+        let folder = to.parent().filter(|folder| *folder != Path::new(""));
+        let folder = folder.unwrap_or(Path::new("."));
+        File::open(part)
+            .and_then(|file| file.sync_all())
+            .and_then(|()| fs::rename(part, to))
+            .and_then(|()| File::open(folder)?.sync_all())
+            .map_err(|error| unavailable(to, error))
+    });
+    if finished.is_err() {
+        let _ = fs::remove_file(part);
+    }
+    finished
+}
+
+fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(ending);
+    name.into()
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "map_err hands it over")]
+fn unavailable(path: &Path, error: std::io::Error) -> StoreError {
+    StoreError::Unavailable(format!("{}: {error}", path.display()))
+}
