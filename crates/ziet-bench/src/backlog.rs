@@ -5,7 +5,6 @@ use anyhow::Context;
 use crate::Bench;
 use crate::client::Client;
 use crate::figures::{at_most_megabytes, figure, goal, per_second, title};
-use crate::noop::NOOP;
 use crate::over_http::{EXECUTORS, submit};
 use crate::processes::resident;
 use crate::running::Gate;
@@ -60,7 +59,7 @@ impl Hold {
     fn release(self, served: &Served, client: &mut Client, runs: usize) -> anyhow::Result<f64> {
         let open: Result<Vec<_>, _> = self.0.iter().map(Gate::reached).collect();
         let open = open.context("an executor has not come")?;
-        let before = served.completed(client, NOOP)?;
+        let before = served.completed(client)?;
         let begun = crate::clock::monotonic();
         drop(open);
         let (completed, end) = served.until_completed(client, before + runs)?;

@@ -58,7 +58,7 @@ pub(crate) fn batches(bench: &Bench) -> anyhow::Result<()> {
     let mut client = served.warm_up()?;
     let runs = bench.times(500) * 100;
     // Once before the clock, so that all executors are there.
-    let before = served.completed(&mut client, NOOP)?;
+    let before = served.completed(&mut client)?;
     let warm = submit(&served, runs.div_ceil(10), 100)?.runs;
     served.until_completed(&mut client, before + warm)?;
     let submitted = submit(&served, runs, 100)?;

@@ -20,6 +20,8 @@ const PATIENCE: Duration = Duration::from_secs(300);
 /// How often it is looked whether runs have finished.
 const GLANCE: Duration = Duration::from_millis(5);
 
+const COMPLETED: &str = "ziet_runs_finished_total{outcome=\"completed\"}";
+
 pub(crate) struct Served {
     server: Child,
     /// Whoever logs must be read, or has to wait.
@@ -110,21 +112,19 @@ impl Served {
             .collect()
     }
 
-    /// How many runs of an action have completed since the server was started.
-    pub(crate) fn completed(&self, client: &mut Client, action: &str) -> anyhow::Result<usize> {
+    /// How many runs have completed since the server was started.
+    pub(crate) fn completed(&self, client: &mut Client) -> anyhow::Result<usize> {
         let metrics = client.ask(&self.address.get("/metrics"))?;
-        let counted = metrics.lines().find(|line| {
-            line.starts_with("ziet_runs_finished_total{")
-                && line.contains("\"completed\"")
-                && line.contains(&format!("\"{action}\""))
-        });
-        match counted.and_then(|line| line.rsplit(' ').next()) {
-            Some(number) => Ok(number.parse()?),
+        match metrics
+            .lines()
+            .find_map(|line| line.strip_prefix(COMPLETED))
+        {
+            Some(number) => Ok(number.trim().parse()?),
             None => Ok(0),
         }
     }
 
-    /// Waits until so many runs that do nothing have, and gives how many they are by now, and the moment.
+    /// Waits until so many have, and gives how many they are by now, and the moment.
     pub(crate) fn until_completed(
         &self,
         client: &mut Client,
@@ -132,7 +132,7 @@ impl Served {
     ) -> anyhow::Result<(usize, Duration)> {
         let begun = clock::monotonic();
         loop {
-            let completed = self.completed(client, NOOP)?;
+            let completed = self.completed(client)?;
             let now = clock::monotonic();
             if completed >= number {
                 return Ok((completed, now));
