@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import time
+from pathlib import Path
 
 import psutil
 import pytest
@@ -150,6 +151,21 @@ def bomb():
 """
 
 
+SLEEPS = """
+import time
+from ziet import Action
+
+@Action(description="Says that it sleeps, and does")
+def sleeps():
+    print("sleeping")
+    time.sleep(600)
+
+@Action(description="Returns")
+def returns():
+    pass
+"""
+
+
 @pytest.fixture
 def project(ziet: Ziet) -> Project:
     return ziet.write({"leaves.py": LEAVES})
@@ -217,6 +233,37 @@ def test_a_program_that_is_killed_while_test_data_is_made_leaves_nothing(project
     # Nobody was there to see the end of the program and to remove the folder of its socket.
     for folder in ziet.left_over():
         shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize("sandbox", ["off", "on"])
+def test_what_is_left_when_everything_is_killed_at_once_is_removed_by_the_next(ziet: Ziet, sandbox: str) -> None:
+    temporary = Path(ziet.environment["TMPDIR"])
+    os.chmod(temporary, 0o711)
+    own = ziet.write({"sleeps.py": SLEEPS})
+    lives, dies = (own.start("run", "--local", "action", "sleeps", "--sandbox", sandbox) for _ in range(2))
+    lives.until("sleeping")
+    dies.until("sleeping")
+    kept, others = temporary / "ziet-notes", set(temporary.glob("ziet-*"))
+    kept.mkdir(mode=0o700)
+    every = [psutil.Process(dies.pid), *dies.descendants()]
+    # Stopped first, so that none sees the end of another.
+    for process in every:
+        process.suspend()
+    for process in every:
+        process.kill()
+    dies.finish()
+    psutil.wait_procs(every, timeout=10)
+    assert set(temporary.glob("ziet-*")) == {*others, kept}, "somebody has cleared up"
+
+    done = own.run("returns")
+
+    assert done.status == 0, done
+    [living] = set(temporary.glob("ziet-*")) - {kept}
+    assert living in others
+    os.kill(lives.pid, signal.SIGINT)
+    assert lives.finish().status == 130
+    assert list(temporary.glob("ziet-*")) == [kept]
+    kept.rmdir()
 
 
 def test_a_result_that_came_in_time_counts_whatever_still_computes(project: Project) -> None:

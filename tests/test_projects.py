@@ -241,6 +241,7 @@ def test_actions_are_listed(ziet: Ziet) -> None:
         "accepts_unknown": False,
         "memory": 10 * 1024**3,
         "isolation": "shared",
+        "on_lost": "rerun",
     }
     assert (last["timeout"], last["retries"], last["accepts_unknown"]) == (5, 2, True)
 

@@ -49,6 +49,7 @@ def test_defaults_are_made_from_module_and_function():
     assert process_payment.description == "Process payment transaction"
     assert (process_payment.timeout, process_payment.retries) == (300, 0)
     assert (process_payment.memory, process_payment.isolation) == (10 * 1024**3, "shared")
+    assert process_payment.on_lost == "rerun"
     assert not process_payment.is_async
 
 
@@ -166,6 +167,11 @@ WRONG_OPTIONS = [
         "description='d', isolation='process'",
         'isolation must be "shared" or "attempt", got \'process\'; write isolation="shared"',
     ),
+    (
+        "description='d', on_lost='retry'",
+        'on_lost must be "rerun" or "fail", got \'retry\'; write on_lost="rerun"',
+    ),
+    ("description='d', on_lost=False", 'got False; write on_lost="fail"'),
     ("description='d', isolation=True", 'got True; write isolation="attempt"'),
     ("description='d', isolation=['shared']", "got ['shared']; write isolation="),
     ("description='d', id=''", "id must be a text that is not empty, got ''; write an id"),
@@ -178,7 +184,6 @@ WRONG_OPTIONS = [
     ("description='d', name=['a']", "name must be a text that is not empty, got ['a']; write a name"),
     ("description='d', retry=3", "unknown option 'retry'; did you mean 'retries'? the options are description, id"),
     ("description='d', Timeout=3", "unknown option 'Timeout'; did you mean 'timeout'?"),
-    ("description='d', on_lost='fail'", "unknown option 'on_lost'; the options are description, id, name, timeout"),
     ("description='d', schedule='daily'", "unknown option 'schedule'; the options are description, id, name, timeout"),
 ]
 

@@ -37,8 +37,9 @@ else:
 
     P = R = None
 
-_OPTIONS = ("description", "id", "name", "timeout", "retries", "memory", "isolation")
+_OPTIONS = ("description", "id", "name", "timeout", "retries", "memory", "isolation", "on_lost")
 _ISOLATIONS = ("shared", "attempt")
+_WHEN_LOST = ("rerun", "fail")
 _WRITE_DESCRIPTION = 'write @Action(description="What it does")'
 
 
@@ -63,6 +64,8 @@ class ActionFunction(Generic[P, R]):
     """How much memory one attempt may use, in bytes, 16 MB to 10 GB."""
     isolation: str
     """Whether attempts share a process one after the other ("shared"), or each has a fresh one ("attempt")."""
+    on_lost: str
+    """Whether a run whose process vanished is executed again ("rerun"), or fails ("fail")."""
     local: Callable[P, R]
     """The plain function: called in this process, inside a run too."""
     is_async: bool
@@ -84,6 +87,7 @@ class ActionFunction(Generic[P, R]):
         retries: int,
         memory: int,
         isolation: str,
+        on_lost: str,
     ) -> None:
         # First, so that attributes of the function cannot replace those of the action.
         functools.update_wrapper(self, function)
@@ -95,6 +99,7 @@ class ActionFunction(Generic[P, R]):
         self.retries = retries
         self.memory = memory
         self.isolation = isolation
+        self.on_lost = on_lost
         assert isinstance(function, types.FunctionType)
         self.is_async = is_async(function)
         self.place = place_of(function)
@@ -131,6 +136,9 @@ class Action:
             out of memory.
         isolation: "shared": attempts have a process one after the other, which keeps what modules keep in memory.
             "attempt": each has a fresh process of its own, in which nothing of an earlier one is left.
+        on_lost: What becomes of a run during which the machine or the server went down, so that nobody knows how far it
+            came. "rerun": it is executed again, which uses up no retry. "fail": it fails, because what it does must
+            never happen twice; its start is on disk before its code runs.
 
     Raises:
         DefinitionError: The definition is wrong; the text names function, file and line, and what to write instead.
@@ -148,6 +156,7 @@ class Action:
             retries: int = 0,
             memory: str = "10GB",
             isolation: Literal["shared", "attempt"] = "shared",
+            on_lost: Literal["rerun", "fail"] = "rerun",
         ) -> None: ...
 
         def __call__(self, function: Callable[P, R], /) -> ActionFunction[P, R]: ...
@@ -247,6 +256,7 @@ def _checked_options(
         "retries": given.get("retries", 0),
         "memory": _limits.memory_bytes(given.get("memory", "10GB")),
         "isolation": given.get("isolation", "shared"),
+        "on_lost": given.get("on_lost", "rerun"),
     }
     if options["id"] is None:
         options["id"] = f"{function.__module__}.{function.__name__}"
@@ -258,6 +268,7 @@ def _checked_options(
         or _wrong_number("retries", options["retries"], 0, _limits.MAX_RETRIES)
         or _wrong_memory(given.get("memory"), options["memory"])
         or _wrong_isolation(options["isolation"])
+        or _wrong_on_lost(options["on_lost"])
         or _wrong_id(options["id"], made_up=given.get("id") is None)
         or _wrong_name(options["name"])
     )
@@ -317,6 +328,13 @@ def _wrong_isolation(isolation: Any) -> tuple[str, str] | None:
         return None
     nearest = "attempt" if isolation is True or str(isolation).lower() == "attempt" else "shared"
     return f'isolation must be "shared" or "attempt", got {isolation!r}', f'write isolation="{nearest}"'
+
+
+def _wrong_on_lost(on_lost: Any) -> tuple[str, str] | None:
+    if isinstance(on_lost, str) and on_lost in _WHEN_LOST:
+        return None
+    nearest = "fail" if str(on_lost).lower() in ("fail", "failed", "false") else "rerun"
+    return f'on_lost must be "rerun" or "fail", got {on_lost!r}', f'write on_lost="{nearest}"'
 
 
 def _wrong_id(id: Any, *, made_up: bool) -> tuple[str, str] | None:

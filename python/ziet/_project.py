@@ -88,6 +88,7 @@ def spec(action: ActionFunction[..., Any], *, describe: bool) -> _wire.ActionSpe
         accepts_unknown=decoder.accepts_unknown,
         memory=action.memory,
         isolation=action.isolation,
+        on_lost=action.on_lost,
     )
     if describe:
         _describe(told, action)

@@ -84,6 +84,9 @@ class Surroundings:
             self._scratch.enter()
             self._entered = True
             self._note_place()
+        if self._scratch is not None:
+            # Another attempt of the project may have written there meanwhile.
+            self._scratch.is_empty()
         for name, value in environment:
             os.environ[name] = value
         self._own_variables = bool(environment)

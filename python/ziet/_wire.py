@@ -115,6 +115,7 @@ class ActionSpec(msgspec.Struct):
     returns: Returned | None = None
     memory: int = 10 * 1024 * 1024 * 1024
     isolation: str = "shared"
+    on_lost: str = "rerun"
 
 
 class ModuleProblem(msgspec.Struct):

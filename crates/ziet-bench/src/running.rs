@@ -8,7 +8,7 @@ use anyhow::bail;
 use ziet_core::retry::Backoff;
 use ziet_core::{ActionId, Json, RunId};
 use ziet_engine::{Engine, EngineSettings, Happening, Notice, Submission};
-use ziet_store::Location;
+use ziet_store::{Durability, Location, Store};
 use ziet_worker::WorkerSettings;
 
 use crate::clock;
@@ -39,16 +39,14 @@ impl Running {
         mut passes: impl FnMut() -> bool + Send + 'static,
     ) -> anyhow::Result<Self> {
         let settings = EngineSettings {
-            worker,
-            store: Location::Memory,
             backoff: Backoff::None,
             mocked: true,
-            locals: false,
-            concurrency,
+            ..EngineSettings::new(worker, concurrency)
         };
+        let store = Store::open(&Location::Memory, Durability::Normal)?;
         let (tell, told) = channel();
         let (load, loaded) = channel();
-        let engine = Engine::start(settings, move |notice| match notice {
+        let engine = Engine::start(settings, store, move |notice| match notice {
             Notice::Run { run, happening, .. } => {
                 if is_end(&happening) && passes() {
                     let at = clock::monotonic();
@@ -68,11 +66,8 @@ impl Running {
     }
 
     pub(crate) fn submit(&self, action: &str, input: &Json) -> anyhow::Result<RunId> {
-        Ok(self.engine.submit(Submission {
-            action: ActionId::new(action),
-            input: input.clone(),
-            memory: None,
-        })??)
+        let submission = Submission::new(ActionId::new(action), input.clone());
+        Ok(self.engine.submit_now(submission)??)
     }
 
     /// The next run that finishes.

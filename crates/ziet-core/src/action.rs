@@ -8,6 +8,7 @@ use crate::id::ActionId;
 use crate::json::Json;
 use crate::limits::ATTEMPT_MEMORY_BYTES;
 use crate::nearest::nearest;
+use crate::run::OnLost;
 
 /// A decorated function, as its project's import described it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,6 +49,9 @@ pub struct ActionSpec {
     pub memory: u64,
     #[serde(default)]
     pub isolation: Isolation,
+    /// What becomes of a run whose worker vanished.
+    #[serde(default)]
+    pub on_lost: OnLost,
 }
 
 /// Which attempts share a process, one after the other.
@@ -237,6 +241,7 @@ mod tests {
                 returns: None,
                 memory: default_memory(),
                 isolation: Isolation::Shared,
+                on_lost: OnLost::default(),
             });
         }
         catalogue

@@ -36,6 +36,20 @@ pub enum ErrorCode {
     CallDepth,
     /// The store could not do it.
     StoreUnavailable,
+    /// As many runs as may be have not finished.
+    TooManyRuns,
+    /// No run has this id.
+    RunNotFound,
+    /// The run has finished already.
+    RunFinished,
+    /// The run was started before.
+    NotCreated,
+    /// No memory has this id.
+    MemoryNotFound,
+    /// The idempotency key was used for another request.
+    IdempotencyMismatch,
+    /// The server is being stopped.
+    Draining,
 }
 
 /// Why an attempt or a run did not complete.

@@ -6,7 +6,7 @@ use std::time::Duration;
 const FIRST_WAIT: Duration = Duration::from_secs(2);
 
 /// No wait is longer than this.
-const LONGEST_WAIT: Duration = Duration::from_secs(30);
+pub const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
 /// How many retries a run has, and how long each of them is waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -14,6 +14,7 @@ use ziet_core::action::{
 use ziet_core::error::{ErrorCode, Failure, Local, RelatedError, Relation, StackFrame};
 use ziet_core::frame::{FrameReader, encode};
 use ziet_core::memory::Search;
+use ziet_core::run::OnLost;
 use ziet_core::wire::{
     Finished, FromExecutor, FromZygote, Level, Start, StartMethod, ToExecutor, ToZygote, WireEntry,
 };
@@ -166,6 +167,7 @@ fn action() -> ActionSpec {
         }),
         memory: 512 << 20,
         isolation: Isolation::Attempt,
+        on_lost: OnLost::Fail,
     }
 }
 

@@ -5,12 +5,14 @@ use std::collections::HashMap;
 use ziet_core::call::CallCounter;
 use ziet_core::error::{ErrorCode, Failure};
 use ziet_core::limits;
-use ziet_core::run::{Claim, Ending};
+use ziet_core::run::{Claim, Ending, OnLost};
 use ziet_core::wire::{Finished, Level, Start};
 use ziet_core::{Event, RunId, Time};
+use ziet_store::Change;
 use ziet_worker::{Ended, Ending as ProcessEnding, Excess, ExecutorId, Stack, Usage, ending_text};
 
 use crate::live::{Attempt, Slot, TimeUp};
+use crate::logs::Unsaved;
 use crate::notice::Happening;
 use crate::turn::Scheduler;
 
@@ -22,14 +24,39 @@ pub(crate) struct Used {
 }
 
 impl Scheduler {
-    /// The attempt begins in the executor that was taken for it, and its time runs from here.
+    /// The attempt begins in the executor that was taken for it, and its time runs from here. What must never be executed
+    /// twice is not before it is written down that it is.
     pub(crate) fn begin(&mut self, run: RunId, executor: ExecutorId, memory: u64) {
         let worker = self.worker_id;
         // It is in the queue, so nothing stands against it.
         let _ = self.apply(run, Event::Claim { worker });
-        let Some(start) = self.start_frame(run, executor, memory) else {
+        let Some((start, on_lost)) = self.start_frame(run, executor, memory) else {
             return self.worker.stop(executor, false, self.clock.instant());
         };
+        match (on_lost, self.unwritten.take_held(run)) {
+            (OnLost::Fail, Some(claimed)) => {
+                let claimed = Change::State(Box::new(claimed));
+                self.commit(vec![claimed], move |scheduler| {
+                    scheduler.launch(executor, start)
+                });
+            }
+            (_, held) => {
+                held.into_iter()
+                    .for_each(|claimed| self.unwritten.hold(claimed));
+                self.launch(executor, start);
+            }
+        }
+    }
+
+    /// Sends the attempt to its executor, if it has not ended meanwhile.
+    fn launch(&mut self, executor: ExecutorId, start: Start) {
+        let Some(slot) = self.slots.get(&executor) else {
+            return;
+        };
+        let (run, memory) = (slot.run, slot.memory);
+        if slot.time_up.is_some() || self.claim_of(run) != Some(slot.claim) {
+            return;
+        }
         if start.attempt == 1 {
             self.tell_of(run, Happening::Initialized);
         }
@@ -46,8 +73,17 @@ impl Scheduler {
         }
     }
 
+    fn claim_of(&self, run: RunId) -> Option<Claim> {
+        self.runs.get(&run)?.run.state.claim()
+    }
+
     /// Ties the executor to the attempt that was just claimed, and says what it needs to begin.
-    fn start_frame(&mut self, run: RunId, executor: ExecutorId, memory: u64) -> Option<Start> {
+    fn start_frame(
+        &mut self,
+        run: RunId,
+        executor: ExecutorId,
+        memory: u64,
+    ) -> Option<(Start, OnLost)> {
         let live = self.runs.get_mut(&run)?;
         let claim = live.run.state.claim()?;
         // The time from which the deadline counts: a later one would make an attempt look shorter than its timeout.
@@ -60,6 +96,7 @@ impl Scheduler {
             calls: CallCounter::default(),
             open_calls: HashMap::new(),
             printed: 0,
+            unsaved: Unsaved::default(),
         });
         let slot = Slot {
             run,
@@ -70,7 +107,7 @@ impl Scheduler {
         };
         self.slots.insert(executor, slot);
         self.executing += 1;
-        Some(Start {
+        let start = Start {
             run_id: run,
             attempt: claim.attempt,
             action_id: live.action.clone(),
@@ -82,7 +119,8 @@ impl Scheduler {
             mocked: self.settings.mocked,
             locals: self.settings.locals,
             memory_limit: None,
-        })
+        };
+        Some((start, live.run.policy.on_lost))
     }
 
     /// The attempt has come to its end by itself, and its executor is free for the next one.
@@ -166,16 +204,20 @@ impl Scheduler {
         let out_of_memory = |message| {
             Ending::OutOfMemory(Failure::new(ErrorCode::OutOfMemory, "MemoryError", message))
         };
+        let scratch_full =
+            |message| Ending::Failed(Failure::new(ErrorCode::ScratchFull, "ScratchFull", message));
         let ending = match excess {
             Excess::Memory { used, limit } => out_of_memory(limits::memory_excess(used, limit)),
             Excess::System { used } => out_of_memory(format!(
                 "the system had none left; used {}",
                 limits::memory_text(used)
             )),
-            Excess::Scratch { used } => Ending::Failed(Failure::new(
-                ErrorCode::ScratchFull,
-                "ScratchFull",
-                limits::memory_excess(used, limits::SCRATCH_BYTES),
+            Excess::Scratch { used } => {
+                scratch_full(limits::memory_excess(used, limits::SCRATCH_BYTES))
+            }
+            Excess::Beside { used } => scratch_full(format!(
+                "beside the folders of attempts: {}",
+                limits::memory_excess(used, limits::SCRATCH_BYTES)
             )),
         };
         self.end(executor, ending, usage.into());

@@ -13,13 +13,14 @@ pub(crate) struct Clock {
 }
 
 impl Clock {
+    /// A clock that is so many seconds ahead of the computer's.
     #[expect(clippy::disallowed_methods, reason = "this is the clock module")]
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(offset: i64) -> Self {
         let since_epoch = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .unwrap_or(Duration::ZERO);
         Self {
-            start: Time::from_millis(0).plus(since_epoch),
+            start: Time::from_millis(offset.saturating_mul(1000)).plus(since_epoch),
             since: Instant::now(),
         }
     }

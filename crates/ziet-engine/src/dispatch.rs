@@ -1,5 +1,6 @@
 //! Gives queued runs to executors, and says what becomes of them where there can be none.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use ziet_core::action::Isolation;
@@ -7,8 +8,10 @@ use ziet_core::error::{ErrorCode, Failure};
 use ziet_core::run::{Ending, RunState};
 use ziet_core::wire::Level;
 use ziet_core::{Catalogue, Event, RunId, Time};
+use ziet_store::{LoadedRun, StoreError, runs};
 use ziet_worker::{Demand, Stack, WorkerError};
 
+use crate::live::Live;
 use crate::notice::Notice;
 use crate::turn::Scheduler;
 
@@ -35,13 +38,14 @@ struct Wanted {
 impl Scheduler {
     /// Gives queued runs an executor each, as long as not too many attempts execute already.
     pub(crate) fn dispatch(&mut self) {
-        if self.catalogue.is_none() {
+        self.read_queue();
+        if self.catalogue.is_none() || !self.recovered || self.unwritten.outage().is_some() {
             return;
         }
         let mut taken = false;
         let mut passed = 0;
         while self.executing < self.settings.concurrency && passed < LOOK_AHEAD {
-            let Some(run) = self.queue.get(passed).copied() else {
+            let Some(run) = self.queue.get(passed) else {
                 break;
             };
             let executor = match self.wanted(run) {
@@ -73,6 +77,47 @@ impl Scheduler {
         }
     }
 
+    /// Reads runs back that are queued in the store alone, when there is room for them.
+    fn read_queue(&mut self) {
+        if self.unwritten.outage().is_some() || !self.recovered {
+            return;
+        }
+        let Some(after) = self.queue.begin_reading() else {
+            return;
+        };
+        let limit = self.backlog.lump();
+        let project = self.project.clone();
+        self.read_in_order(
+            async move |tx| runs::due_queued(tx, &project, after, limit).await,
+            move |scheduler, read: Result<Vec<LoadedRun>, StoreError>| match read {
+                Ok(read) => scheduler.take_queued(read, limit),
+                Err(error) => {
+                    scheduler.queue.fail_reading(after);
+                    scheduler.store_failed(error);
+                }
+            },
+        );
+    }
+
+    fn take_queued(&mut self, read: Vec<LoadedRun>, limit: usize) {
+        let (last, more) = (read.last().map(|run| run.id), read.len() == limit);
+        let mut taken = Vec::with_capacity(read.len());
+        for loaded in read {
+            let id = loaded.id;
+            if self.runs.contains_key(&id) {
+                continue; // In the queue already, or changed since.
+            }
+            let orphan = self.is_orphan(&loaded);
+            self.runs.insert(id, Live::from(loaded));
+            if orphan {
+                self.cancel_orphan(id);
+            } else {
+                taken.push(id);
+            }
+        }
+        self.queue.end_reading(last, more, taken);
+    }
+
     /// Has as many executors made as runs wait for, and may execute. One is made for those that were passed over also
     /// where others execute instead of them: then it is there when the first of those ends.
     fn expect_executors(&mut self, taken: bool, passed: usize) {
@@ -81,8 +126,8 @@ impl Scheduler {
         if waiting == 0 && !taken {
             return;
         }
-        let alone = |run: &&RunId| {
-            let wanted = self.wanted(**run).ok().flatten();
+        let alone = |run: &RunId| {
+            let wanted = self.wanted(*run).ok().flatten();
             wanted.is_some_and(|wanted| wanted.isolation == Isolation::Attempt)
         };
         let fresh = self.queue.iter().take(waiting).filter(alone).count();
@@ -122,7 +167,8 @@ impl Scheduler {
             return true;
         };
         if self.executing == 0 {
-            for run in std::mem::take(&mut self.queue) {
+            while let Some(run) = self.queue.get(0) {
+                self.queue.remove(0);
                 self.fail_queued(run, known.failure.clone());
             }
         }
@@ -149,7 +195,9 @@ impl Scheduler {
     }
 
     pub(crate) fn on_loaded(&mut self, catalogue: Catalogue) {
-        self.catalogue = Some(catalogue.clone());
+        let shared = Arc::new(catalogue.clone());
+        self.show(|shown| shown.catalogue = Some(Arc::clone(&shared)));
+        self.catalogue = Some(shared);
         self.tell(Notice::Loaded(catalogue));
     }
 
@@ -189,7 +237,7 @@ impl Scheduler {
     pub(crate) fn on_not_forked(&mut self, error: &str, pause: Duration) {
         let pause = pause.as_secs();
         let text = format!("no process for the attempt: {error}; trying again in {pause} s");
-        if let Some(run) = self.queue.front().copied() {
+        if let Some(run) = self.queue.get(0) {
             self.tell_line(run, Level::Warn, text);
         }
     }

@@ -1,46 +1,22 @@
 //! The engine as others hold it: a thread, and the messages that reach it.
 
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{Builder, JoinHandle};
+use std::time::Duration;
 
 use mio::Waker;
 use ziet_core::document::RunDocument;
 use ziet_core::memory::Entry;
-use ziet_core::retry::Backoff;
 use ziet_core::run::Cancelled;
-use ziet_core::{ActionId, Json, MemoryId, ProjectId, RunId};
-use ziet_store::{Durability, Location, Store, StoreError, memory, runs};
-use ziet_worker::{WorkerError, WorkerSettings};
+use ziet_core::{ActionId, Catalogue, Json, MemoryId, ProjectId, RunId};
+use ziet_store::{Store, memory, runs};
 
+use crate::answer::{Accepted, Cancelling, Done, Figures, Refusal};
 use crate::notice::{Notice, Watcher};
-use crate::submit::{Refusal, Submission};
+use crate::settings::{EngineError, EngineSettings};
+use crate::submit::{Asked, Submission};
 use crate::turn::{Scheduler, Work};
-
-#[derive(Clone, Debug)]
-pub struct EngineSettings {
-    pub worker: WorkerSettings,
-    pub store: Location,
-    pub backoff: Backoff,
-    /// Whether integrations answer with made-up data.
-    pub mocked: bool,
-    /// Whether failures tell the local variables of the project's frames.
-    pub locals: bool,
-    /// Attempts that execute at the same time; those that wait do not count.
-    pub concurrency: usize,
-}
-
-#[derive(Debug, thiserror::Error)]
-pub enum EngineError {
-    #[error(transparent)]
-    Worker(#[from] WorkerError),
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    #[error("the event loop does not work")]
-    Poll(#[from] std::io::Error),
-    #[error("the engine has stopped")]
-    Stopped,
-}
 
 /// Sends messages to the thread and wakes it.
 #[derive(Clone)]
@@ -54,13 +30,23 @@ pub(crate) enum Message {
         action: ActionId,
         given: Json,
     },
-    Submit {
-        submission: Submission,
-        reply: Sender<Result<RunId, Refusal>>,
+    Submit(Asked),
+    Invoke {
+        run: RunId,
+        done: Done<Result<(), Refusal>>,
     },
     Cancel {
         run: RunId,
         cancelled: Cancelled,
+        done: Done<Result<Cancelling, Refusal>>,
+    },
+    WhenFinished {
+        run: RunId,
+        done: Done<()>,
+    },
+    Drain {
+        grace: Duration,
+        done: Done<()>,
     },
     /// The store has answered: to be done on the engine's thread.
     Then(Work),
@@ -76,32 +62,51 @@ impl Mailbox {
     }
 }
 
-/// A running engine. Dropping it ends everything that it started.
+/// What the thread shows to everybody, as it was at the end of its last turn.
+#[derive(Default)]
+pub(crate) struct Shown {
+    pub(crate) catalogue: Option<Arc<Catalogue>>,
+    pub(crate) figures: Figures,
+}
+
+/// A running engine. Dropping it ends everything that it started; what it executes is then `lost` to the next engine on
+/// the same store, unless it was drained before.
+///
+/// Nothing here waits, but for what says so. Each `done` is called once, on the engine's thread, after the commit that
+/// holds what it tells; it must only pass that on, for which it may call the engine again. When the engine stops, those
+/// that are left are dropped.
 pub struct Engine {
     mailbox: Mailbox,
     thread: Option<JoinHandle<()>>,
+    shown: Arc<Mutex<Shown>>,
     store: Store,
     project: ProjectId,
 }
 
 impl Engine {
-    /// Starts the engine and the import of the project. `notify` is called on the engine's thread and must not wait.
+    /// Starts the engine on what is in `store`, and the import of the project. `notify` is called on the engine's thread
+    /// and must not wait.
+    ///
+    /// # Errors
+    /// When Python or the thread cannot be started.
     pub fn start(
         settings: EngineSettings,
+        store: Store,
         notify: impl FnMut(Notice) + Send + 'static,
     ) -> Result<Self, EngineError> {
-        let store = Store::open(&settings.store, Durability::Full)?;
         let project = settings.worker.project.id.clone();
         let (started, starting) = sync_channel(1);
         let (messages, received) = channel();
-        let for_thread = store.clone();
+        let shown = Arc::new(Mutex::new(Shown::default()));
+        let (for_thread, to_show) = (store.clone(), Arc::clone(&shown));
         // The worker is started on the thread that will live as long as it: the kernel ends a zygote with that thread.
         let thread = Builder::new()
             .name("ziet-engine".to_owned())
             .spawn(move || {
                 let watcher = Watcher::new(notify);
                 match prepare(settings, for_thread, messages, watcher) {
-                    Ok((scheduler, poll, mailbox)) => {
+                    Ok((mut scheduler, poll, mailbox)) => {
+                        scheduler.shown = to_show;
                         let _ = started.send(Ok(mailbox));
                         scheduler.run(poll, &received);
                     }
@@ -112,6 +117,7 @@ impl Engine {
         Ok(Self {
             mailbox,
             thread: Some(thread),
+            shown,
             store,
             project,
         })
@@ -122,17 +128,84 @@ impl Engine {
         self.mailbox.send(Message::MakeInput { action, given });
     }
 
-    /// Accepts a run; answered after the commit that holds it.
-    pub fn submit(&self, submission: Submission) -> Result<Result<RunId, Refusal>, EngineError> {
-        let (reply, answer) = channel();
-        self.ask(Message::Submit { submission, reply }, &answer)
+    /// Accepts runs, all or none of them.
+    pub fn submit(
+        &self,
+        submissions: Vec<Submission>,
+        done: impl FnOnce(Result<Vec<Accepted>, Refusal>) + Send + 'static,
+    ) {
+        let done = Box::new(done);
+        let asked = Asked { submissions, done };
+        self.mailbox.send(Message::Submit(asked));
+    }
+
+    /// Accepts one run, waiting for it.
+    ///
+    /// # Errors
+    /// When the engine has stopped.
+    pub fn submit_now(
+        &self,
+        submission: Submission,
+    ) -> Result<Result<RunId, Refusal>, EngineError> {
+        let (reply, answer): (_, Receiver<Result<Vec<Accepted>, Refusal>>) = channel();
+        self.submit(vec![submission], move |accepted| drop(reply.send(accepted)));
+        let accepted = answer.recv().map_err(|_| EngineError::Stopped)?;
+        Ok(accepted.and_then(|accepted| {
+            accepted
+                .first()
+                .map(|one| one.run)
+                .ok_or_else(Refusal::nothing)
+        }))
+    }
+
+    /// Starts a run that was only created.
+    pub fn invoke(&self, run: RunId, done: impl FnOnce(Result<(), Refusal>) + Send + 'static) {
+        let done = Box::new(done);
+        self.mailbox.send(Message::Invoke { run, done });
     }
 
     /// Cancels a run and the tree below it; one that has finished stays as it is.
-    pub fn cancel(&self, run: RunId, cancelled: Cancelled) {
-        self.mailbox.send(Message::Cancel { run, cancelled });
+    pub fn cancel(
+        &self,
+        run: RunId,
+        cancelled: Cancelled,
+        done: impl FnOnce(Result<Cancelling, Refusal>) + Send + 'static,
+    ) {
+        let done = Box::new(done);
+        self.mailbox.send(Message::Cancel {
+            run,
+            cancelled,
+            done,
+        });
     }
 
+    /// Tells when the run has finished: at once when it has already, or when there is no such run.
+    pub fn when_finished(&self, run: RunId, done: impl FnOnce() + Send + 'static) {
+        let done = Box::new(move |()| done());
+        self.mailbox.send(Message::WhenFinished { run, done });
+    }
+
+    /// What the last import found; None while the first one goes on.
+    pub fn catalogue(&self) -> Option<Arc<Catalogue>> {
+        self.shown().catalogue.clone()
+    }
+
+    /// How much there is to do, and is done, right now.
+    pub fn figures(&self) -> Figures {
+        self.shown().figures
+    }
+
+    /// Accepts nothing any more, and lets the attempts that execute end, for at most `grace`. Those that are left then are
+    /// ended, and their runs handed back: they are queued for the next engine, and it has cost them no retry.
+    pub fn drain(&self, grace: Duration, done: impl FnOnce() + Send + 'static) {
+        let done = Box::new(move |()| done());
+        self.mailbox.send(Message::Drain { grace, done });
+    }
+
+    /// The run document, waited for; None when there is no such run.
+    ///
+    /// # Errors
+    /// What the store says.
     pub fn document(&self, run: RunId) -> Result<Option<RunDocument>, EngineError> {
         let project = self.project.clone();
         Ok(self
@@ -140,7 +213,10 @@ impl Engine {
             .read_now(async move |tx| runs::document(tx, &project, run).await)?)
     }
 
-    /// The entries of a memory, the oldest first.
+    /// The entries of a memory, the oldest first, waited for.
+    ///
+    /// # Errors
+    /// What the store says.
     pub fn memory(&self, memory: MemoryId) -> Result<Vec<Entry>, EngineError> {
         let project = self.project.clone();
         Ok(self
@@ -148,9 +224,8 @@ impl Engine {
             .read_now(async move |tx| memory::entries(tx, &project, memory).await)?)
     }
 
-    fn ask<T>(&self, message: Message, answer: &Receiver<T>) -> Result<T, EngineError> {
-        self.mailbox.send(message);
-        answer.recv().map_err(|_| EngineError::Stopped)
+    fn shown(&self) -> std::sync::MutexGuard<'_, Shown> {
+        self.shown.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

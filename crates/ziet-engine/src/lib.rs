@@ -4,17 +4,31 @@
 //! It decides nothing about a run: `ziet_core::transition` does, and the engine carries out the effects. One thread
 //! owns everything and sleeps until something happens; the store answers it after the commit, by a message.
 
+mod answer;
 mod attempt;
+mod backlog;
+mod call;
 mod clock;
+mod commit;
 mod dispatch;
+mod drain;
 mod engine;
+mod keys;
 mod live;
+mod logs;
 mod notice;
+mod outside;
+mod queue;
+mod recovery;
 mod requests;
 mod runs;
+mod settings;
 mod submit;
 mod turn;
+mod wake;
 
-pub use engine::{Engine, EngineError, EngineSettings};
+pub use answer::{Accepted, Cancelling, Figures, MadeInput, Refusal};
+pub use engine::Engine;
 pub use notice::{Happening, MemoryUse, Notice};
-pub use submit::{MadeInput, Refusal, Submission};
+pub use settings::{EngineError, EngineSettings};
+pub use submit::Submission;

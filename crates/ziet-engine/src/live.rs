@@ -1,11 +1,15 @@
-//! What the engine keeps in memory of a run that has not finished.
+//! What the engine keeps in memory of a run: while it waits in the queue, is executed, or is changed. All others are in the
+//! store alone.
 
 use std::collections::{HashMap, HashSet};
 
 use ziet_core::call::CallCounter;
 use ziet_core::run::Claim;
 use ziet_core::{ActionId, Json, MemoryId, Run, RunId, Time};
+use ziet_store::LoadedRun;
 use ziet_worker::ExecutorId;
+
+use crate::logs::Unsaved;
 
 pub(crate) struct Live {
     pub(crate) run: Run,
@@ -13,10 +17,6 @@ pub(crate) struct Live {
     pub(crate) input: Json,
     pub(crate) memory: MemoryId,
     pub(crate) root: RunId,
-    /// How many runs are above it.
-    pub(crate) depth: u32,
-    /// The call that it answers, if it is a child.
-    pub(crate) caller: Option<Caller>,
     pub(crate) started_at: Option<Time>,
     /// Child runs that have not finished.
     pub(crate) children: HashSet<RunId>,
@@ -30,6 +30,8 @@ pub(crate) struct Caller {
     pub(crate) run: RunId,
     pub(crate) claim: Claim,
     pub(crate) request: u64,
+    /// How many runs are above the child.
+    pub(crate) depth: u32,
 }
 
 /// A run's current attempt.
@@ -42,6 +44,8 @@ pub(crate) struct Attempt {
     pub(crate) open_calls: HashMap<u64, RunId>,
     /// Bytes printed and logged so far.
     pub(crate) printed: usize,
+    /// What of it is not written yet.
+    pub(crate) unsaved: Unsaved,
 }
 
 /// What an executor is doing, from the engine's side.
@@ -62,4 +66,34 @@ pub(crate) struct TimeUp {
     pub(crate) deadline: Time,
     /// When the attempt was settled: nothing that came later counts.
     pub(crate) settled: Time,
+}
+
+impl Live {
+    /// When the attempt began; None when there is none.
+    pub(crate) fn began(&self) -> Option<Time> {
+        let known = self.attempt.as_ref().map(|attempt| attempt.started_at);
+        // One of the last engine may also have waited: then only the run's own start is known.
+        let before = || {
+            self.run
+                .state
+                .claim()
+                .and(self.run.running_since().or(self.started_at))
+        };
+        known.or_else(before)
+    }
+}
+
+impl From<LoadedRun> for Live {
+    fn from(loaded: LoadedRun) -> Self {
+        Self {
+            run: loaded.run,
+            action: loaded.action_id,
+            input: loaded.input,
+            memory: loaded.memory_id,
+            root: loaded.root_id,
+            started_at: loaded.started_at,
+            children: HashSet::new(),
+            attempt: None,
+        }
+    }
 }

@@ -8,8 +8,8 @@ use ziet_core::wire::Level;
 use ziet_core::{ActionId, Catalogue, Json, RunId, Time};
 use ziet_worker::sandbox::Mechanisms;
 
-use crate::EngineError;
-use crate::submit::MadeInput;
+use crate::answer::MadeInput;
+use crate::settings::EngineError;
 
 #[derive(Debug)]
 pub enum Notice {
@@ -45,6 +45,8 @@ pub enum Happening {
         level: Level,
         text: String,
     },
+    /// Lines that were told before can be read from the store now.
+    Logged,
     Memory(MemoryUse),
     /// `call` is how it reads in code.
     IntegrationCalled {

@@ -200,8 +200,12 @@ impl Scheduler {
         );
         self.write_claim(asker.run);
         self.write_turn();
+        let gate = self.unwritten.gate();
         self.store.write(
-            async move |tx| memory::add(tx, &project, asker.memory, &entry).await,
+            async move |tx| {
+                gate.check()?;
+                memory::add(tx, &project, asker.memory, &entry).await
+            },
             done,
         );
     }
@@ -313,8 +317,10 @@ impl Scheduler {
         });
         self.write_claim(asker.run);
         self.write_turn();
+        let gate = self.unwritten.gate();
         self.store.write(
             async move |tx| {
+                gate.check()?;
                 memory::remove(tx, &project, asker.memory, entry_id, key.as_deref()).await
             },
             done,
@@ -340,43 +346,5 @@ impl Scheduler {
                 },
             );
         });
-    }
-
-    pub(crate) fn on_output(&mut self, executor: ExecutorId, level: Level, text: String) {
-        let Some(slot) = self.slots.get(&executor) else {
-            return;
-        };
-        let run = slot.run;
-        let Some(attempt) = self
-            .runs
-            .get_mut(&run)
-            .and_then(|live| live.attempt.as_mut())
-        else {
-            return;
-        };
-        let before = attempt.printed;
-        // An empty line is not nothing.
-        attempt.printed = before.saturating_add(text.len() + 1);
-        if attempt.printed <= limits::OUTPUT_BYTES {
-            self.tell_line(run, level, text);
-        } else if before <= limits::OUTPUT_BYTES {
-            let text = format!(
-                "output over {} MB is dropped",
-                limits::OUTPUT_BYTES / (1024 * 1024)
-            );
-            self.tell_line(run, Level::Warn, text);
-        }
-    }
-
-    /// Tells a line of the run's attempt as it is now.
-    pub(crate) fn tell_line(&mut self, run: RunId, level: Level, text: String) {
-        let attempt = self.runs.get(&run).map_or(0, |live| live.run.attempts);
-        let happening = Happening::Output {
-            at: self.clock.now(),
-            attempt,
-            level,
-            text,
-        };
-        self.tell_of(run, happening);
     }
 }

@@ -7,16 +7,12 @@ use ziet_core::memory::Entry;
 use ziet_core::run::{Cancelled, Effect, ErrorNote, Outcome, Rejected, RunState};
 use ziet_core::wire::ToExecutor;
 use ziet_core::{EntryId, Event, Json, Run, RunId, Time, WorkerId, transition};
-use ziet_store::{AttemptRecord, Change, StateChange, changes};
+use ziet_store::{AttemptRecord, Change, StateChange};
 
 use crate::attempt::Used;
 use crate::live::Live;
 use crate::notice::Happening;
 use crate::turn::Scheduler;
-
-/// How long a transition that asks for nothing waits for the next one of its run. A crash in that time forgets no more than
-/// one just before it would.
-const HOLD: Duration = Duration::from_millis(5);
 
 /// How long ends of attempts are gathered for one commit while other runs wait for an executor: then it counts how many
 /// end, and waking the store for each of them costs more than to write it.
@@ -40,6 +36,8 @@ impl Scheduler {
         let next = transition(&live.run, event, now)?;
         let fence = live.run.attempts;
         let claim = live.run.state.claim();
+        let began = live.began();
+        self.backlog.moved(&live.run.state, &next.run.state);
         if let Some(deadline) = live.run.deadline() {
             self.timers.remove(&(deadline, id));
         }
@@ -60,9 +58,13 @@ impl Scheduler {
                         outcome,
                         failure,
                         worker: claim.map_or(self.worker_id, |claim| claim.worker),
+                        began,
                         used,
                     };
-                    written.push(Change::Attempt(Box::new(ended.record(id, live, now))));
+                    let attempt = live.attempt.as_mut();
+                    written
+                        .extend(attempt.and_then(|attempt| attempt.unsaved.take(id, ended.number)));
+                    written.push(Change::Attempt(Box::new(ended.record(id, now))));
                 }
                 Effect::NoteError(note) => written.push(error_entry(id, live, fence, note, now)),
                 // At once: the attempt is over, whether that is written yet or not.
@@ -97,15 +99,12 @@ impl Scheduler {
         mut written: Vec<Change>,
         later: Vec<Effect>,
     ) {
-        if let Some(held) = self.held.remove(&change.id) {
+        if let Some(held) = self.unwritten.take_held(change.id) {
             change.fence = held.fence;
             change.since = held.since;
-            self.held_since = self.held_since.filter(|_| !self.held.is_empty());
         }
         if written.is_empty() && later.is_empty() {
-            self.held_since.get_or_insert(change.now);
-            self.held.insert(change.id, change);
-            return;
+            return self.unwritten.hold(change);
         }
         let failed = failed_attempt(&written);
         let (id, now) = (change.id, change.now);
@@ -126,84 +125,16 @@ impl Scheduler {
         });
     }
 
-    /// Does not hold the run's transition back any longer: something is written that belongs to the attempt, and must not be
-    /// there without it.
-    pub(crate) fn write_claim(&mut self, run: RunId) {
-        if let Some(change) = self.held.remove(&run) {
-            self.held_since = self.held_since.filter(|_| !self.held.is_empty());
-            self.commit(vec![Change::State(Box::new(change))], |_| {});
-        }
-    }
-
-    /// Writes `changes` together, with all others of this turn of the loop, and does `after` once they are durable.
-    pub(crate) fn commit(
-        &mut self,
-        changes: Vec<Change>,
-        after: impl FnOnce(&mut Self) + Send + 'static,
-    ) {
-        self.commit_within(Duration::ZERO, changes, after);
-    }
-
-    /// The same, but others may come first for so long.
-    fn commit_within(
-        &mut self,
-        wait: Duration,
-        changes: Vec<Change>,
-        after: impl FnOnce(&mut Self) + Send + 'static,
-    ) {
-        let by = self.clock.now().plus(wait);
-        self.write_by = Some(self.write_by.map_or(by, |earlier| earlier.min(by)));
-        self.unwritten.extend(changes);
-        self.afterwards.push(Box::new(after));
-    }
-
-    /// Hands what has changed to the store when it is time to: as one, since much of the cost of a change is that of handing it
-    /// over and of being told. A store that cannot write is the end: what happens in memory from there on would not be
-    /// true.
-    pub(crate) fn write_turn(&mut self) {
-        if self.held_for().is_some_and(|rest| rest.is_zero()) {
-            let held = self
-                .held
-                .drain()
-                .map(|(_, change)| Change::State(Box::new(change)));
-            self.unwritten.extend(held);
-            self.held_since = None;
-            self.write_by = Some(self.clock.now());
-        }
-        let now = self.clock.now();
-        if self.write_by.is_none_or(|by| by > now && !self.stopping) {
-            return;
-        }
-        self.write_by = None;
-        let project = self.project.clone();
-        let changes = std::mem::take(&mut self.unwritten);
-        let afterwards = std::mem::take(&mut self.afterwards);
-        let done = self.then(move |scheduler, result| match result {
-            Ok(()) => afterwards.into_iter().for_each(|after| after(scheduler)),
-            Err(error) => scheduler.break_down(error.into()),
-        });
-        self.store.write(
-            async move |tx| changes::commit(tx, &project, &changes).await,
-            done,
-        );
-    }
-
-    /// How long what is held back may still be; None when nothing is.
-    pub(crate) fn held_for(&self) -> Option<Duration> {
-        let held = self.clock.now().since(self.held_since?);
-        Some(HOLD.saturating_sub(held))
-    }
-
     pub(crate) fn carry_out(&mut self, id: RunId, run: &Run, effect: &Effect, now: Time) {
         match effect {
             Effect::Enqueue => {
                 if run.lost_in_a_row > 0 {
                     self.tell_of(id, Happening::Lost);
                 }
-                self.queue.push_back(id);
+                self.enqueue(id);
             }
             Effect::Wake { at } => {
-                self.timers.insert((*at, id));
+                self.alarm.set(*at);
                 if let RunState::Retrying { .. } = run.state {
                     let (attempt, max_attempts) =
                         (run.counted_attempt(), run.policy.retry.attempts());
@@ -216,6 +147,7 @@ impl Scheduler {
                         },
                     );
                 }
+                self.leave_in_store(id, &run.state);
             }
             Effect::CancelChildren => self.cancel_children(id),
             Effect::Announce => self.announce(id, &run.state, now),
@@ -231,12 +163,27 @@ impl Scheduler {
             .map(|live| std::mem::take(&mut live.children))
             .unwrap_or_default();
         for child in children {
-            let cancelled = Cancelled {
-                by: "parent".to_owned(),
-                reason: Some("the run that called it has ended".to_owned()),
-            };
-            // One that has finished meanwhile needs no cancelling.
-            let _ = self.apply(child, Event::Cancel(cancelled));
+            self.cancel_called(child, "the run that called it has ended");
+        }
+    }
+
+    fn enqueue(&mut self, id: RunId) {
+        if self.callers.contains_key(&id) {
+            self.queue.push_called(id);
+        } else if !self.queue.push(id) {
+            self.leave_in_store(id, &RunState::Queued);
+        }
+    }
+
+    /// The store has all of it, and nothing is to be done with it for now.
+    fn leave_in_store(&mut self, id: RunId, state: &RunState) {
+        // Not while a later transition is on its way into the store.
+        if self
+            .runs
+            .get(&id)
+            .is_some_and(|live| live.run.state == *state)
+        {
+            self.runs.remove(&id);
         }
     }
 
@@ -249,7 +196,7 @@ impl Scheduler {
             .started_at
             .map(|started| now.since(started))
             .unwrap_or_default();
-        let caller = live.caller;
+        let caller = self.callers.remove(&id);
         let (happening, output, failure) = match state {
             RunState::Completed { output } => (
                 Happening::Completed {
@@ -279,7 +226,12 @@ impl Scheduler {
             | RunState::Retrying { .. } => return,
         };
         self.tell_of(id, happening);
-        self.runs.remove(&id);
+        if let Some(live) = self.runs.remove(&id) {
+            self.backlog.remove(&live);
+        }
+        for done in self.waiters.remove(&id).into_iter().flatten() {
+            done(());
+        }
         if let Some(caller) = caller {
             let answer = ToExecutor::CallEnded {
                 request: caller.request,
@@ -298,34 +250,34 @@ struct Ended {
     outcome: Outcome,
     failure: Option<Failure>,
     worker: WorkerId,
+    /// None for one that never began: it has no other time than that of its end.
+    began: Option<Time>,
     used: Used,
 }
 
 impl Ended {
-    fn record(self, run_id: RunId, live: &Live, now: Time) -> AttemptRecord {
+    fn record(self, run_id: RunId, now: Time) -> AttemptRecord {
         let Self {
             number,
             outcome,
             failure,
             worker,
+            began,
             used,
         } = self;
         let Used {
             cpu_ms,
             peak_memory_bytes,
         } = used;
-        // One that never began has no other time than that of its end.
-        let started_at = live
-            .attempt
-            .as_ref()
-            .map_or(now, |attempt| attempt.started_at);
+        let started_at = began.unwrap_or(now);
         AttemptRecord {
             run_id,
             number,
             outcome,
             failure,
             started_at,
-            finished_at: now,
+            // The clock may have been set back since the last engine began it.
+            finished_at: now.max(started_at),
             cpu_ms,
             peak_memory_bytes,
             worker,

@@ -1,21 +1,23 @@
 //! How runs come into being: submitted from outside, or called by a running attempt.
 
-use std::collections::HashSet;
-use std::sync::mpsc::Sender;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use ziet_core::action::ActionSpec;
 use ziet_core::limits;
 use ziet_core::retry::RetryPolicy;
-use ziet_core::run::{Cancelled, Claim, OnLost, Policy, Transition, WaitingOn};
-use ziet_core::wire::ToExecutor;
-use ziet_core::{ActionId, ErrorCode, Event, Json, MemoryId, Run, RunId};
-use ziet_store::{Change, NewRun, Parent};
-use ziet_worker::ExecutorId;
+use ziet_core::run::{Policy, Transition};
+use ziet_core::{ActionId, ErrorCode, Json, MemoryId, Run, RunId, Time};
+use ziet_store::{Change, Idempotency, NewRun, Parent, StoreError};
 
+use crate::answer::{Accepted, Done, Refusal};
+use crate::keys::{Known, same_request};
 use crate::live::{Caller, Live};
 use crate::notice::Notice;
 use crate::turn::Scheduler;
+
+/// How long to wait when there are too many runs.
+const BACKLOG_RETRY: Duration = Duration::from_secs(5);
 
 /// A root run that is asked for.
 #[derive(Clone, Debug)]
@@ -25,30 +27,64 @@ pub struct Submission {
     pub input: Json,
     /// The memory to use; a new one when None.
     pub memory: Option<MemoryId>,
+    /// The same submission with the same key is the same run, until a day after that has finished.
+    pub idempotency_key: Option<String>,
+    /// What the caller wants to find on it again.
+    pub metadata: Option<Json>,
+    /// Not to be executed before.
+    pub run_at: Option<Time>,
+    /// Whether it is to be executed without being asked for again.
+    pub start: bool,
+    /// The run that it is another try of.
+    pub retry_of: Option<RunId>,
 }
 
-/// Why a run was not accepted.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{message}")]
-pub struct Refusal {
-    pub code: ErrorCode,
-    pub message: String,
-}
-
-/// Test data: the input, and what of it was made up (`amount=10`).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MadeInput {
-    pub input: Json,
-    pub made: Vec<String>,
+impl Submission {
+    /// To be executed at once, with a memory of its own.
+    pub fn new(action: ActionId, input: Json) -> Self {
+        Self {
+            action,
+            input,
+            memory: None,
+            idempotency_key: None,
+            metadata: None,
+            run_at: None,
+            start: true,
+            retry_of: None,
+        }
+    }
 }
 
 /// Where a new run belongs: below a running attempt, or at the top.
-struct Place {
-    memory: MemoryId,
-    new_memory: bool,
-    root: Option<RunId>,
-    depth: u32,
-    parent: Option<(Caller, Parent)>,
+pub(crate) enum Place {
+    Root,
+    Below {
+        caller: Caller,
+        parent: Parent,
+        root: RunId,
+    },
+}
+
+/// Runs that are asked for together.
+pub(crate) struct Asked {
+    pub(crate) submissions: Vec<Submission>,
+    pub(crate) done: Done<Result<Vec<Accepted>, Refusal>>,
+}
+
+/// Runs that are accepted together.
+#[derive(Default)]
+struct Batch {
+    accepted: Vec<Accepted>,
+    changes: Vec<Change>,
+    made: Vec<(RunId, Transition)>,
+    keys: Known,
+}
+
+/// A run that is in memory, and is there for others once the change is committed.
+pub(crate) struct Made {
+    pub(crate) id: RunId,
+    pub(crate) change: Change,
+    pub(crate) accepted: Transition,
 }
 
 impl Scheduler {
@@ -58,169 +94,260 @@ impl Scheduler {
         }
     }
 
-    pub(crate) fn submit(&mut self, submission: Submission, reply: Sender<Result<RunId, Refusal>>) {
+    pub(crate) fn submit(&mut self, asked: Asked) {
+        if let Err(refusal) = self.admit(&asked.submissions) {
+            (asked.done)(Err(refusal));
+        } else if asked
+            .submissions
+            .iter()
+            .any(|one| one.idempotency_key.is_some())
+        {
+            self.look_up_keys(asked);
+        } else {
+            self.accept(asked, &HashMap::new());
+        }
+    }
+
+    /// `known` are the runs that were accepted with the keys among them.
+    pub(crate) fn accept(&mut self, asked: Asked, known: &Known) {
+        let Asked { submissions, done } = asked;
+        let alone = submissions
+            .iter()
+            .any(|one| one.memory.is_some() || one.idempotency_key.is_some());
+        let mut batch = Batch::default();
+        for submission in submissions {
+            if let Err(refusal) = self.add_to(&mut batch, submission, known) {
+                batch.made.iter().for_each(|(id, _)| self.unmake(*id));
+                return done(Err(refusal));
+            }
+        }
+        let changes = std::mem::take(&mut batch.changes);
+        for key in batch.keys.keys() {
+            self.claimed_keys.insert(key.clone(), Vec::new());
+        }
+        let after = move |scheduler: &mut Self, result| scheduler.accepted(batch, result, done);
+        if alone {
+            self.commit_alone(changes, after);
+        } else {
+            self.commit_or(changes, after);
+        }
+    }
+
+    fn add_to(
+        &mut self,
+        batch: &mut Batch,
+        submission: Submission,
+        known: &Known,
+    ) -> Result<(), Refusal> {
+        let idempotency = submission.idempotency();
+        if let Some(Idempotency { key, request }) = &idempotency {
+            let earlier = batch.keys.get(key).or_else(|| known.get(key));
+            if let Some((run, _)) = same_request(key, request, earlier)? {
+                batch.accepted.push(Accepted {
+                    run: *run,
+                    existing: true,
+                });
+                return Ok(());
+            }
+        }
+        let Made {
+            id,
+            change,
+            accepted,
+        } = self.make(submission, Place::Root)?;
+        if let Some(Idempotency { key, request }) = idempotency {
+            batch.keys.insert(key, (id, request));
+        }
+        batch.accepted.push(Accepted {
+            run: id,
+            existing: false,
+        });
+        batch.changes.push(change);
+        batch.made.push((id, accepted));
+        Ok(())
+    }
+
+    /// Refuses what there is no room for, or nobody to execute it.
+    fn admit(&self, submissions: &[Submission]) -> Result<(), Refusal> {
+        if self.drain.is_some() {
+            return Err(Refusal::new(
+                ErrorCode::Draining,
+                "the server is being stopped",
+            ));
+        }
+        if let Some(error) = self.unwritten.outage() {
+            return Err(Refusal::from(error));
+        }
+        let bytes: usize = submissions
+            .iter()
+            .map(|one| one.input.as_bytes().len())
+            .sum();
+        let (runs, bytes) = (submissions.len() as u64, bytes as u64);
+        let settings = &self.settings;
+        let message = if self.backlog.runs + runs > settings.max_queued {
+            format!(
+                "{} runs have not finished, limit {}",
+                self.backlog.runs, settings.max_queued
+            )
+        } else if self.backlog.bytes + bytes > settings.max_queued_bytes {
+            let limit = limits::memory_text(settings.max_queued_bytes);
+            format!(
+                "the inputs of runs that have not finished take {}, limit {limit}",
+                limits::memory_text(self.backlog.bytes)
+            )
+        } else {
+            return Ok(());
+        };
+        Err(Refusal {
+            retry_after: Some(BACKLOG_RETRY),
+            ..Refusal::new(ErrorCode::TooManyRuns, message)
+        })
+    }
+
+    fn accepted(
+        &mut self,
+        batch: Batch,
+        result: Result<(), StoreError>,
+        done: Done<Result<Vec<Accepted>, Refusal>>,
+    ) {
+        match result {
+            // First: so that whoever waits for an end is known before there can be one.
+            Ok(()) => {
+                done(Ok(batch.accepted));
+                for (id, accepted) in &batch.made {
+                    self.enter(*id, accepted);
+                }
+            }
+            Err(error) => {
+                batch.made.iter().for_each(|(id, _)| self.unmake(*id));
+                done(Err(Refusal::from(&error)));
+            }
+        }
+        self.release_keys(batch.keys.into_keys());
+    }
+
+    /// What follows from a run's being accepted, once that is durable.
+    pub(crate) fn enter(&mut self, id: RunId, accepted: &Transition) {
+        let now = self.clock.now();
+        if accepted.effects.is_empty() {
+            self.runs.remove(&id); // Until somebody starts it.
+        }
+        for effect in &accepted.effects {
+            // One that was cancelled meanwhile is in the queue for nothing.
+            self.carry_out(id, &accepted.run, effect, now);
+        }
+    }
+
+    /// Makes a run; it is there for others once the change is committed.
+    pub(crate) fn make(&mut self, submission: Submission, place: Place) -> Result<Made, Refusal> {
+        let policy = self.check(&submission)?;
+        let idempotency = submission.idempotency();
         let Submission {
             action,
             input,
             memory,
+            metadata,
+            run_at,
+            start,
+            retry_of,
+            ..
         } = submission;
         let now = self.clock.now();
-        let place = Place {
-            memory: memory.unwrap_or_else(|| MemoryId::new(now)),
-            new_memory: memory.is_none(),
-            root: None,
-            depth: 0,
-            parent: None,
-        };
-        match self.accept(&action, input, place) {
-            Ok((id, change, accepted)) => self.commit(vec![change], move |scheduler| {
-                drop(reply.send(Ok(id)));
-                scheduler.carry_out_all(id, &accepted);
-            }),
-            Err(refusal) => drop(reply.send(Err(refusal))),
-        }
-    }
-
-    /// A running attempt calls an action. It waits from here on; the child run is answered when it has finished.
-    pub(crate) fn call(
-        &mut self,
-        executor: ExecutorId,
-        request: u64,
-        action: &ActionId,
-        input: Json,
-    ) {
-        match self.accept_call(executor, request, action, input) {
-            Ok((claim, child, change, accepted)) => {
-                let Some(parent) = self.slots.get(&executor).map(|slot| slot.run) else {
-                    return;
-                };
-                // Already waiting when this is not its only open call.
-                let _ = self.apply(
-                    parent,
-                    Event::Wait {
-                        claim,
-                        on: WaitingOn::Children,
-                    },
-                );
-                self.write_claim(parent);
-                self.commit(vec![change], move |scheduler| {
-                    scheduler.carry_out_all(child, &accepted);
-                });
-            }
-            Err(Refusal { code, message }) => self.answer(
-                executor,
-                &ToExecutor::Refused {
-                    request,
-                    code,
-                    message,
-                },
-            ),
-        }
-    }
-
-    fn accept_call(
-        &mut self,
-        executor: ExecutorId,
-        request: u64,
-        action: &ActionId,
-        input: Json,
-    ) -> Result<(Claim, RunId, Change, Transition), Refusal> {
-        let ended = || refusal(ErrorCode::Lost, "the attempt has ended".to_owned());
-        let parent_id = self
-            .slots
-            .get(&executor)
-            .map(|slot| slot.run)
-            .ok_or_else(ended)?;
-        let parent = self.runs.get_mut(&parent_id).ok_or_else(ended)?;
-        let depth = parent.depth + 1;
-        if depth > limits::CALL_DEPTH {
-            let message = format!(
-                "{} actions have called each other, limit {}",
-                depth,
-                limits::CALL_DEPTH
-            );
-            return Err(refusal(ErrorCode::CallDepth, message));
-        }
-        let attempt = parent.attempt.as_mut().ok_or_else(ended)?;
-        let caller = Caller {
-            run: parent_id,
-            claim: attempt.claim,
-            request,
-        };
-        let call = Parent {
-            run_id: parent_id,
-            call: attempt.calls.key(action, &input),
-        };
-        let place = Place {
-            memory: parent.memory,
-            new_memory: false,
-            root: Some(parent.root),
-            depth,
-            parent: Some((caller, call)),
-        };
-        let (child, change, accepted) = self.accept(action, input, place)?;
-        if let Some(parent) = self.runs.get_mut(&parent_id) {
-            parent.children.insert(child);
-            if let Some(attempt) = &mut parent.attempt {
-                attempt.open_calls.insert(request, child);
-            }
-        }
-        self.set_waiting(executor, true);
-        Ok((caller.claim, child, change, accepted))
-    }
-
-    /// Makes a run; it is there for others once the change is committed.
-    fn accept(
-        &mut self,
-        action: &ActionId,
-        input: Json,
-        place: Place,
-    ) -> Result<(RunId, Change, Transition), Refusal> {
-        let unknown = || refusal(ErrorCode::UnknownAction, format!("no action {action}"));
-        let spec = self
-            .catalogue
-            .as_ref()
-            .and_then(|catalogue| catalogue.get(action))
-            .ok_or_else(unknown)?;
-        if let Some(excess) = limits::excess(input.as_bytes().len(), limits::JSON_BYTES) {
-            return Err(refusal(
-                ErrorCode::InvalidInput,
-                format!("input of {excess}"),
-            ));
-        }
-        let now = self.clock.now();
         let id = RunId::new(now);
-        let accepted = Run::accepted(self.policy(spec), None, now);
-        let (caller, parent) = place.parent.unzip();
-        let new = NewRun {
-            id,
-            action_id: action.clone(),
-            deployment_id: None,
-            memory_id: place.memory,
-            new_memory: place.new_memory,
-            parent,
-            root_id: place.root.unwrap_or(id),
-            retry_of: None,
-            idempotency: None,
-            input: input.clone(),
-            metadata: None,
-            run: accepted.run.clone(),
-            created_at: now,
+        let accepted = if start {
+            Run::accepted(policy, run_at, now)
+        } else {
+            let run = Run::created(policy);
+            Transition {
+                run,
+                effects: Vec::new(),
+            }
+        };
+        let memory_id = memory.unwrap_or_else(|| MemoryId::new(now));
+        let (parent, root) = match place {
+            Place::Root => (None, id),
+            Place::Below {
+                caller,
+                parent,
+                root,
+            } => {
+                self.callers.insert(id, caller);
+                (Some(parent), root)
+            }
         };
         let live = Live {
             run: accepted.run.clone(),
             action: action.clone(),
-            input,
-            memory: place.memory,
-            root: new.root_id,
-            depth: place.depth,
-            caller,
+            input: input.clone(),
+            memory: memory_id,
+            root,
             started_at: None,
             children: HashSet::new(),
             attempt: None,
         };
+        self.backlog.add(&live);
         self.runs.insert(id, live);
-        Ok((id, Change::Submit(Box::new(new)), accepted))
+        let new = NewRun {
+            id,
+            action_id: action,
+            deployment_id: self.settings.deployment,
+            memory_id,
+            new_memory: memory.is_none(),
+            parent,
+            root_id: root,
+            retry_of,
+            idempotency,
+            input,
+            metadata,
+            run: accepted.run.clone(),
+            created_at: now,
+        };
+        let change = Change::Submit(Box::new(new));
+        Ok(Made {
+            id,
+            change,
+            accepted,
+        })
+    }
+
+    /// The run was not accepted after all.
+    pub(crate) fn unmake(&mut self, id: RunId) {
+        self.callers.remove(&id);
+        if let Some(live) = self.runs.remove(&id) {
+            self.backlog.remove(&live);
+        }
+    }
+
+    /// The rules for the run, if it can be one.
+    fn check(&self, submission: &Submission) -> Result<Policy, Refusal> {
+        let Submission {
+            action,
+            input,
+            run_at,
+            start,
+            ..
+        } = submission;
+        let spec = self
+            .catalogue
+            .as_ref()
+            .and_then(|catalogue| catalogue.get(action));
+        let Some(spec) = spec else {
+            return Err(Refusal::new(
+                ErrorCode::UnknownAction,
+                format!("no action {action}"),
+            ));
+        };
+        if let Some(excess) = limits::excess(input.as_bytes().len(), limits::JSON_BYTES) {
+            return Err(Refusal::new(
+                ErrorCode::InvalidInput,
+                format!("input of {excess}"),
+            ));
+        }
+        if run_at.is_some() && !start {
+            let message = "a run that is not started has no time to be executed at";
+            return Err(Refusal::new(ErrorCode::InvalidInput, message));
+        }
+        Ok(self.policy(spec))
     }
 
     fn policy(&self, spec: &ActionSpec) -> Policy {
@@ -230,64 +357,7 @@ impl Scheduler {
                 retries: spec.retries,
                 backoff: self.settings.backoff,
             },
-            on_lost: OnLost::Rerun,
+            on_lost: spec.on_lost,
         }
     }
-
-    fn carry_out_all(&mut self, id: RunId, accepted: &Transition) {
-        let now = self.clock.now();
-        for effect in &accepted.effects {
-            self.carry_out(id, &accepted.run, effect, now);
-        }
-    }
-
-    /// Tells the calling attempt, if it is still there and still waits, how its child run ended.
-    pub(crate) fn answer_call(&mut self, child: RunId, caller: Caller, answer: &ToExecutor) {
-        if let Some(parent) = self.runs.get_mut(&caller.run) {
-            parent.children.remove(&child);
-        }
-        if let Some(executor) = self.close_call(caller.run, caller.claim, caller.request) {
-            self.answer(executor, answer);
-        }
-    }
-
-    /// Nobody waits for the call any more, so its child run is not wanted either.
-    pub(crate) fn abandon(&mut self, executor: ExecutorId, request: u64) {
-        let Some((run, claim)) = self.claimed(executor) else {
-            return;
-        };
-        let attempt = self.runs.get(&run).and_then(|live| live.attempt.as_ref());
-        let child = attempt.and_then(|attempt| attempt.open_calls.get(&request).copied());
-        self.close_call(run, claim, request);
-        if let Some(child) = child {
-            let reason = Some("its caller does not wait for it any more".to_owned());
-            // One that has finished meanwhile needs no cancelling.
-            let _ = self.apply(
-                child,
-                Event::Cancel(Cancelled {
-                    by: "parent".to_owned(),
-                    reason,
-                }),
-            );
-        }
-    }
-
-    /// The attempt goes on with its last open call. None when it is over, or does not wait for this one.
-    fn close_call(&mut self, run: RunId, claim: Claim, request: u64) -> Option<ExecutorId> {
-        let attempt = self.runs.get_mut(&run)?.attempt.as_mut()?;
-        if attempt.claim != claim || attempt.open_calls.remove(&request).is_none() {
-            return None;
-        }
-        let executor = attempt.executor;
-        if attempt.open_calls.is_empty() {
-            // It holds the claim, so nothing stands against it.
-            let _ = self.apply(run, Event::Resume { claim });
-            self.set_waiting(executor, false);
-        }
-        Some(executor)
-    }
-}
-
-fn refusal(code: ErrorCode, message: String) -> Refusal {
-    Refusal { code, message }
 }

@@ -1,22 +1,30 @@
 //! The scheduler's thread: it sleeps until a socket is ready, a message has come or a time is up, and handles each in
 //! one place.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::io::ErrorKind;
 use std::sync::mpsc::Receiver;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use mio::{Events, Poll, Registry, Token};
-use ziet_core::{Catalogue, Event, ProjectId, RunId, Time, WorkerId};
-use ziet_store::{Change, StateChange, Store};
+use ziet_core::{Catalogue, ProjectId, RunId, Time, WorkerId};
+use ziet_store::Store;
 use ziet_worker::{ExecutorId, Worker, WorkerEvent};
 
+use crate::answer::{Done, Figures, MadeInput};
+use crate::backlog::Backlog;
 use crate::clock::Clock;
+use crate::commit::Unwritten;
 use crate::dispatch::ImportFailure;
-use crate::engine::{EngineError, EngineSettings, Mailbox, Message};
-use crate::live::{Live, Slot};
+use crate::drain::Drain;
+use crate::engine::{Mailbox, Message, Shown};
+use crate::live::{Caller, Live, Slot};
 use crate::notice::{Happening, Notice, Watcher};
-use crate::submit::MadeInput;
+use crate::queue::Queue;
+use crate::settings::{EngineError, EngineSettings};
+use crate::submit::Asked;
+use crate::wake::Alarm;
 
 /// Something to be done on the engine's thread.
 pub(crate) type Work = Box<dyn FnOnce(&mut Scheduler) + Send>;
@@ -30,24 +38,32 @@ pub(crate) struct Scheduler {
     pub(crate) mailbox: Mailbox,
     pub(crate) worker: Worker,
     /// What the import found; None while it goes on.
-    pub(crate) catalogue: Option<Catalogue>,
+    pub(crate) catalogue: Option<Arc<Catalogue>>,
+    /// Whether what the last engine left is settled.
+    pub(crate) recovered: bool,
     pub(crate) runs: HashMap<RunId, Live>,
-    pub(crate) queue: VecDeque<RunId>,
+    /// Who waits for which run, in memory or not.
+    pub(crate) callers: HashMap<RunId, Caller>,
+    /// Who from outside waits for the end of which run.
+    pub(crate) waiters: HashMap<RunId, Vec<Done<()>>>,
+    /// Idempotency keys that are being given to runs, and what waits for each.
+    pub(crate) claimed_keys: HashMap<String, Vec<Asked>>,
+    pub(crate) queue: Queue,
+    pub(crate) backlog: Backlog,
+    pub(crate) alarm: Alarm,
     pub(crate) slots: HashMap<ExecutorId, Slot>,
-    /// When to look at a run again: it is due, or its attempt's time may be up. Looking too often does no harm.
+    /// When an attempt's time may be up. Looking too often does no harm.
     pub(crate) timers: BTreeSet<(Time, RunId)>,
     /// Attempts that use the machine: those that wait do not.
     pub(crate) executing: usize,
     /// Why the project could not be imported again, for as long as that is not tried once more.
     pub(crate) import_failure: Option<ImportFailure>,
-    /// What has changed, in order, and what is done once that is durable.
-    pub(crate) unwritten: Vec<Change>,
-    pub(crate) afterwards: Vec<Work>,
-    /// When that is handed to the store at the latest; None when there is nothing.
-    pub(crate) write_by: Option<Time>,
-    /// Transitions that wait for the next one of their run, and since when the first of them does.
-    pub(crate) held: HashMap<RunId, StateChange>,
-    pub(crate) held_since: Option<Time>,
+    pub(crate) unwritten: Unwritten,
+    /// Runs with lines that are not written yet, and when they are at the latest.
+    pub(crate) printing: HashSet<RunId>,
+    pub(crate) save_by: Option<Time>,
+    pub(crate) drain: Option<Drain>,
+    pub(crate) shown: Arc<Mutex<Shown>>,
     watcher: Watcher,
     pub(crate) stopping: bool,
 }
@@ -62,7 +78,7 @@ impl Scheduler {
         registry: &Registry,
         watcher: Watcher,
     ) -> Result<Self, EngineError> {
-        let clock = Clock::new();
+        let clock = Clock::new(settings.clock_offset);
         let worker = Worker::start(
             settings.worker.clone(),
             registry.try_clone()?,
@@ -77,17 +93,23 @@ impl Scheduler {
             mailbox,
             worker,
             catalogue: None,
+            recovered: false,
             runs: HashMap::new(),
-            queue: VecDeque::new(),
+            callers: HashMap::new(),
+            waiters: HashMap::new(),
+            claimed_keys: HashMap::new(),
+            queue: Queue::unread(),
+            backlog: Backlog::default(),
+            alarm: Alarm::default(),
             slots: HashMap::new(),
             timers: BTreeSet::new(),
             executing: 0,
             import_failure: None,
-            unwritten: Vec::new(),
-            afterwards: Vec::new(),
-            write_by: None,
-            held: HashMap::new(),
-            held_since: None,
+            unwritten: Unwritten::default(),
+            printing: HashSet::new(),
+            save_by: None,
+            drain: None,
+            shown: Arc::default(),
             watcher,
             stopping: false,
         })
@@ -96,6 +118,7 @@ impl Scheduler {
     /// Turns until it is told to stop, then ends everything that it started.
     pub(crate) fn run(mut self, mut poll: Poll, messages: &Receiver<Message>) {
         let mut events = Events::with_capacity(256);
+        self.recover();
         while !self.stopping {
             match poll.poll(&mut events, self.sleep()) {
                 Ok(()) => {}
@@ -114,9 +137,13 @@ impl Scheduler {
                 self.on_message(message);
             }
             self.fire_timers();
+            self.wake();
             self.dispatch();
             self.take_worker_events();
+            self.save_all_lines();
+            self.go_on_draining();
             self.write_turn();
+            self.show_figures();
         }
         self.worker.shut_down();
     }
@@ -127,30 +154,35 @@ impl Scheduler {
             return Some(Duration::ZERO);
         }
         let now = self.clock.now();
-        let run = self.timers.first().map(|(at, _)| at.since(now));
-        let write = self.write_by.map(|at| at.since(now));
+        let down = self.unwritten.outage().is_some();
+        let waits = [
+            self.timers.first().map(|(at, _)| *at),
+            self.alarm.due().filter(|_| !down),
+            self.unwritten.due(),
+            self.save_by,
+            self.drain_due(),
+        ];
+        let own = waits.into_iter().flatten().min().map(|at| at.since(now));
         let worker = self
             .worker
             .next_timer()
             .map(|at| at.saturating_duration_since(self.clock.instant()));
-        let held = self.held_for();
-        let import = self.import_pause();
-        [run, worker, held, write, import]
-            .into_iter()
-            .flatten()
-            .min()
+        let import = self.import_pause().filter(|_| !down);
+        [own, worker, import].into_iter().flatten().min()
     }
 
     fn on_message(&mut self, message: Message) {
         match message {
             Message::MakeInput { action, given } => self.make_input(action, given),
-            Message::Submit { submission, reply } => self.submit(submission, reply),
-            Message::Cancel { run, cancelled } => {
-                {
-                    // One that has finished stays as it is.
-                    let _ = self.apply(run, Event::Cancel(cancelled));
-                }
-            }
+            Message::Submit(asked) => self.submit(asked),
+            Message::Invoke { run, done } => self.invoke(run, done),
+            Message::Cancel {
+                run,
+                cancelled,
+                done,
+            } => self.cancel(run, cancelled, done),
+            Message::WhenFinished { run, done } => self.when_finished(run, done),
+            Message::Drain { grace, done } => self.drain(grace, done),
             Message::Then(work) => work(self),
             Message::ShutDown => self.stopping = true,
         }
@@ -197,13 +229,9 @@ impl Scheduler {
             let Some(live) = self.runs.get(&run) else {
                 continue;
             };
-            match live.run.deadline() {
-                Some(deadline) if deadline <= now => self.time_out(run, deadline),
-                Some(_) => {}
-                // Not due after all, or something else by now: whoever changed it has set another timer.
-                None => {
-                    let _ = self.apply(run, Event::Due);
-                }
+            // Something else by now: whoever changed it has set another timer.
+            if let Some(deadline) = live.run.deadline().filter(|deadline| *deadline <= now) {
+                self.time_out(run, deadline);
             }
         }
     }
@@ -211,6 +239,24 @@ impl Scheduler {
     pub(crate) fn break_down(&mut self, error: EngineError) {
         self.stopping = true;
         self.tell(Notice::Broken(error));
+    }
+
+    pub(crate) fn show(&self, change: impl FnOnce(&mut Shown)) {
+        change(&mut self.shown.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    fn show_figures(&self) {
+        let figures = Figures {
+            live: self.backlog.runs,
+            live_bytes: self.backlog.bytes,
+            queued: self.backlog.queued,
+            executing: self.executing,
+            waiting: self.slots.len() - self.executing,
+            executors: self.worker.executors(),
+            draining: self.drain.is_some(),
+            store_down: self.unwritten.outage().is_some(),
+        };
+        self.show(|shown| shown.figures = figures);
     }
 
     pub(crate) fn tell(&mut self, notice: Notice) {

@@ -67,8 +67,8 @@ pub fn backup(from: &Path, to: &Path) -> Result<()> {
 /// When `from` is damaged, not a database of Ziet, or of a newer version; `to` is then as it was.
 pub fn restore(from: &Path, to: &Path) -> Result<()> {
     let part = beside(to, ".part");
-    let copied = sqlite::open_for_reading(from).and_then(|source| {
-        sqlite::check(&source)?;
+    let copied = sqlite::open_for_reading(from).and_then(|mut source| {
+        sqlite::check(&mut source)?;
         make(&part)?;
         sqlite::copy(&source, &part)
     });

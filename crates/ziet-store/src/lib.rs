@@ -7,6 +7,8 @@ mod error;
 mod file;
 mod job;
 mod migrate;
+#[cfg(test)]
+mod plans;
 mod sqlite;
 mod state;
 mod store;
@@ -23,6 +25,7 @@ pub mod logs;
 pub mod memory;
 pub mod retention;
 pub mod runs;
+pub mod sessions;
 
 pub use changes::{AttemptRecord, Change, Idempotency, NewRun, Parent, StateChange};
 pub use error::StoreError;

@@ -7,13 +7,15 @@ use ziet_core::wire::Level;
 use ziet_core::{ProjectId, RunId, Time};
 
 use crate::word::Word;
-use crate::{Result, StoreError, Tx};
+use crate::{Result, Row, StoreError, Tx};
 
 /// A lump ends with the line that takes it over this. A page is made of whole lumps, so it is what reading one costs.
 const LUMP_BYTES: usize = 32 * 1024;
 
-/// Lumps that one call looks at. A search that has found nothing by then says how far it came.
-const LUMPS: usize = 64;
+/// Bytes that one call looks at, with so many for each lump. A search that has found nothing by then says how far it
+/// came.
+const MOST_BYTES: usize = 2 * 1024 * 1024;
+const LUMP_COST: usize = 512;
 
 /// A line that comes, of an attempt that is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,29 +80,30 @@ pub async fn page(
         WHERE project_id = ?1 AND run_id = ?2 AND last > ?3 AND level >= ?4 ORDER BY last LIMIT 1";
     let wanted = Wanted::of(query);
     let mut page = LogPage::default();
-    let mut after = query.after;
-    for _ in 0..LUMPS {
+    let (mut after, mut looked_at) = (query.after, 0);
+    while looked_at < MOST_BYTES {
         let args = [
             project.into(),
             (&run).into(),
             after.into(),
             wanted.level.into(),
         ];
-        let read = |row: &crate::Row<'_>| lump(row.get(0)?, row.get(1)?, row.get(2)?);
+        let read = |row: &Row<'_>| {
+            let packed: Vec<u8> = row.get(2)?;
+            looked_at += packed.len() + LUMP_COST;
+            unpack(row.get(0)?, row.get(1)?, &packed)
+        };
         let Some(lines) = tx.query_one(sql, &args, read).await? else {
             return Ok(page);
         };
-        for line in lines {
-            if line.seq > after && wanted.matches(&line) {
-                if page.lines.len() == query.limit {
-                    page.scanned_to = Some(after);
-                    return Ok(page);
-                }
-                after = line.seq;
-                page.lines.push(line);
-            } else {
-                after = after.max(line.seq);
+        for line in lines.into_iter().skip_while(|line| line.seq <= query.after) {
+            let (seq, fits) = (line.seq, wanted.matches(&line));
+            if fits && page.lines.len() == query.limit {
+                page.scanned_to = Some(after);
+                return Ok(page);
             }
+            page.lines.extend(fits.then_some(line));
+            after = seq;
         }
     }
     page.scanned_to = Some(after);
@@ -115,24 +118,19 @@ pub(crate) async fn append(
     attempt: u32,
     lines: &[NewLine],
 ) -> Result<()> {
-    let sql =
-        "SELECT last FROM logs WHERE project_id = ?1 AND run_id = ?2 ORDER BY last DESC LIMIT 1";
-    let args = [project.into(), (&run).into()];
-    let last: Option<u64> = tx.query_one(sql, &args, |row| row.get(0)).await?;
-    let mut last = last.unwrap_or(0);
+    let sql = "INSERT INTO logs (project_id, run_id, last, attempt, level, lines)
+        SELECT ?1, ?2, COALESCE(MAX(last), 0) + ?3, ?4, ?5, ?6
+        FROM logs WHERE project_id = ?1 AND run_id = ?2";
     let mut rest = lines;
     while !rest.is_empty() {
         let (now, later) = rest.split_at(first_lump(rest));
         rest = later;
-        last += now.len() as u64;
-        let sql = "INSERT INTO logs (project_id, run_id, last, attempt, level, lines)
-            VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
         let level = now.iter().map(|line| rank(line.level)).max();
         let packed = pack(now)?;
         let row = [
             project.into(),
             (&run).into(),
-            last.into(),
+            now.len().into(),
             attempt.into(),
             level.into(),
             packed.as_slice().into(),
@@ -182,9 +180,9 @@ fn pack(lines: &[NewLine]) -> Result<Vec<u8>> {
     rmp_serde::to_vec(&lines).map_err(|error| StoreError::Invalid(error.to_string()))
 }
 
-fn lump(last: u64, attempt: u32, packed: Vec<u8>) -> Result<Vec<LogLine>> {
+fn unpack(last: u64, attempt: u32, packed: &[u8]) -> Result<Vec<LogLine>> {
     let unreadable = || StoreError::Unreadable("lines of a log".to_owned());
-    let lines: Vec<Packed> = rmp_serde::from_slice(&packed).map_err(|_| unreadable())?;
+    let lines: Vec<Packed> = rmp_serde::from_slice(packed).map_err(|_| unreadable())?;
     let before = last
         .checked_sub(lines.len() as u64)
         .ok_or_else(unreadable)?;

@@ -18,15 +18,16 @@ const VERSIONS: &str = "CREATE TABLE IF NOT EXISTS schema_versions (
 /// Runs what is missing.
 pub(crate) async fn migrate(tx: &mut Tx<'_>) -> Result<()> {
     tx.script(VERSIONS).await?;
-    let done = tx
-        .query(
-            "SELECT version, checksum FROM schema_versions ORDER BY version",
-            &[],
-            |row| Ok((row.get::<u32>(0)?, row.get::<[u8; 32]>(1)?)),
-        )
-        .await?;
-    check(&done)?;
-    for (version, sql) in (1_u32..).zip(MIGRATIONS).skip(done.len()) {
+    let done = versions(tx).await?;
+    if done < MIGRATIONS.len() {
+        run(tx, done).await?;
+        tx.set_statistics().await?;
+    }
+    Ok(())
+}
+
+async fn run(tx: &mut Tx<'_>, done: usize) -> Result<()> {
+    for (version, sql) in (1_u32..).zip(MIGRATIONS).skip(done) {
         tx.script(sql).await?;
         let checksum = checksum(sql);
         let row = [version.into(), Value::Bytes(&checksum)];
@@ -37,6 +38,16 @@ pub(crate) async fn migrate(tx: &mut Tx<'_>) -> Result<()> {
         .await?;
     }
     Ok(())
+}
+
+/// How many of the migrations have been run.
+pub(crate) async fn versions(tx: &mut Tx<'_>) -> Result<usize> {
+    let sql = "SELECT version, checksum FROM schema_versions ORDER BY version";
+    let done = tx
+        .query(sql, &[], |row| Ok((row.get(0)?, row.get(1)?)))
+        .await?;
+    check(&done)?;
+    Ok(done.len())
 }
 
 /// The versions that are there must be the first of ours.

@@ -4,15 +4,15 @@
 //! itself cannot be kept, each verb is run again alone, so that only the one that is to blame fails.
 
 use std::path::Path;
+use std::sync::PoisonError;
 use std::sync::mpsc::{Receiver, sync_channel};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, OpenFlags};
 
-use crate::job::{Access, Asked, Job};
-use crate::migrate::migrate;
+use crate::job::{Access, Asked, Job, Jobs};
+use crate::migrate::{migrate, versions};
 use crate::{Durability, Result, StoreError, Tx, file};
 
 /// Verbs that share a commit, and the rows that they change. More gain nothing, and the first would wait for the last.
@@ -30,14 +30,15 @@ const FILE_PRAGMAS: &str = "
     PRAGMA wal_autocheckpoint = 1000;
     PRAGMA journal_size_limit = 67108864;
     PRAGMA mmap_size = 268435456;
-    PRAGMA cache_size = -32768;
     PRAGMA temp_store = MEMORY;";
 
 /// A new store in memory.
 pub(crate) fn open_memory() -> Result<Connection> {
     let mut connection = Connection::open_in_memory()?;
     prepare(&connection)?;
-    migrate_now(&mut connection)?;
+    now(&mut connection, Access::Write, async |tx: &mut Tx<'_>| {
+        migrate(tx).await
+    })?;
     Ok(connection)
 }
 
@@ -59,11 +60,14 @@ pub(crate) fn open_file(path: &Path, durability: Durability) -> Result<Connectio
         )));
     }
     connection.execute_batch(FILE_PRAGMAS)?;
+    connection.execute_batch("PRAGMA cache_size = -16384")?;
     connection.execute_batch(match durability {
         Durability::Full => "PRAGMA synchronous = FULL",
         Durability::Normal => "PRAGMA synchronous = NORMAL",
     })?;
-    migrate_now(&mut connection)?;
+    now(&mut connection, Access::Write, async |tx: &mut Tx<'_>| {
+        migrate(tx).await
+    })?;
     Ok(connection)
 }
 
@@ -80,19 +84,23 @@ pub(crate) fn open_for_reading(path: &Path) -> Result<Connection> {
 pub(crate) fn copy(source: &Connection, to: &Path) -> Result<()> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut target = Connection::open_with_flags(to, flags)?;
-    match Backup::new(source, &mut target)?.step(-1)? {
-        StepResult::Done => Ok(()),
-        _ => Err(StoreError::Busy),
+    if Backup::new(source, &mut target)?.step(-1)? != StepResult::Done {
+        return Err(StoreError::Busy);
     }
+    // Without a log beside it, so that it can be read from where nothing can be written.
+    target.query_row("PRAGMA journal_mode = DELETE", [], |_| Ok(()))?;
+    Ok(())
 }
 
-/// Makes sure that every page of the file is as it should be, and that its schema is known.
-pub(crate) fn check(connection: &Connection) -> Result<()> {
+/// Makes sure that every page of the file is as it should be, and that this program can go on with its tables.
+pub(crate) fn check(connection: &mut Connection) -> Result<()> {
     let found: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
     if found != "ok" {
         return Err(StoreError::Corrupt(found));
     }
-    Ok(())
+    now(connection, Access::Read, async |tx: &mut Tx<'_>| {
+        versions(tx).await.map(drop)
+    })
 }
 
 /// Unused pages that are given back at once: more would keep the writer for long.
@@ -118,22 +126,21 @@ fn prepare(connection: &Connection) -> Result<()> {
     Ok(())
 }
 
-fn migrate_now(connection: &mut Connection) -> Result<()> {
+/// Runs a verb on the calling thread.
+pub(crate) fn now<T, F>(connection: &mut Connection, access: Access, verb: F) -> Result<T>
+where
+    F: AsyncFn(&mut Tx<'_>) -> Result<T> + Send,
+    T: Send,
+{
     let (answer, result) = sync_channel(1);
-    let mut job: Box<dyn Job> = Box::new(Asked::new(
-        Access::Write,
-        async |tx: &mut Tx<'_>| migrate(tx).await,
-        move |done| {
-            let _ = answer.send(done);
-        },
-    ));
+    let tell = move |done| {
+        let _ = answer.send(done);
+    };
+    let mut job = Box::new(Asked::new(access, verb, tell));
     let committed = alone(connection, job.as_mut());
     job.answer(committed);
     result.recv().unwrap_or(Err(StoreError::Closed))
 }
-
-/// What waits for a thread of the store.
-type Jobs = Mutex<Receiver<Box<dyn Job>>>;
 
 /// The writer's thread: it ends when nobody can ask any more and everything is answered.
 pub(crate) fn write_all(mut connection: Connection, jobs: &Jobs) {

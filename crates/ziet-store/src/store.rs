@@ -3,13 +3,13 @@
 //! It must not know SQL. What is asked first runs first; an answer comes after the commit that holds it.
 
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
+use std::sync::mpsc::{Sender, channel, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 
 use rusqlite::Connection;
 
-use crate::job::{Access, Asked, Job};
+use crate::job::{Access, Asked, Job, Jobs};
 use crate::{Result, StoreError, Tx, file, sqlite};
 
 /// Where the state lives.
@@ -174,7 +174,7 @@ impl Queue {
     fn start(
         name: &str,
         connections: Vec<Connection>,
-        work: fn(Connection, &Mutex<Receiver<Box<dyn Job>>>),
+        work: fn(Connection, &Jobs),
     ) -> Result<Self> {
         let (jobs, receiver) = channel();
         let receiver = Arc::new(Mutex::new(receiver));

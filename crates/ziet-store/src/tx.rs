@@ -88,6 +88,15 @@ impl<'c> Tx<'c> {
         self.remember(done)
     }
 
+    /// Tells the database what its tables will be like.
+    ///
+    /// Differs because PostgreSQL looks at its tables by itself.
+    pub(crate) async fn set_statistics(&mut self) -> Result<()> {
+        match &self.database {
+            Database::Sqlite(_) => self.script(include_str!("statistics.sql")).await,
+        }
+    }
+
     /// Gives a little of the file's unused space back to the disk; false when there is not much of it.
     ///
     /// Differs because PostgreSQL does that by itself.

@@ -9,6 +9,7 @@ mod executor;
 mod os;
 mod pipe;
 mod pool;
+mod private;
 pub mod project;
 pub mod python;
 pub mod sandbox;

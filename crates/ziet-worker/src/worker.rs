@@ -11,15 +11,12 @@ mod supply;
 mod usage;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
-use std::fs::Permissions;
-use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
 use mio::net::UnixListener;
 use mio::{Interest, Registry, Token};
-use tempfile::TempDir;
 use ziet_core::frame::FrameError;
 use ziet_core::limits::MEMORY_BYTES;
 use ziet_core::wire::{Level, StartMethod, ToExecutor, ToZygote};
@@ -30,6 +27,7 @@ use self::usage::Watch;
 use crate::executor::{self, Arrival, Executor, Part};
 use crate::os::{self, Ability};
 use crate::pool::{Pool, PoolSettings};
+use crate::private::{PrivateFolder, SOCKET, sweep};
 use crate::project::Project;
 use crate::python::Python;
 use crate::sandbox;
@@ -40,12 +38,6 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 /// Bytes that an executor may leave unread: two answers as large as all that a memory may hold, and more.
 const UNSENT_BYTES: usize = 5 * MEMORY_BYTES / 2;
-
-/// The socket in the private folder.
-const SOCKET: &str = "executors";
-
-/// Bytes of a folder's path, so that a socket in it has a path of no more than the 103 that every system takes.
-const LONGEST_FOLDER: usize = 90;
 
 const CONTROL: Token = Token(0);
 const ZYGOTE_OUT: Token = Token(1);
@@ -80,10 +72,12 @@ pub struct Worker {
     /// None where no group can be made.
     groups: Option<os::Groups>,
     home: Option<Home>,
-    /// Threads that remove what earlier zygotes have left.
+    /// Threads that remove what earlier zygotes, and programs that were killed, have left.
     removals: Vec<JoinHandle<()>>,
+    /// Threads that remove scratch directories and what lies beside them, and what each removes.
+    scratch_removals: Vec<(Vec<PathBuf>, JoinHandle<()>)>,
     /// Of zygotes that are gone, while something that came from one may still write there.
-    old_folders: Vec<TempDir>,
+    old_folders: Vec<PrivateFolder>,
     zygote: Option<Zygote>,
     executors: HashMap<u64, Executor>,
     pool: Pool,
@@ -117,7 +111,7 @@ pub struct Worker {
 
 /// Where the executors of one zygote connect. The next zygote has another: one that ends by itself removes its own.
 struct Home {
-    folder: TempDir,
+    folder: PrivateFolder,
     listener: UnixListener,
     /// Whether there is a namespace of processes for what is in it.
     own_processes: bool,
@@ -127,7 +121,7 @@ struct Home {
 
 impl Home {
     fn new(registry: &Registry) -> std::io::Result<Self> {
-        let folder = private_folder()?;
+        let folder = PrivateFolder::make()?;
         let mut listener = UnixListener::bind(folder.path().join(SOCKET))?;
         registry.register(&mut listener, LISTENER, Interest::READABLE)?;
         Ok(Self {
@@ -162,7 +156,8 @@ impl Worker {
             strays_at: None,
             groups: os::Groups::find(&settings.without),
             home: None,
-            removals: Vec::new(),
+            removals: in_thread(sweep).into_iter().collect(),
+            scratch_removals: Vec::new(),
             old_folders: Vec::new(),
             zygote: None,
             executors: HashMap::new(),
@@ -234,8 +229,7 @@ impl Worker {
     fn remove_old_folders(&mut self) {
         let folders = std::mem::take(&mut self.old_folders);
         if !folders.is_empty() {
-            let remove = Builder::new().name("ziet-remove".to_owned());
-            self.removals.extend(remove.spawn(move || drop(folders)));
+            self.removals.extend(in_thread(move || drop(folders)));
             self.removals.retain(|removal| !removal.is_finished());
         }
     }
@@ -306,6 +300,11 @@ impl Worker {
         self.events.pop_front()
     }
 
+    /// The processes that are there for attempts, or are being made.
+    pub fn executors(&self) -> usize {
+        self.executors.len()
+    }
+
     /// Whether `begin_turn` has something to do without waiting.
     pub fn is_busy(&self) -> bool {
         !self.again.is_empty()
@@ -368,7 +367,7 @@ impl Worker {
             ZYGOTE_OUT => self.read_zygote_output(Level::Info),
             ZYGOTE_ERR => self.read_zygote_output(Level::Warn),
             LISTENER => self.accept(),
-            WATCH => self.on_readings(),
+            WATCH => self.on_findings(),
             Token(arrival) if arrival > ARRIVALS => self.read_arrival(arrival),
             token => {
                 if let Some((id, part)) = executor::from_token(token) {
@@ -404,15 +403,8 @@ impl Worker {
     }
 }
 
-/// A folder that only this user can enter, for the socket of the executors.
-pub(crate) fn private_folder() -> std::io::Result<TempDir> {
-    let mut builder = tempfile::Builder::new();
-    builder
-        .prefix("ziet-")
-        .permissions(Permissions::from_mode(0o700));
-    let folder = builder.tempdir()?;
-    if folder.path().as_os_str().len() <= LONGEST_FOLDER {
-        return Ok(folder);
-    }
-    builder.tempdir_in("/tmp")
+/// Removing may take long. None where the system is out of threads.
+fn in_thread(removal: impl FnOnce() + Send + 'static) -> Option<JoinHandle<()>> {
+    let thread = Builder::new().name("ziet-remove".to_owned());
+    thread.spawn(removal).ok()
 }

@@ -22,6 +22,7 @@ pub(super) fn end(
         Ending::OutOfMemory(failure) => failed(run, claim, Outcome::OutOfMemory, failure, now),
         Ending::Crashed(failure) => failed(run, claim, Outcome::Crashed, failure, now),
         Ending::Lost => lost(run, claim),
+        Ending::HandedBack => handed_back(run, claim),
     })
 }
 
@@ -107,6 +108,27 @@ fn lost(run: &Run, claim: Claim) -> Transition {
             ..run.to(state)
         },
         effects,
+    }
+}
+
+/// As when it is lost, but it says nothing against the run: that goes on with the next worker, however often this happens.
+fn handed_back(run: &Run, claim: Claim) -> Transition {
+    let record = Effect::Record {
+        attempt: claim.attempt,
+        outcome: Outcome::Lost,
+        failure: None,
+    };
+    let (state, next) = match run.policy.on_lost {
+        OnLost::Rerun => (RunState::Queued, Effect::Enqueue),
+        OnLost::Fail => {
+            let message = "the worker was stopped before it had ended";
+            let failure = Failure::new(ErrorCode::Lost, "WorkerLost", message);
+            (RunState::Failed { failure }, Effect::Announce)
+        }
+    };
+    Transition {
+        run: run.to(state),
+        effects: vec![record, Effect::CancelChildren, next],
     }
 }
 

@@ -41,9 +41,11 @@ pub struct Policy {
 }
 
 /// What becomes of a run whose worker vanished.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum OnLost {
     /// It is executed again.
+    #[default]
     Rerun,
     /// It fails: its effects must never happen twice.
     Fail,
@@ -152,6 +154,8 @@ pub enum Ending {
     Crashed(Failure),
     /// The worker vanished, so nobody knows.
     Lost,
+    /// The worker is being stopped, and has ended it before its time.
+    HandedBack,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -14,7 +14,7 @@ use ziet_core::{
 };
 
 pub use list::{Listed, RunFilter, list};
-pub use queue::{Backlog, Timer, backlog, due_queued, live, timers};
+pub use queue::{Backlog, Timer, backlog, due_queued, live, retrying_beyond, timers};
 
 use crate::changes::Parent;
 use crate::state::{Ended, Live, failure, rebuild};

@@ -13,6 +13,8 @@ pub struct Backlog {
     pub runs: u64,
     /// The bytes of their inputs.
     pub bytes: u64,
+    /// Those of the runs that wait for an executor.
+    pub queued: u64,
 }
 
 /// When a scheduled or retrying run is due.
@@ -92,17 +94,34 @@ pub async fn timers(
     .await
 }
 
+/// The retrying runs that are due later than `beyond`.
+///
+/// # Errors
+/// What the database says.
+pub async fn retrying_beyond(
+    tx: &mut Tx<'_>,
+    project: &ProjectId,
+    beyond: Time,
+) -> Result<Vec<RunId>> {
+    let sql = "SELECT run_id FROM runs
+        WHERE project_id = ?1 AND finished_at IS NULL AND status = 'retrying' AND run_at > ?2";
+    let args = [project.into(), beyond.into()];
+    tx.query(sql, &args, |row| row.get(0)).await
+}
+
 /// How much has been accepted and has not finished. It looks at each such run once, in an index.
 ///
 /// # Errors
 /// What the database says.
 pub async fn backlog(tx: &mut Tx<'_>, project: &ProjectId) -> Result<Backlog> {
-    let sql = "SELECT COUNT(*), COALESCE(SUM(input_bytes), 0) FROM runs
+    let sql = "SELECT COUNT(*), COALESCE(SUM(input_bytes), 0),
+            COALESCE(SUM(CASE WHEN status = 'queued' THEN 1 ELSE 0 END), 0) FROM runs
         WHERE project_id = ?1 AND finished_at IS NULL";
     let read = |row: &Row<'_>| {
         Ok(Backlog {
             runs: row.get(0)?,
             bytes: row.get(1)?,
+            queued: row.get(2)?,
         })
     };
     let found = tx.query_one(sql, &[project.into()], read).await?;

@@ -3,10 +3,13 @@
 mod groups;
 mod tree;
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
+use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use rustix::fs::{CWD, Dir, Mode, OFlags, chmod, openat};
 use rustix::net::RecvFlags;
+use rustix::path::Arg;
 use rustix::process::{PidfdFlags, pidfd_open};
 use rustix::time::{ClockId, clock_gettime};
 
@@ -16,6 +19,9 @@ pub(crate) use tree::{Strays, descendants, ends_within, has_ended, hold, kill_tr
 
 /// Descriptors that are received do not reach programs that are started later.
 pub(crate) const RECEIVE: RecvFlags = RecvFlags::CMSG_CLOEXEC;
+
+/// Folders in each other that `open_up` goes into.
+const LEVELS: u32 = 200;
 
 /// The process at the other end of a Unix socket.
 pub(crate) fn peer_pid(socket: impl AsFd) -> Option<u32> {
@@ -131,6 +137,28 @@ pub(crate) fn cgroup() -> Option<Cgroup> {
 /// The machine's memory.
 pub(crate) fn memory_bytes() -> Option<u64> {
     kilobytes("/proc/meminfo", "MemTotal:")
+}
+
+/// Gives this user all permissions to a folder and those in it, so that it can be removed. It follows no links, whoever
+/// puts some there meanwhile.
+pub(crate) fn open_up(folder: &Path) {
+    let _ = open_below(CWD, folder, LEVELS);
+}
+
+fn open_below(above: impl AsFd, name: impl Arg, levels: u32) -> rustix::io::Result<()> {
+    let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let held = openat(above, name, flags | OFlags::PATH, Mode::empty())?;
+    chmod(format!("/proc/self/fd/{}", held.as_raw_fd()), Mode::RWXU)?;
+    let mut entries = Dir::new(openat(&held, ".", flags, Mode::empty())?)?;
+    while let Some(entry) = entries.read() {
+        let entry = entry?;
+        let name = entry.file_name();
+        if levels > 0 && ![c".", c".."].contains(&name) {
+            // Most are no folders.
+            let _ = open_below(entries.fd()?, name, levels - 1);
+        }
+    }
+    Ok(())
 }
 
 /// The time that a file gets that is written now: that of a clock which goes on only every few milliseconds.

@@ -25,6 +25,9 @@ pub(crate) use system::{command, report, scratch};
 const PROCESSES: u32 = 512;
 const PROCESSES_PER_PROCESSOR: u32 = 32;
 
+/// The scratch directory of the process that imports the project.
+pub(crate) const HOME: &str = "zygote";
+
 /// How many processes and threads there may be in a sandbox.
 pub(crate) fn room() -> u32 {
     let processors = available_parallelism().map_or(1, NonZero::get);

@@ -2,12 +2,12 @@
 
 use std::io::ErrorKind;
 use std::path::PathBuf;
-use std::thread::Builder;
 use std::time::{Duration, Instant};
 
-use super::{Ended, ExecutorId, Worker, WorkerError, WorkerEvent};
+use super::{Ended, ExecutorId, Worker, WorkerError, WorkerEvent, in_thread};
 use crate::executor::{Executor, Phase};
 use crate::os::{self, Ending, Group};
+use crate::private::remove;
 use crate::stack::Stack;
 use crate::zygote::{Farewell, Zygote};
 
@@ -166,20 +166,28 @@ impl Worker {
             return;
         };
         self.end_group(executor.group.take());
-        if let Some(scratch) = executor.close(&self.registry) {
-            remove(scratch);
+        // An executor makes one only when it uses it.
+        if let Some(scratch) = executor.close(&self.registry)
+            && fs_err::remove_dir(&scratch).is_err_and(|error| error.kind() != ErrorKind::NotFound)
+        {
+            self.scratch_removals
+                .retain(|(_, removal)| !removal.is_finished());
+            self.remove_scratch(vec![scratch]);
         }
         if self.executors.is_empty() {
             self.pool.emptied(self.now);
         }
     }
-}
 
-/// Removes a scratch directory, which an executor makes only when it uses one. It may hold much, so that is left to a
-/// thread; what that cannot remove goes with the folder that it is in.
-fn remove(scratch: PathBuf) {
-    if fs_err::remove_dir(&scratch).is_err_and(|error| error.kind() != ErrorKind::NotFound) {
-        let remove = move || drop(fs_err::remove_dir_all(scratch));
-        let _ = Builder::new().name("ziet-remove".to_owned()).spawn(remove);
+    /// Removes files and folders. There may be much in them, so that is left to a thread; what that cannot remove is
+    /// found by the next walk, and goes with the folder that it is in.
+    pub(super) fn remove_scratch(&mut self, paths: Vec<PathBuf>) {
+        if paths.is_empty() {
+            return;
+        }
+        let named = paths.clone();
+        let removal = in_thread(move || paths.iter().for_each(|path| remove(path)));
+        self.scratch_removals
+            .extend(removal.map(|removal| (named, removal)));
     }
 }

@@ -70,6 +70,10 @@ pub enum Excess {
     Scratch {
         used: u64,
     },
+    /// Files beside those directories, which any attempt of the project can have written.
+    Beside {
+        used: u64,
+    },
     /// Of the memory that the system had left, and so the kernel ended it.
     System {
         used: u64,

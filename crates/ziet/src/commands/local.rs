@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use ziet_core::Catalogue;
 use ziet_core::wire::Level;
-use ziet_engine::{Engine, EngineSettings, Notice};
-use ziet_store::Location;
+use ziet_engine::{Engine, EngineError, EngineSettings, Notice};
+use ziet_store::{Durability, Location, Store};
 use ziet_worker::Project;
 
 use super::inbox::Sent;
@@ -38,15 +38,15 @@ impl<'a> Local<'a> {
         worker.describe = describe;
         let project = worker.project.clone();
         let settings = EngineSettings {
-            worker,
-            store: Location::Memory,
             backoff: settings.backoff(),
             mocked: true,
             locals: settings.locals(),
-            concurrency: settings.concurrency(),
+            ..EngineSettings::new(worker, settings.concurrency())
         };
+        let store =
+            Store::open(&Location::Memory, Durability::Normal).map_err(EngineError::from)?;
         let send = inbox.sender();
-        let engine = Engine::start(settings, move |notice| {
+        let engine = Engine::start(settings, store, move |notice| {
             drop(send.send(Sent::Notice(notice)));
         })?;
         let (catalogue, said) = await_import(inbox, printer)?;

@@ -176,14 +176,9 @@ fn test_data(
 }
 
 fn submit(local: &Local<'_>, spec: &ActionSpec, input: Json) -> Result<RunId, CliError> {
-    let submission = Submission {
-        action: spec.id.clone(),
-        input,
-        memory: None,
-    };
     local
         .engine
-        .submit(submission)?
+        .submit_now(Submission::new(spec.id.clone(), input))?
         .map_err(|refusal| CliError::usage(refusal.message))
 }
 
@@ -194,7 +189,9 @@ fn follow(local: &Local<'_>, root: RunId, lines: &mut LocalRun<'_>) -> Result<bo
     let mut open = HashSet::from([root]);
     let cancel = |by: &str| {
         let by = by.to_owned();
-        local.engine.cancel(root, Cancelled { by, reason: None });
+        let cancelled = Cancelled { by, reason: None };
+        // How the run ends is told.
+        local.engine.cancel(root, cancelled, drop);
     };
     while !open.is_empty() {
         match local.inbox.next()? {

@@ -5,6 +5,7 @@ use std::path::Path;
 use textwrap::Options;
 use ziet_core::action::{ActionSpec, Isolation, Parameter};
 use ziet_core::limits;
+use ziet_core::run::OnLost;
 
 use super::json::as_python;
 use super::printer::{BOLD, CYAN, DIM, GREEN, Printer};
@@ -63,7 +64,7 @@ fn in_full(action: &ActionSpec, root: &Path, width: Option<u16>) -> String {
         "Raises",
         raises.map(|each| (each.kind.clone(), Some(&*each.description))),
     );
-    let limits = [
+    let mut limits = vec![
         format!("timeout: {} s for each attempt", action.timeout),
         format!("retries: {}", action.retries),
         format!("memory: {}", limits::memory_text(action.memory)),
@@ -73,6 +74,9 @@ fn in_full(action: &ActionSpec, root: &Path, width: Option<u16>) -> String {
         }
         .to_owned(),
     ];
+    if action.on_lost == OnLost::Fail {
+        limits.push("on lost: fails, for it must never be executed twice".to_owned());
+    }
     sheet.section("Limits", limits.into_iter().map(|each| (each, None)));
     sheet.section("Defined in", [(place(action, root), None)].into_iter());
     sheet.section(
@@ -259,6 +263,7 @@ mod tests {
             }),
             memory: 10 << 30,
             isolation: Isolation::Shared,
+            on_lost: OnLost::default(),
         }
     }
 

@@ -12,11 +12,11 @@ use std::process::{Command, Output, Stdio};
 use rustix::fs::{Gid, Uid, chown};
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 use serde::{Deserialize, Serialize};
-use tempfile::TempDir;
 
 use super::{allowed, user};
 use crate::os::Ability;
-use crate::sandbox::Layers;
+use crate::private::{PrivateFolder, SOCKET};
+use crate::sandbox::{HOME, Layers};
 use crate::worker::WorkerSettings;
 use crate::zygote::Place;
 
@@ -67,7 +67,7 @@ impl Plan {
 
     /// The one of the process that imports the project.
     pub(super) fn home(&self) -> PathBuf {
-        self.scratch().join("zygote")
+        self.scratch().join(HOME)
     }
 
     /// Where the new root is put together.
@@ -170,9 +170,9 @@ pub(crate) fn probe(settings: &WorkerSettings) -> Result<Layers, String> {
     Err(format!("{}: {}", done.status, said.trim_end()))
 }
 
-fn try_out(settings: &WorkerSettings) -> io::Result<(TempDir, Output)> {
-    let folder = crate::worker::private_folder()?;
-    let socket = folder.path().join("executors");
+fn try_out(settings: &WorkerSettings) -> io::Result<(PrivateFolder, Output)> {
+    let folder = PrivateFolder::make()?;
+    let socket = folder.path().join(SOCKET);
     let _listener = UnixListener::bind(&socket)?;
     let nothing = ["-c", ""].map(OsStr::new).into_iter();
     let place = Place {

@@ -1,0 +1,99 @@
+//! What the engine answers to those who ask it for something.
+
+use std::time::Duration;
+
+use ziet_core::{ErrorCode, Json, RunId};
+use ziet_store::StoreError;
+
+/// Called once, with the answer.
+pub(crate) type Done<T> = Box<dyn FnOnce(T) + Send>;
+
+/// How long to wait after the store could not write.
+pub(crate) const STORE_RETRY: Duration = Duration::from_secs(1);
+
+/// A run that was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Accepted {
+    pub run: RunId,
+    /// Whether it was there already: the same request with the same idempotency key came before.
+    pub existing: bool,
+}
+
+/// What cancelling has done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cancelling {
+    /// The run is cancelled, with the tree below it.
+    Cancelled,
+    /// It was cancelled before.
+    Already,
+}
+
+/// Why something was not done.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Refusal {
+    pub code: ErrorCode,
+    pub message: String,
+    /// When it can be tried again, where waiting helps.
+    pub retry_after: Option<Duration>,
+}
+
+/// Test data: the input, and what of it was made up (`amount=10`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MadeInput {
+    pub input: Json,
+    pub made: Vec<String>,
+}
+
+/// How much there is to do, and is done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Figures {
+    /// Runs that have not finished, whatever they wait for.
+    pub live: u64,
+    /// Bytes of their inputs.
+    pub live_bytes: u64,
+    /// Runs of those that wait for an executor.
+    pub queued: u64,
+    /// Attempts that use the machine.
+    pub executing: usize,
+    /// Attempts that wait for the runs that they called.
+    pub waiting: usize,
+    /// Processes that are there for attempts.
+    pub executors: usize,
+    /// Whether nothing is accepted any more.
+    pub draining: bool,
+    /// Whether the store cannot write at the moment.
+    pub store_down: bool,
+}
+
+impl Refusal {
+    pub(crate) fn new(code: ErrorCode, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            message: message.into(),
+            retry_after: None,
+        }
+    }
+
+    pub(crate) fn nothing() -> Self {
+        Self::new(ErrorCode::InvalidInput, "no run was asked for")
+    }
+
+    pub(crate) fn no_run(run: RunId) -> Self {
+        Self::new(ErrorCode::RunNotFound, format!("no run {run}"))
+    }
+}
+
+impl From<&StoreError> for Refusal {
+    fn from(error: &StoreError) -> Self {
+        let code = match error {
+            StoreError::NoMemory(_) => ErrorCode::MemoryNotFound,
+            _ => ErrorCode::StoreUnavailable,
+        };
+        Self {
+            code,
+            message: error.to_string(),
+            retry_after: (code == ErrorCode::StoreUnavailable).then_some(STORE_RETRY),
+        }
+    }
+}
