@@ -10,8 +10,8 @@ the example). The blocks are taken from top to bottom:
 - `console`: each line after `$ ` is run by a shell, and what follows is what it must print, but for durations, ids and
   dates. A line `...` stands for lines that are left out; as the last one of a command it says that the reader has seen
   enough, and the command is interrupted. A line `^C` presses those keys, and `Changed: FILE` saves that file again. A
-  command that ends with ` &` stays in the background when it has printed what is shown, until `kill %1` or the page's end.
-  What the page calls 127.0.0.1:7878 is an address of the page's own.
+  command that ends with ` &` stays in the background when it has printed what is shown, until `kill %1` or the end of
+  the page. What the page calls 127.0.0.1:7878 is an address of the page's own.
 - `pycon`: sessions of Python; all of a page are one session, as doctest runs it.
 """
 

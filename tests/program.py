@@ -239,7 +239,7 @@ class Ziet:
         return Project(self, root)
 
     def serve(self, project: Project, *options: str, **environment: str) -> Server:
-        """Starts `ziet serve` on a state of this test's, and waits until it listens; to be stopped, or used in a `with`."""
+        """Starts `ziet serve` on a state of this test's own, and waits until it listens. To be used in a `with`."""
         return Server(self, project, options, environment)
 
     def left_over(self) -> list[str]:

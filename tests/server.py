@@ -45,7 +45,7 @@ class Server:
         self._project = project
         self._options = options
         self._environment = environment
-        self._listening = threading.Condition()
+        self._said = threading.Condition()
         self.state = ziet.scratch / "state"
         self.log: list[str] = []
         """The lines on standard error, of all its starts."""
@@ -67,8 +67,8 @@ class Server:
         self._ziet.started.append(self.process)
         self._reader = threading.Thread(target=self._read, args=(self.process,))
         self._reader.start()
-        with self._listening:
-            self._listening.wait_for(lambda: self.url or not self._reader.is_alive(), PATIENCE_SECONDS)
+        with self._said:
+            self._said.wait_for(lambda: self.url or not self._reader.is_alive(), PATIENCE_SECONDS)
         assert self.url, f"it does not listen: {''.join(self.log)}"
 
     @property
@@ -148,6 +148,18 @@ class Server:
         """Waits for its end; gives its exit status and its log."""
         return self._ended(), self.log
 
+    def logged(self, text: str) -> str:
+        """The first line of the log with this text, once it is there."""
+
+        def found() -> str | None:
+            return next((line for line in self.log if text in line), None)
+
+        with self._said:
+            self._said.wait_for(lambda: found() or not self._reader.is_alive(), PATIENCE_SECONDS)
+        line = found()
+        assert line, f"no {text!r} in {''.join(self.log)}"
+        return line
+
     def files(self) -> list[Path]:
         """What its state is made of."""
         return sorted(self.state.rglob("*"))
@@ -161,14 +173,14 @@ class Server:
         assert process.stderr is not None
         with process.stderr:
             for line in process.stderr:
-                self.log.append(line)
                 _, listens, rest = line.partition(LISTENS)
-                if listens:
-                    with self._listening:
+                with self._said:
+                    self.log.append(line)
+                    if listens:
                         self.url = "http" + rest.split()[0].strip('",')
-                        self._listening.notify_all()
-        with self._listening:
-            self._listening.notify_all()
+                    self._said.notify_all()
+        with self._said:
+            self._said.notify_all()
 
     def __enter__(self) -> Server:
         return self

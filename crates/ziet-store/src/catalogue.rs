@@ -73,6 +73,15 @@ pub async fn active(tx: &mut Tx<'_>, project: &ProjectId) -> Result<Option<Deplo
     .await
 }
 
+/// The projects that anything was ever deployed of.
+///
+/// # Errors
+/// What the database says.
+pub async fn projects(tx: &mut Tx<'_>) -> Result<Vec<ProjectId>> {
+    let sql = "SELECT project_id FROM projects ORDER BY project_id";
+    tx.query(sql, &[], |row| row.get(0)).await
+}
+
 /// The actions of the active deployment, in the order of their ids.
 ///
 /// # Errors

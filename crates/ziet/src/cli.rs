@@ -35,6 +35,10 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     Init(commands::Init),
     Run(Run),
+    Serve(commands::Serve),
+    Prune(commands::Prune),
+    Backup(commands::Backup),
+    Restore(commands::Restore),
     Actions(commands::Actions),
     Settings(commands::SettingsArgs),
     Limits(commands::LimitsArgs),

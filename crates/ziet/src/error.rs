@@ -39,6 +39,15 @@ impl CliError {
         }
     }
 
+    /// For what is told in whole already.
+    pub(crate) fn broken(message: impl Into<String>) -> Self {
+        Self {
+            kind: Kind::Failed,
+            message: message.into(),
+            hint: None,
+        }
+    }
+
     pub(crate) fn interrupted() -> Self {
         Self {
             kind: Kind::Interrupted,

@@ -1,6 +1,7 @@
 //! The program `ziet`: the command line.
 
 mod cli;
+mod clock;
 mod commands;
 mod complete;
 mod error;
@@ -52,7 +53,7 @@ fn main() -> ExitCode {
     );
     look.color.write_global();
     let mut printer = Printer::new(look.ascii);
-    let done = run(&cli, settings, &resolve, &mut printer);
+    let done = run(&cli, settings, &resolve, &environment, &mut printer);
     match done.and_then(|status| printer.finish().map(|()| status)) {
         Ok(status) => status,
         Err(error) => {
@@ -66,6 +67,7 @@ fn run(
     cli: &Cli,
     settings: Result<Settings, CliError>,
     resolve: &Resolve<'_>,
+    environment: &Environment,
     printer: &mut Printer,
 ) -> Result<ExitCode, CliError> {
     if let Ok(settings) = &settings {
@@ -74,6 +76,12 @@ fn run(
             .iter()
             .for_each(|warning| printer.warning(warning));
     }
+    let projects = cli.settings.each_project();
+    if projects.len() > 1 && !matches!(cli.command, Command::Serve(_)) {
+        return Err(CliError::usage(
+            "--project is given several times: only `ziet serve` takes more than one",
+        ));
+    }
     match &cli.command {
         Command::Run(run) => match &run.command {
             RunCommand::Action(action) => {
@@ -81,6 +89,10 @@ fn run(
             }
         },
         _ if cli.local => Err(CliError::usage("--local is for `ziet run`")),
+        Command::Serve(args) => commands::serve(args, &projects, environment),
+        Command::Prune(args) => commands::prune(args, environment, printer),
+        Command::Backup(args) => commands::backup(args, environment, printer),
+        Command::Restore(args) => commands::restore(args, environment, printer),
         Command::Actions(actions) => commands::actions(actions, &settings?, printer),
         Command::Settings(args) => commands::settings(args, &settings?, printer),
         Command::Limits(args) => commands::limits(args, printer),

@@ -7,7 +7,7 @@ use clap::{Command, CommandFactory};
 use ziet_core::limits::LIMITS;
 
 use crate::cli::Cli;
-use crate::settings::SETTINGS;
+use crate::settings::{SERVING, SETTINGS, Setting};
 
 /// Set by `make generate`.
 const WRITE: &str = "UPDATE_REFERENCE";
@@ -84,7 +84,14 @@ fn describe(mut command: Command, page: &mut String) {
 
 fn settings() -> String {
     let mut page = "# Settings\n\nA flag goes before a variable, a variable before the file, and the file before the default. The file is `ziet.toml`, or the\ntable `[tool.ziet]` of `pyproject.toml`. `ziet settings` shows each value and where it came from.\n".to_owned();
-    for setting in SETTINGS {
+    describe_settings(SETTINGS, &mut page);
+    page.push_str("\n# Settings of a server\n\nThey are flags of `ziet serve`, and `--state` also of `ziet prune`, `ziet backup` and `ziet restore`, or variables. The file of a\nproject has none of them.\n");
+    describe_settings(SERVING, &mut page);
+    page
+}
+
+fn describe_settings(settings: &[Setting], page: &mut String) {
+    for setting in settings {
         let places = [
             setting.flag.as_ref().map(|flag| format!("`{flag}`")),
             setting.variable().map(|variable| format!("`{variable}`")),
@@ -107,7 +114,6 @@ fn settings() -> String {
         )
         .unwrap();
     }
-    page
 }
 
 fn limits() -> String {

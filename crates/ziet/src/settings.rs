@@ -5,7 +5,10 @@
 mod environment;
 mod file;
 mod flags;
+mod measure;
+mod serving;
 mod table;
+mod server_table;
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Display};
@@ -26,7 +29,11 @@ use ziet_worker::{Ability, PoolSettings, Project, Python, WorkerSettings};
 pub(crate) use self::environment::Environment;
 use self::file::{File, Place};
 pub(crate) use self::flags::Flags;
-pub(crate) use self::table::{Default, SETTINGS, Setting};
+use self::flags::Part;
+pub(crate) use self::measure::read_time;
+pub(crate) use self::serving::{LogFormat, OfServer, OfState, Serving, state_folder};
+pub(crate) use self::table::{Default, SETTINGS, Setting, all};
+pub(crate) use self::server_table::SERVING;
 use crate::error::CliError;
 
 /// Most actions wait for the network, so there may be more of them than processors.
@@ -53,7 +60,8 @@ struct Values {
     modules: Option<Vec<String>>,
     concurrency: usize,
     start: StartMethod,
-    sandbox: Switch,
+    /// None where nobody has said it.
+    sandbox: Option<Switch>,
     executor_attempts: u32,
     executor_growth: u64,
     executor_idle: u64,
@@ -150,7 +158,7 @@ impl Settings {
     pub(crate) fn resolve(flags: &Flags, environment: &Environment) -> Result<Self, CliError> {
         let folder = environment.folder.clone()?;
         let mut given = BTreeMap::new();
-        for setting in SETTINGS {
+        for setting in all() {
             let value = given_outside(setting, flags, environment)?;
             given.extend(value.map(|value| (setting.name, value)));
         }
@@ -164,7 +172,7 @@ impl Settings {
         }
         let root = file.root;
         let python = find_python(given.get("python"), &folder, &root, environment);
-        for setting in SETTINGS {
+        for setting in all() {
             given.entry(setting.name).or_insert_with(|| Given {
                 value: default(setting, &root, python.as_ref().ok(), environment),
                 origin: Origin::Default,
@@ -284,6 +292,21 @@ impl Settings {
             .map_err(|error| CliError::usage(error.to_string()))
     }
 
+    /// What it takes to serve the project: shut in unless whoever starts the server says otherwise.
+    pub(crate) fn served_worker(&self) -> Result<WorkerSettings, CliError> {
+        let sandbox = &self.given["sandbox"];
+        if let (Some(Switch::Off), Origin::File(_)) = (self.values.sandbox, &sandbox.origin) {
+            let message = format!("{}: a project cannot let itself out of a server", sandbox.stands);
+            return Err(CliError::usage(message)
+                .hint("say --sandbox off, if all projects of this server are to be without one"));
+        }
+        let mut worker = self.worker()?;
+        worker.sandbox = self.values.sandbox != Some(Switch::Off);
+        worker.describe = true;
+        worker.pool.spare = 1;
+        Ok(worker)
+    }
+
     /// What it takes to run the project.
     pub(crate) fn worker(&self) -> Result<WorkerSettings, CliError> {
         Ok(WorkerSettings {
@@ -292,7 +315,7 @@ impl Settings {
             project: self.project()?,
             describe: false,
             start: self.values.start,
-            sandbox: self.values.sandbox == Switch::On,
+            sandbox: self.values.sandbox == Some(Switch::On),
             without: self.values.without.clone(),
             pool: PoolSettings {
                 // One command has one run, and what it calls.
@@ -332,9 +355,9 @@ impl From<Color> for ColorChoice {
 }
 
 /// By a flag, else by a variable.
-fn given_outside(
+fn given_outside<P: Part>(
     setting: &Setting,
-    flags: &Flags,
+    flags: &Flags<P>,
     environment: &Environment,
 ) -> Result<Option<Given>, CliError> {
     let flag = flags.given(setting)?;
@@ -368,6 +391,7 @@ fn default(
         ("start", Default::Depends(_)) if cfg!(target_os = "macos") => "spawn".into(),
         ("start", Default::Depends(_)) => "fork".into(),
         ("ascii", Default::Depends(_)) => environment.dumb_terminal.into(),
+        ("state", Default::Depends(_)) => serving::default_state(environment),
         (_, Default::Depends(_)) => Value::Null,
     }
 }

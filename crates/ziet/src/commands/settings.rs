@@ -9,7 +9,7 @@ use ziet_core::nearest;
 
 use crate::error::CliError;
 use crate::output::{Printer, Table};
-use crate::settings::{SETTINGS, Setting, Settings};
+use crate::settings::{self, Setting, Settings};
 
 /// Show each setting, and where its value came from
 ///
@@ -49,10 +49,10 @@ pub(crate) fn settings(
 ) -> Result<ExitCode, CliError> {
     let shown = |setting: &'static Setting| shown(setting, settings);
     match &args.name {
-        None if args.json => printer.document(&SETTINGS.iter().map(shown).collect::<Vec<_>>())?,
+        None if args.json => printer.document(&settings::all().map(shown).collect::<Vec<_>>())?,
         None => {
             let mut table = Table::new(&["name", "value", "from"]);
-            for setting in SETTINGS {
+            for setting in settings::all() {
                 let shown = shown(setting);
                 let value = value_text(&shown);
                 table.row([shown.name.to_owned(), value, shown.from]);
@@ -72,9 +72,9 @@ pub(crate) fn settings(
 }
 
 fn find(name: &str) -> Result<&'static Setting, CliError> {
-    let found = SETTINGS.iter().find(|setting| setting.name == name);
+    let found = settings::all().find(|setting| setting.name == name);
     found.ok_or_else(|| {
-        let names = SETTINGS.iter().map(|setting| (setting.name, setting.name));
+        let names = settings::all().map(|setting| (setting.name, setting.name));
         let hint = nearest(name, names).first().map_or_else(
             || "`ziet settings` lists those there are".to_owned(),
             |near| format!("did you mean `{near}`?"),

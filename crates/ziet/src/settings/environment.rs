@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use ziet_core::nearest::is_typo;
 
-use super::table::{SETTINGS, Setting};
+use super::table::{self, Setting};
 use super::{Given, Origin};
 use crate::error::CliError;
 
@@ -17,6 +17,8 @@ pub(crate) struct Environment {
     pub(crate) folder: Result<PathBuf, CliError>,
     pub(crate) virtual_env: Option<OsString>,
     pub(crate) path: Option<OsString>,
+    /// Where a server's state is kept unless it is said otherwise; None where the user has no home.
+    pub(crate) state: Option<PathBuf>,
     /// Standard output is a terminal that can show nothing but plain characters.
     pub(crate) dumb_terminal: bool,
     /// The variables that begin with `ZIET_`, and hold something.
@@ -36,6 +38,9 @@ impl Environment {
                 .map_err(|error| CliError::failed("there is no current folder", error)),
             virtual_env: std::env::var_os("VIRTUAL_ENV").filter(|folder| !folder.is_empty()),
             path: std::env::var_os("PATH"),
+            state: folder_of("XDG_STATE_HOME")
+                .or_else(|| Some(folder_of("HOME")?.join(".local/state")))
+                .map(|folder| folder.join("ziet")),
             dumb_terminal: dumb && std::io::stdout().is_terminal(),
             own: own.collect(),
         }
@@ -54,7 +59,7 @@ impl Environment {
 
     /// Warns of variables that look like a setting's with a typing mistake. Others may be anybody's.
     pub(crate) fn mistaken(&self) -> Vec<String> {
-        let variables: Vec<String> = SETTINGS.iter().filter_map(Setting::variable).collect();
+        let variables: Vec<String> = table::all().filter_map(Setting::variable).collect();
         let strangers = self.own.keys().filter(|name| !variables.contains(name));
         strangers
             .filter_map(|name| {
@@ -68,6 +73,13 @@ impl Environment {
             })
             .collect()
     }
+}
+
+/// Only whole paths count, as the specification of XDG has it.
+#[expect(clippy::disallowed_methods, reason = "this is the settings module")]
+fn folder_of(variable: &str) -> Option<PathBuf> {
+    let folder = std::env::var_os(variable).map(PathBuf::from);
+    folder.filter(|folder| folder.is_absolute())
 }
 
 #[cfg(test)]

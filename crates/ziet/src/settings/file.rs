@@ -11,7 +11,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 use ziet_core::nearest;
 
-use super::table::{Kind, SETTINGS, module};
+use super::table::{self, Kind, SETTINGS, module};
 use super::{Given, Origin};
 use crate::error::CliError;
 
@@ -253,6 +253,12 @@ impl Source {
                 .map(|setting| setting.name)
         };
         let place = self.place(&key.span());
+        if let Some(setting) = table::all().find(|setting| setting.name == key.get_ref()) {
+            let flag = setting.flag.as_ref().map(|flag| format!("--{}", flag.name()));
+            let ways: Vec<String> = flag.into_iter().chain(setting.variable()).collect();
+            let message = format!("{place}: `{}` cannot be set in a file", setting.name);
+            return CliError::usage(message).hint(format!("give it as {}", ways.join(" or ")));
+        }
         let near = nearest(key.get_ref(), names().map(|name| (name, name)));
         let hint = match near.first() {
             None if key.get_ref() == "tool" => {

@@ -1,4 +1,7 @@
-//! The flags of settings, for every command.
+//! The flags of settings: those of projects for every command, those of servers for the commands about them.
+
+use std::fmt::Debug;
+use std::marker::PhantomData;
 
 use clap::builder::PossibleValuesParser;
 use clap::error::Error;
@@ -8,33 +11,93 @@ use super::table::{Flag, Kind, SETTINGS, Setting};
 use super::{Given, Origin};
 use crate::error::CliError;
 
-/// The settings that were given by flags: their names, the flags, and the values as text.
-#[derive(Debug)]
-pub(crate) struct Flags(Vec<(&'static str, &'static str, String)>);
+/// Which settings there are flags for.
+pub(crate) trait Part: Debug {
+    /// Whether every command has them.
+    const GLOBAL: bool;
 
-impl Flags {
-    pub(crate) fn is_given(&self, name: &str) -> bool {
-        self.0.iter().any(|(given, ..)| *given == name)
-    }
+    fn settings() -> impl Iterator<Item = &'static Setting>;
+}
 
-    pub(crate) fn given(&self, setting: &Setting) -> Result<Option<Given>, CliError> {
-        let given = self.0.iter().find(|(name, ..)| *name == setting.name);
-        let read = given.map(|(_, flag, value)| {
-            Given::read(
-                setting,
-                value,
-                Origin::Flag(flag),
-                format!("--{flag}={value}"),
-            )
-        });
-        read.transpose()
+#[derive(Clone, Debug)]
+pub(crate) enum OfProject {}
+
+impl Part for OfProject {
+    const GLOBAL: bool = true;
+
+    fn settings() -> impl Iterator<Item = &'static Setting> {
+        SETTINGS.iter()
     }
 }
 
-impl Args for Flags {
+/// The settings that were given by flags.
+#[derive(Clone, Debug)]
+pub(crate) struct Flags<P = OfProject> {
+    typed: Vec<Typed>,
+    part: PhantomData<P>,
+}
+
+#[derive(Clone, Debug)]
+struct Typed {
+    setting: &'static str,
+    flag: &'static str,
+    value: String,
+}
+
+impl<P: Part> Flags<P> {
+    pub(crate) fn is_given(&self, name: &str) -> bool {
+        self.typed.iter().any(|typed| typed.setting == name)
+    }
+
+    pub(crate) fn given(&self, setting: &Setting) -> Result<Option<Given>, CliError> {
+        let mut typed = self
+            .typed
+            .iter()
+            .filter(|typed| typed.setting == setting.name);
+        let Some(Typed { flag, value, .. }) = typed.next() else {
+            return Ok(None);
+        };
+        let values = typed.fold(value.clone(), |values, more| {
+            format!("{values},{}", more.value)
+        });
+        Given::read(
+            setting,
+            &values,
+            Origin::Flag(flag),
+            format!("--{flag}={values}"),
+        )
+        .map(Some)
+    }
+}
+
+impl Flags {
+    /// The same for each of the projects that were named, if any was.
+    pub(crate) fn each_project(&self) -> Vec<Self> {
+        let is_project = |typed: &&Typed| typed.setting == "project";
+        let mut each: Vec<Self> = self
+            .typed
+            .iter()
+            .filter(is_project)
+            .map(|project| {
+                let others = self.typed.iter().filter(|typed| !is_project(typed));
+                Self {
+                    typed: others.chain([project]).cloned().collect(),
+                    part: PhantomData,
+                }
+            })
+            .collect();
+        if each.is_empty() {
+            each.push(self.clone());
+        }
+        each
+    }
+}
+
+impl<P: Part> Args for Flags<P> {
     fn augment_args(command: Command) -> Command {
-        SETTINGS.iter().fold(command, |command, setting| {
-            command.args(setting.flag.as_ref().map(|flag| argument(setting, flag)))
+        P::settings().fold(command, |command, setting| {
+            let flag = setting.flag.as_ref();
+            command.args(flag.map(|flag| argument(setting, flag).global(P::GLOBAL)))
         })
     }
 
@@ -43,19 +106,30 @@ impl Args for Flags {
     }
 }
 
-impl FromArgMatches for Flags {
+impl<P: Part> FromArgMatches for Flags<P> {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, Error> {
-        let given = SETTINGS.iter().filter_map(|setting| {
-            let flag = setting.flag.as_ref()?;
-            let value = match flag {
-                Flag::Takes { name, .. } => matches.get_one::<String>(name)?.clone(),
-                Flag::Means { name, value, .. } => {
-                    matches.get_flag(name).then(|| (*value).to_owned())?
+        let typed = P::settings().flat_map(|setting| {
+            let values: Vec<String> = match &setting.flag {
+                None => Vec::new(),
+                Some(Flag::Takes { name, .. }) => matches
+                    .get_many::<String>(name)
+                    .map(|values| values.cloned().collect())
+                    .unwrap_or_default(),
+                Some(Flag::Means { name, value, .. }) => {
+                    let given = matches.get_flag(name);
+                    given.then(|| (*value).to_owned()).into_iter().collect()
                 }
             };
-            Some((setting.name, flag.name(), value))
+            values.into_iter().map(|value| Typed {
+                setting: setting.name,
+                flag: setting.flag.as_ref().map_or("", Flag::name),
+                value,
+            })
         });
-        Ok(Self(given.collect()))
+        Ok(Self {
+            typed: typed.collect(),
+            part: PhantomData,
+        })
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), Error> {
@@ -67,7 +141,6 @@ impl FromArgMatches for Flags {
 fn argument(setting: &Setting, flag: &Flag) -> Arg {
     let argument = Arg::new(flag.name())
         .long(flag.name())
-        .global(true)
         .help_heading("Settings");
     match flag {
         Flag::Means { summary, .. } => argument.action(ArgAction::SetTrue).help(summary),
@@ -75,14 +148,24 @@ fn argument(setting: &Setting, flag: &Flag) -> Arg {
             let argument = argument.value_name(value).help(setting.summary);
             match &setting.kind {
                 Kind::Choice(choices) => argument.value_parser(PossibleValuesParser::new(*choices)),
+                // Each is another project of a server.
+                Kind::Folder if setting.name == "project" => argument
+                    .value_hint(ValueHint::DirPath)
+                    .action(ArgAction::Append),
                 Kind::Folder => argument.value_hint(ValueHint::DirPath),
+                Kind::File => argument.value_hint(ValueHint::FilePath),
+                Kind::Names => argument.action(ArgAction::Append),
                 Kind::Program => argument.value_hint(ValueHint::CommandName),
                 Kind::Text
                 | Kind::Modules
                 | Kind::Whole(_)
                 | Kind::Bool
                 | Kind::Abilities
-                | Kind::Inputs => argument,
+                | Kind::Inputs
+                | Kind::Address
+                | Kind::Time(_)
+                | Kind::Age
+                | Kind::Bytes => argument,
             }
         }
     }

@@ -2,10 +2,14 @@
 //! all come from this table.
 
 use std::fmt::{self, Display};
+use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 
 use serde_json::Value;
 use ziet_worker::{Ability, scan};
+
+use super::measure;
+use super::server_table::SERVING;
 
 pub(crate) struct Setting {
     /// Its key in the file, and in lower case what follows `ZIET_` in its variable.
@@ -26,6 +30,7 @@ pub(crate) struct Setting {
 pub(crate) enum Kind {
     Text,
     Folder,
+    File,
     /// A program's name or path.
     Program,
     Modules,
@@ -36,6 +41,15 @@ pub(crate) enum Kind {
     Abilities,
     /// A table of parameters for each action id.
     Inputs,
+    /// An IP address and a port.
+    Address,
+    /// Names with commas between them; the flag may be given several times.
+    Names,
+    /// A duration, within these seconds.
+    Time(RangeInclusive<u64>),
+    /// A duration, or `never`.
+    Age,
+    Bytes,
 }
 
 pub(crate) enum Default {
@@ -96,7 +110,9 @@ impl Kind {
     /// A value that was given as text; None when it is no such value.
     pub(crate) fn read(&self, text: &str) -> Option<Value> {
         match self {
-            Self::Text | Self::Folder | Self::Program => (!text.is_empty()).then(|| text.into()),
+            Self::Text | Self::Folder | Self::File | Self::Program => {
+                (!text.is_empty()).then(|| text.into())
+            }
             Self::Modules => {
                 let modules = text.split(',').map(str::trim);
                 modules
@@ -126,6 +142,26 @@ impl Kind {
                     .map(Value::from)
             }
             Self::Inputs => serde_json::from_str(text).ok().filter(Value::is_object),
+            Self::Address => {
+                let address = text.parse::<SocketAddr>().ok();
+                address.map(|address| address.to_string().into())
+            }
+            Self::Names => {
+                let names = text.split(',').map(str::trim);
+                Some(names.filter(|name| !name.is_empty()).collect())
+            }
+            Self::Time(range) => {
+                let time = measure::read_time(text);
+                time.filter(|time| range.contains(&time.as_secs()))
+                    .map(|_| text.into())
+            }
+            Self::Age => {
+                let is_age = text == measure::NEVER || measure::read_time(text).is_some();
+                is_age.then(|| text.into())
+            }
+            Self::Bytes => measure::read_bytes(text)
+                .filter(|bytes| *bytes > 0)
+                .map(|_| text.into()),
         }
     }
 }
@@ -142,6 +178,7 @@ impl Display for Kind {
         match self {
             Self::Text => f.write_str("a text that is not empty"),
             Self::Folder => f.write_str("a folder"),
+            Self::File => f.write_str("a file"),
             Self::Program => f.write_str("an interpreter's path or name"),
             Self::Modules => f.write_str("names of modules, such as `shop.actions`"),
             Self::Whole(range) => {
@@ -159,6 +196,16 @@ impl Display for Kind {
             },
             Self::Abilities => f.write_str("names among landlock, namespaces and cgroup"),
             Self::Inputs => f.write_str("a table of parameters for each action id"),
+            Self::Address => f.write_str("an IP address and a port, such as `127.0.0.1:7878`"),
+            Self::Names => f.write_str("a name"),
+            Self::Time(range) => write!(
+                f,
+                "a duration from {}s to {}s, such as `15m` or `30s`",
+                range.start(),
+                range.end()
+            ),
+            Self::Age => f.write_str("a duration, such as `30d`, `12h` or `15m`, or `never`"),
+            Self::Bytes => f.write_str("a size, such as `10GB` or `500MB`"),
         }
     }
 }
@@ -168,6 +215,11 @@ impl Display for Default {
         let (Self::Is(text) | Self::Depends(text)) = self;
         f.write_str(text)
     }
+}
+
+/// Those of projects, then those of servers.
+pub(crate) fn all() -> impl Iterator<Item = &'static Setting> {
+    SETTINGS.iter().chain(SERVING)
 }
 
 pub(crate) const SETTINGS: &[Setting] = &[
@@ -181,7 +233,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
         }),
         places: Places::Variable,
         summary: "Act as if started in this folder",
-        details: "The project is the nearest folder, from there upwards, with a `ziet.toml` or a `[tool.ziet]` table in its \
+        details: "`ziet serve` takes several of them. The project is the nearest folder, from there upwards, with a `ziet.toml` or a `[tool.ziet]` table in its \
                   `pyproject.toml`. Where there is none, it is the folder itself. The current folder of the code that runs \
                   stays the one that ziet was started in.",
         since: "0.1",
@@ -254,7 +306,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
     Setting {
         name: "sandbox",
         kind: Kind::Choice(&["on", "off"]),
-        default: Default::Is("off"),
+        default: Default::Depends("on for `ziet serve`, else off"),
         flag: Some(Flag::Takes {
             name: "sandbox",
             value: "on|off",
@@ -263,7 +315,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
         summary: "Whether the project's code is shut in",
         details: "With `on` it gets an environment and folders of its own, and cannot write, nor read what it does not need, \
                   anywhere else. It refuses to start where the system cannot do that. Limits of time and memory apply in \
-                  either case.",
+                  either case. The file of a project cannot turn off that of a server.",
         since: "0.1",
     },
     Setting {

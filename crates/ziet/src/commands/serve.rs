@@ -1,0 +1,161 @@
+//! `ziet serve`: the store, an engine for each project, and the HTTP API, in one process until it is asked to end.
+
+mod key;
+mod log;
+mod projects;
+mod stopping;
+
+use std::net::SocketAddr;
+use std::num::NonZero;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::thread::available_parallelism;
+
+use clap::Args;
+use tokio::net::TcpListener;
+use tokio::runtime::{Builder, Runtime};
+use tokio::task::JoinError;
+use tokio_util::sync::CancellationToken;
+use tracing::info;
+use ziet_server::{Hints, Platform, ServeError, ServerSettings};
+use ziet_store::{Location, Store};
+
+use self::projects::Projects;
+use self::stopping::Stop;
+use super::retention::Retention;
+use super::state::State;
+use crate::error::CliError;
+use crate::settings::{Environment, Flags, OfServer, Serving, Settings, state_folder};
+
+/// Threads for the network: the engines, the store and the actions need the processors too.
+const NETWORK_THREADS: usize = 2;
+
+/// Serve projects: a durable queue with an HTTP API
+///
+/// Each project named with --project, else the one in this folder, is imported once and served as it stands. An accepted
+/// run outlives the death of every process. SIGTERM or Ctrl-C ends the server when the attempts under way are done, or
+/// after --grace, and a second one at once.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  ziet serve                                            the project in this folder, on http://127.0.0.1:7878
+  ziet serve --project shop --project billing           two projects
+  ziet serve --listen 0.0.0.0:443 --tls-cert cert.pem --tls-key key.pem --host shop.example.com")]
+pub(crate) struct Serve {
+    #[command(flatten)]
+    settings: Flags<OfServer>,
+}
+
+pub(crate) fn serve(
+    args: &Serve,
+    projects: &[Flags],
+    environment: &Environment,
+) -> Result<ExitCode, CliError> {
+    let serving = Serving::resolve(&args.settings, environment)?;
+    let folders = projects.iter().map(|flags| Settings::resolve(flags, environment));
+    let folders = folders.collect::<Result<Vec<_>, _>>()?;
+    let state = State::hold(state_folder(&args.settings, environment)?)?;
+    projects::check(&folders, &state.folder)?;
+    log::start(&serving);
+    let runtime = runtime()?;
+    runtime.block_on(run(&serving, &folders, &state))
+}
+
+fn runtime() -> Result<Runtime, CliError> {
+    let processors = available_parallelism().map_or(1, NonZero::get);
+    let built = Builder::new_multi_thread()
+        .worker_threads(processors.min(NETWORK_THREADS))
+        .thread_name("ziet-network")
+        .enable_all()
+        .build();
+    built.map_err(|error| CliError::failed("the server", error))
+}
+
+async fn run(
+    serving: &Serving,
+    folders: &[Settings],
+    state: &State,
+) -> Result<ExitCode, CliError> {
+    let mut stop = Stop::listen()?;
+    // An address that is taken is told before anything is imported.
+    let listener = bind(serving.listen).await?;
+    let store = Store::open(&Location::File(state.database()), serving.durability())
+        .map_err(|error| CliError::failed("the state cannot be used", error))?;
+    key::make_first(&store, &state.key_file())?;
+    let hints = Hints::default();
+    let mut projects = Projects::start(folders, serving, &store, &hints)?;
+    tokio::select! {
+        loaded = projects.loaded() => loaded?,
+        () = stop.asked() => return Ok(ExitCode::SUCCESS),
+    }
+    let platform = Platform::new(store.clone(), projects.engines(), hints, served(serving));
+    let keep = serving.retention.map(|keep| Retention::start(store, keep));
+    let _retention = keep.transpose()?;
+    tell(serving, &listener, state)?;
+    let closed = CancellationToken::new();
+    let mut server = tokio::spawn(ziet_server::serve(
+        Arc::clone(&platform),
+        listener,
+        closed.clone(),
+    ));
+    tokio::select! {
+        () = stop.asked() => {}
+        broken = projects.broken() => return Err(broken),
+        ended = &mut server => return Err(ended_early(ended)),
+    }
+    platform.drain();
+    let grace = serving.grace.as_secs();
+    info!(grace, "draining: attempts have {grace} s to end, and no run is accepted; ask again to end at once");
+    tokio::select! {
+        () = projects.drain(serving.grace) => {}
+        () = stop.asked() => return Err(CliError::interrupted()),
+        broken = projects.broken() => return Err(broken),
+        ended = &mut server => return Err(ended_early(ended)),
+    }
+    closed.cancel();
+    tokio::select! {
+        _ = &mut server => {}
+        () = stop.asked() => return Err(CliError::interrupted()),
+    }
+    info!("ended");
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn bind(address: SocketAddr) -> Result<TcpListener, CliError> {
+    let bound = TcpListener::bind(address).await;
+    bound.map_err(|error| {
+        CliError::failed(&format!("cannot listen on {address}"), error)
+            .hint("name another address with --listen; with port 0 the system chooses one")
+    })
+}
+
+/// What the HTTP API needs to know.
+fn served(serving: &Serving) -> ServerSettings {
+    ServerSettings {
+        hosts: serving.hosts.clone(),
+        public_metrics: serving.public_metrics,
+        tls: serving.tls(),
+    }
+}
+
+/// The lines that whoever started the server waits for. The last one says that it can be used.
+fn tell(serving: &Serving, listener: &TcpListener, state: &State) -> Result<(), CliError> {
+    let bound = listener
+        .local_addr()
+        .map_err(|error| CliError::failed("the address", error))?;
+    let scheme = if serving.tls().is_some() { "https" } else { "http" };
+    let address = format!("{scheme}://{bound}");
+    let (version, state) = (env!("CARGO_PKG_VERSION"), state.folder.display());
+    info!(address, %state, "ziet {version} listens on {address}");
+    Ok(())
+}
+
+/// It serves until it is told to end, so whatever came of it before that is wrong.
+fn ended_early(ended: Result<Result<(), ServeError>, JoinError>) -> CliError {
+    const WHAT: &str = "the HTTP API cannot go on";
+    match ended {
+        Ok(Ok(())) => CliError::broken(WHAT),
+        Ok(Err(error)) => CliError::failed(WHAT, error),
+        Err(error) => CliError::failed(WHAT, error),
+    }
+}

@@ -1,0 +1,250 @@
+//! The projects of a server, each with an engine of its own.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::oneshot;
+use tracing::{info, warn};
+use ziet_core::{ActionSpec, Catalogue, DeploymentId, ProjectId};
+use ziet_engine::{Engine, EngineError, EngineSettings, Notice};
+use ziet_server::Hints;
+use ziet_store::Store;
+use ziet_store::catalogue::{self, DeploymentRecord};
+
+use crate::clock;
+use crate::error::CliError;
+use crate::output::counted;
+use crate::settings::{Serving, Settings};
+
+/// The folder below a project's that its own code does not see in a sandbox.
+const HIDDEN: &str = ".ziet";
+
+pub(super) struct Projects {
+    store: Store,
+    served: BTreeMap<ProjectId, Served>,
+    told: UnboundedReceiver<(ProjectId, Told)>,
+}
+
+struct Served {
+    engine: Arc<Engine>,
+    deployment: DeploymentRecord,
+    folder: String,
+    python: String,
+}
+
+/// What an engine tells that the server acts on.
+enum Told {
+    Loaded(Catalogue),
+    Broken(EngineError),
+}
+
+/// Refuses what must not be served together, or from there.
+pub(super) fn check(folders: &[Settings], state: &Path) -> Result<(), CliError> {
+    let mut seen: BTreeMap<ProjectId, &Path> = BTreeMap::new();
+    for settings in folders {
+        let (id, root) = (settings.project()?.id, settings.root());
+        if let Some(other) = seen.insert(id.clone(), root) {
+            let message = format!(
+                "two projects have the id `{id}`: {} and {}",
+                other.display(),
+                root.display()
+            );
+            return Err(CliError::usage(message)
+                .hint("name one of them with `name = \"…\"` in its ziet.toml"));
+        }
+        if state.starts_with(root) && !state.starts_with(root.join(HIDDEN)) {
+            let message = format!(
+                "the state folder {} lies in the project {id}, whose code could read it",
+                state.display()
+            );
+            return Err(CliError::usage(message)
+                .hint(format!("name another one with --state, or one in {}", root.join(HIDDEN).display())));
+        }
+    }
+    Ok(())
+}
+
+impl Projects {
+    /// Starts the engines, which begin to import.
+    pub(super) fn start(
+        folders: &[Settings],
+        serving: &Serving,
+        store: &Store,
+        hints: &Hints,
+    ) -> Result<Self, CliError> {
+        let (tell, told) = unbounded_channel();
+        let start = |settings: &Settings| {
+            let worker = settings.served_worker()?;
+            let id = worker.project.id.clone();
+            let (folder, python) = (
+                worker.project.root.display().to_string(),
+                worker.python.path.display().to_string(),
+            );
+            // Each start may find other code in the folder.
+            let now = clock::now();
+            let deployment = DeploymentRecord {
+                id: DeploymentId::new(now),
+                source: folder.clone(),
+                created_at: now,
+            };
+            let engine_settings = EngineSettings {
+                deployment: Some(deployment.id),
+                backoff: settings.backoff(),
+                locals: settings.locals(),
+                max_queued: serving.max_queued,
+                max_queued_bytes: serving.max_queued_bytes,
+                ..EngineSettings::new(worker, settings.concurrency())
+            };
+            let notify = listener(id.clone(), tell.clone(), hints.clone());
+            let engine = Engine::start(engine_settings, store.clone(), notify)?;
+            let served = Served {
+                engine: Arc::new(engine),
+                deployment,
+                folder,
+                python,
+            };
+            Ok((id, served))
+        };
+        let served = folders.iter().map(start).collect::<Result<_, CliError>>()?;
+        Ok(Self {
+            store: store.clone(),
+            served,
+            told,
+        })
+    }
+
+    pub(super) fn ids(&self) -> Vec<ProjectId> {
+        self.served.keys().cloned().collect()
+    }
+
+    pub(super) fn engines(&self) -> BTreeMap<ProjectId, Arc<Engine>> {
+        let engines = self.served.iter();
+        engines
+            .map(|(id, served)| (id.clone(), Arc::clone(&served.engine)))
+            .collect()
+    }
+
+    /// Waits until every project is imported.
+    ///
+    /// # Errors
+    /// When one of them is not, as a whole: whoever starts a server is there to see it, and half of one helps nobody.
+    pub(super) async fn loaded(&mut self) -> Result<(), CliError> {
+        let mut missing = self.served.len();
+        while missing > 0 {
+            let Some((id, told)) = self.told.recv().await else {
+                return Err(EngineError::Stopped.into());
+            };
+            match told {
+                Told::Loaded(catalogue) => {
+                    self.check_loaded(&id, &catalogue)?;
+                    self.activate(&id, &catalogue)?;
+                    missing -= 1;
+                }
+                Told::Broken(error) => return Err(broken(&id, error)),
+            }
+        }
+        Ok(())
+    }
+
+    fn check_loaded(&self, id: &ProjectId, catalogue: &Catalogue) -> Result<(), CliError> {
+        let Served { folder, python, .. } = &self.served[id];
+        let problems = catalogue.problems.iter();
+        let problems: Vec<String> = problems
+            .map(|problem| format!("{}\n{}", problem.headline(), problem.traceback))
+            .collect();
+        if !problems.is_empty() {
+            let message = format!("project {id}: {}", problems.join("\n"));
+            return Err(CliError::broken(message)
+                .hint("a server serves a project as a whole, or not at all"));
+        }
+        let actions = catalogue.actions().len();
+        if actions == 0 {
+            return Err(CliError::usage(format!("project {id}: no actions in {folder}"))
+                .hint("`ziet actions` in that folder says where was looked"));
+        }
+        let actions = counted(actions, "action");
+        info!(project = %id, folder, python, "project {id}: {actions}");
+        Ok(())
+    }
+
+    /// Keeps what was found in the folder as what the project consists of.
+    fn activate(&self, id: &ProjectId, catalogue: &Catalogue) -> Result<(), CliError> {
+        let (of, deployment) = (id.clone(), self.served[id].deployment.clone());
+        let actions: Vec<ActionSpec> = catalogue.actions().cloned().collect();
+        let kept = self.store.write_now(async move |tx| {
+            catalogue::activate(tx, &of, &deployment, &actions).await
+        });
+        kept.map_err(|error| CliError::failed(&format!("project {id} is not kept"), error))
+    }
+
+    /// Waits until an engine cannot go on.
+    pub(super) async fn broken(&mut self) -> CliError {
+        loop {
+            match self.told.recv().await {
+                Some((id, Told::Broken(error))) => return broken(&id, error),
+                // Imported again after a pause.
+                Some((_, Told::Loaded(_))) => {}
+                None => return EngineError::Stopped.into(),
+            }
+        }
+    }
+
+    /// Lets attempts end, for at most `grace`; what is left is for the next server.
+    pub(super) fn drain(&self, grace: Duration) -> impl Future<Output = ()> + use<> {
+        let drained: Vec<_> = self
+            .served
+            .values()
+            .map(|served| {
+                let (tell, drained) = oneshot::channel();
+                served.engine.drain(grace, move || {
+                    // The server has ended already if nobody listens.
+                    let _ = tell.send(());
+                });
+                drained
+            })
+            .collect();
+        async move {
+            for drained in drained {
+                // An engine that is gone has nothing to drain.
+                let _ = drained.await;
+            }
+        }
+    }
+}
+
+fn broken(id: &ProjectId, error: EngineError) -> CliError {
+    CliError::failed(&format!("project {id}: its engine cannot go on"), error)
+}
+
+/// What is called on the thread of an engine with all that it tells.
+fn listener(
+    id: ProjectId,
+    tell: UnboundedSender<(ProjectId, Told)>,
+    hints: Hints,
+) -> impl FnMut(Notice) + Send + 'static {
+    move |notice| {
+        hints.on_notice(&notice);
+        let told = match notice {
+            Notice::Loaded(catalogue) => Told::Loaded(catalogue),
+            Notice::Broken(error) => Told::Broken(error),
+            Notice::Supervised(mechanisms) => {
+                if mechanisms.sandbox.is_some() {
+                    info!(project = %id, "sandbox of {id}: {mechanisms}");
+                } else {
+                    warn!(project = %id, "no sandbox for {id}: its code can read the keys and the state of this server; {mechanisms}");
+                }
+                return;
+            }
+            Notice::Printed { level, text } => {
+                info!(project = %id, ?level, "printed by the import of {id}: {text}");
+                return;
+            }
+            Notice::Run { .. } | Notice::InputMade(_) => return,
+        };
+        // Nobody listens any more when the server ends.
+        let _ = tell.send((id.clone(), told));
+    }
+}

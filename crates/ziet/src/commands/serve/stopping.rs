@@ -1,0 +1,36 @@
+//! The signals that ask a server to end.
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::error::CliError;
+
+/// SIGTERM, Ctrl-C, and the end of the terminal.
+pub(super) struct Stop {
+    signals: [Signal; 3],
+}
+
+impl Stop {
+    /// From now on these signals do not end the process by themselves.
+    pub(super) fn listen() -> Result<Self, CliError> {
+        let caught = |kind| {
+            signal(kind).map_err(|error| CliError::failed("signals cannot be caught", error))
+        };
+        Ok(Self {
+            signals: [
+                caught(SignalKind::terminate())?,
+                caught(SignalKind::interrupt())?,
+                caught(SignalKind::hangup())?,
+            ],
+        })
+    }
+
+    /// Waits for the next one of them.
+    pub(super) async fn asked(&mut self) {
+        let [terminate, interrupt, hang_up] = &mut self.signals;
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+            _ = hang_up.recv() => {}
+        }
+    }
+}

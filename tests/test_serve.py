@@ -1,0 +1,430 @@
+"""`ziet serve`: starts, serves, ends and starts again, as its users see it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sqlite3
+import stat
+import subprocess
+from pathlib import Path
+
+import psutil
+import pytest
+
+from program import Project, Result, Ziet
+from server import Server
+
+SHOP = {
+    "ziet.toml": 'name = "shop"\n',
+    "shop.py": """\
+import os
+import time
+from pathlib import Path
+
+from ziet import Action, memory
+
+
+@Action(id="double", description="Doubles a number")
+def double(number: int) -> int:
+    print(f"doubling {number}")
+    memory.add("doubled", number * 2)
+    return number * 2
+
+
+@Action(id="wait", description="Waits until a file is there")
+def wait(file: str) -> str:
+    while not Path(file).exists():
+        time.sleep(0.01)
+    return "waited"
+
+
+@Action(id="look", description="Tries to read a file")
+def look(file: str) -> str:
+    try:
+        return Path(file).read_text()
+    except OSError as error:
+        return type(error).__name__
+""",
+}
+OTHER = {
+    "ziet.toml": 'name = "other"\n',
+    "other.py": """\
+from ziet import Action
+
+
+@Action(id="greet", description="Greets somebody")
+def greet(name: str) -> str:
+    return f"hello {name}"
+""",
+}
+
+
+@pytest.fixture
+def shop(ziet: Ziet) -> Project:
+    return ziet.write(SHOP)
+
+
+def refused(project: Project, *arguments: str, **environment: str) -> Result:
+    """How `ziet serve` ends that does not even start."""
+    state = () if "--state" in arguments else ("--state", str(project.folder.parent / "state"))
+    done = project("serve", "--listen", "127.0.0.1:0", *state, *arguments, **environment)
+    assert done.status in (1, 2), done
+    assert not done.out
+    return done
+
+
+def test_a_submitted_run_is_executed(ziet: Ziet, shop: Project) -> None:
+    with ziet.serve(shop) as server:
+        document = server.finished("double", number=21)
+
+        assert (document["status"], document["output"]) == ("completed", 42)
+        assert [attempt["outcome"] for attempt in document["attempts"]] == ["completed"]
+        logs = server.get(f"/v1/runs/{document['id']}/logs")
+        assert "doubling 21" in json.dumps(logs)
+        [entry] = server.get(f"/v1/memories/{document['memory_id']}")["data"]
+        assert (entry["key"], entry["value"]) == ("doubled", 42)
+
+
+def test_its_first_lines_say_what_it_serves_and_from_where(ziet: Ziet, shop: Project) -> None:
+    with ziet.serve(shop) as server:
+        said = "".join(server.log)
+
+    assert f"listens on {server.url}" in said
+    assert "project shop: 3 actions" in said
+    assert "sandbox of shop: " in said
+    assert f"{server.state}/admin.key" in said
+    assert f"state={server.state}" in said
+
+
+def test_runs_outlive_the_server(ziet: Ziet, shop: Project) -> None:
+    gate = ziet.scratch / "project" / "gate"
+    with ziet.serve(shop, "--concurrency", "1") as server:
+        done = server.finished("double", number=1)["id"]
+        running = server.submit("wait", file=str(gate))
+        queued = server.submit("double", number=2)
+        server.until(running, lambda document: document["status"] == "running")
+        server.kill()
+        gate.touch()
+        server.start()
+
+        assert server.run(done)["output"] == 2
+        assert server.wait(queued)["output"] == 4
+        again = server.wait(running)
+        assert again["output"] == "waited"
+        assert [attempt["outcome"] for attempt in again["attempts"]] == ["lost", "completed"]
+
+
+def test_the_key_stays_the_same_and_is_told_once(ziet: Ziet, shop: Project) -> None:
+    with ziet.serve(shop) as server:
+        key = server.key
+        server.restart()
+
+        assert server.key == key
+        assert server.request("GET", "/v1/runs").status == 200
+    assert len([line for line in server.log if "admin.key" in line]) == 1
+
+
+def test_the_last_admin_key_that_is_revoked_is_replaced_at_the_next_start(ziet: Ziet, shop: Project) -> None:
+    with ziet.serve(shop) as server:
+        lost = server.key
+        [key] = server.get("/v1/keys")["data"]
+        assert server.request("DELETE", f"/v1/keys/{key['id']}").status in (200, 204)
+        assert server.request("GET", "/v1/runs").status == 401
+        server.restart()
+
+        assert server.key != lost
+        assert server.request("GET", "/v1/runs").status == 200
+
+
+def test_nothing_of_the_state_is_for_others(ziet: Ziet, shop: Project) -> None:
+    os.umask(os.umask(0))
+    with ziet.serve(shop) as server:
+        server.finished("double", number=1)
+        modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in server.files()}
+
+        assert stat.S_IMODE(server.state.stat().st_mode) == 0o700
+        assert {"ziet.db", "ziet.db-wal", "admin.key", "lock"} <= modes.keys()
+        assert set(modes.values()) == {0o600}
+
+
+def test_a_second_server_on_the_same_state_is_refused(ziet: Ziet, shop: Project) -> None:
+    with ziet.serve(shop) as server:
+        done = refused(shop)
+
+        assert done.status == 1
+        assert f"process {server.process.pid}" in done.err
+        assert "--state" in done.err
+        assert server.finished("double", number=1)["output"] == 2
+
+
+def test_an_address_that_is_taken_is_told(ziet: Ziet, shop: Project) -> None:
+    with ziet.serve(shop) as server:
+        address = server.url.removeprefix("http://")
+        other = str(ziet.scratch / "other")
+        done = shop("serve", "--state", other, "--listen", address)
+
+    assert done.status == 1
+    assert address in done.err
+    assert "Traceback" not in done.err
+
+
+def test_sigterm_lets_attempts_end(ziet: Ziet, shop: Project) -> None:
+    gate = ziet.scratch / "project" / "gate"
+    with ziet.serve(shop) as server:
+        run = server.submit("wait", file=str(gate))
+        server.until(run, lambda document: document["status"] == "running")
+        server.process.send_signal(signal.SIGTERM)
+        server.logged("draining")
+        ready = server.request("GET", "/readyz")
+        late = server.request("POST", "/v1/runs", {"action_id": "double", "input": {"number": 1}})
+        gate.touch()
+        status, _ = server.end()
+
+        assert ready.status == 503
+        assert late.status == 503
+        assert status == 0
+        server.start()
+        document = server.run(run)
+        assert document["status"] == "completed"
+        assert len(document["attempts"]) == 1
+
+
+def test_what_does_not_end_in_time_is_handed_to_the_next_server(ziet: Ziet, shop: Project) -> None:
+    gate = ziet.scratch / "project" / "gate"
+    with ziet.serve(shop, "--grace", "1s") as server:
+        run = server.submit("wait", file=str(gate))
+        server.until(run, lambda document: document["status"] == "running")
+
+        assert server.stop() == 0
+        gate.touch()
+        server.start()
+        assert server.wait(run)["output"] == "waited"
+
+
+@pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT])
+def test_a_second_signal_ends_it_at_once(ziet: Ziet, shop: Project, second: signal.Signals) -> None:
+    with ziet.serve(shop, "--grace", "900s") as server:
+        run = server.submit("wait", file="/nowhere/to/be/found")
+        server.until(run, lambda document: document["status"] == "running")
+        server.process.send_signal(signal.SIGTERM)
+        server.logged("draining")
+
+        assert server.stop(second) == 130
+
+
+def test_two_projects_are_served_with_their_own_actions(ziet: Ziet, shop: Project) -> None:
+    other = ziet.write(OTHER, "other")
+    with ziet.serve(shop, "--project", str(shop.folder), "--project", str(other.folder)) as server:
+
+        def finished(project: str, action: str, **input: object) -> object:
+            named = {"Ziet-Project": project}
+            body = {"action_id": action, "input": input}
+            submitted = server.request("POST", "/v1/runs?wait=30", body, **named)
+            assert submitted.status in (200, 201), submitted
+            return submitted.document["output"]
+
+        assert finished("shop", "double", number=4) == 8
+        assert finished("other", "greet", name="Ada") == "hello Ada"
+        unnamed = server.request("POST", "/v1/runs", {"action_id": "greet", "input": {"name": "Ada"}})
+        assert 400 <= unnamed.status < 500
+        crossed = server.request("POST", "/v1/runs", {"action_id": "greet", "input": {}}, **{"Ziet-Project": "shop"})
+        assert crossed.status == 404
+
+
+def test_two_folders_with_the_same_project_are_refused(ziet: Ziet, shop: Project) -> None:
+    other = ziet.write(SHOP, "copy")
+    done = refused(shop, "--project", str(shop.folder), "--project", str(other.folder))
+
+    assert done.status == 2
+    assert "`shop`" in done.err
+    assert str(shop.folder) in done.err
+    assert str(other.folder) in done.err
+
+
+def test_only_serve_takes_several_projects(ziet: Ziet, shop: Project) -> None:
+    done = shop("actions", "--project", ".", "--project", "..")
+
+    assert (done.status, done.out) == (2, "")
+    assert "ziet serve" in done.err
+
+
+def test_a_project_that_does_not_import_is_not_served(ziet: Ziet, shop: Project) -> None:
+    (shop.folder / "broken.py").write_text("from ziet import Action\n\nprices = {}['missing']\n")
+    done = refused(shop)
+
+    assert done.status == 1
+    assert "broken.py" in done.err
+    assert "KeyError: 'missing'" in done.err
+
+
+def test_a_folder_without_actions_is_not_served(ziet: Ziet) -> None:
+    done = refused(ziet.write({"ziet.toml": 'name = "empty"\n'}))
+
+    assert done.status == 2
+    assert "no actions" in done.err
+
+
+def test_the_state_must_not_lie_where_the_project_can_read_it(ziet: Ziet, shop: Project) -> None:
+    done = refused(shop, "--state", str(shop.folder / "state"))
+
+    assert done.status == 2
+    assert "whose code could read it" in done.err
+
+
+def test_code_is_shut_in_unless_it_is_told_otherwise(ziet: Ziet, shop: Project) -> None:
+    with ziet.serve(shop) as server:
+        key_file = str(server.state / "admin.key")
+
+        assert server.finished("look", file=key_file)["output"] in ("FileNotFoundError", "PermissionError")
+    with ziet.serve(shop, "--sandbox", "off") as server:
+        assert any("WARN" in line and "no sandbox" in line for line in server.log)
+
+
+def test_a_project_cannot_let_itself_out(ziet: Ziet, shop: Project) -> None:
+    (shop.folder / "ziet.toml").write_text('name = "shop"\nsandbox = "off"\n')
+    done = refused(shop)
+
+    assert done.status == 2
+    assert "ziet.toml, line 2" in done.err
+    assert "--sandbox off" in done.err
+
+
+def test_nothing_secret_is_printed(ziet: Ziet, shop: Project) -> None:
+    with ziet.serve(shop, "--log-level", "debug") as server:
+        server.finished("double", number=987_654_321)
+        server.request("GET", "/v1/runs", Authorization="Api-Key sk_guessed_by_somebody")
+        key = server.key
+    said = "".join(server.log)
+
+    assert key not in said
+    assert key.removeprefix("sk_")[10:40] not in said
+    for secret in ("sk_guessed", "987654321", str(987_654_321 * 2)):
+        assert secret not in said
+
+
+def test_the_log_is_json_where_that_is_wanted(ziet: Ziet, shop: Project) -> None:
+    with ziet.serve(shop, "--log-format", "json") as server:
+        server.get("/v1/runs")
+    lines = [json.loads(line) for line in server.log]
+
+    [listens] = [line for line in lines if "listens on" in line["message"]]
+    assert listens["address"] == server.url
+    assert {"timestamp", "level", "message"} <= listens.keys()
+
+
+def test_a_dead_engine_ends_the_server(ziet: Ziet, shop: Project) -> None:
+    with ziet.serve(shop) as server:
+        server.finished("double", number=1)
+        children = psutil.Process(server.process.pid).children(recursive=True)
+        assert children
+        server.process.kill()
+        server.end()
+
+        _, alive = psutil.wait_procs(children, timeout=5)
+        assert not alive
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--listen", "0.0.0.0:0"], "--tls-cert"),
+        (["--listen", "7878"], "an IP address and a port"),
+        (["--tls-cert", "cert.pem"], "--tls-key"),
+        (["--grace", "16m"], "from 0s to 900s"),
+        (["--retention", "soon"], "never"),
+        (["--max-queued-bytes", "many"], "a size"),
+    ],
+)
+def test_wrong_settings_are_told(ziet: Ziet, shop: Project, arguments: list[str], told: str) -> None:
+    done = refused(shop, *arguments)
+
+    assert done.status == 2
+    assert told in done.err
+
+
+def test_what_is_for_a_server_is_not_set_by_a_project(ziet: Ziet, shop: Project) -> None:
+    (shop.folder / "ziet.toml").write_text('name = "shop"\nretention = "1d"\n')
+    done = refused(shop)
+
+    assert done.status == 2
+    assert "--retention or ZIET_RETENTION" in done.err
+
+
+def test_a_backup_is_made_while_runs_are_made_and_restored(ziet: Ziet, shop: Project) -> None:
+    copy, state = ziet.scratch / "copy.db", str(ziet.scratch / "state")
+    with ziet.serve(shop) as server:
+        before = server.finished("double", number=1)["id"]
+        made = shop("backup", str(copy), "--state", state)
+        after = server.finished("double", number=2)["id"]
+        busy = shop("restore", str(copy), "--force", "--state", state)
+        server.stop()
+        there = shop("restore", str(copy), "--state", state)
+        restored = shop("restore", str(copy), "--force", "--state", state)
+        server.start()
+
+        assert (made.status, busy.status, there.status, restored.status) == (0, 1, 2, 0), (made, busy, there, restored)
+        assert stat.S_IMODE(copy.stat().st_mode) == 0o600
+        assert f"process {server.process.pid}" not in restored.err
+        assert "--force" in there.err
+        assert server.run(before)["output"] == 2
+        assert server.request("GET", f"/v1/runs/{after}").status == 404
+        [old] = server.state.glob("ziet.db.old-*[0-9]")
+    assert sqlite3.connect(old).execute("SELECT count(*) FROM runs").fetchone() == (2,)
+
+
+def test_a_file_that_is_no_backup_is_not_restored(ziet: Ziet, shop: Project) -> None:
+    wrong, state = ziet.scratch / "wrong.db", ziet.scratch / "state"
+    wrong.write_text("not a database" * 1000)
+    done = shop("restore", str(wrong), "--state", str(state))
+
+    assert done.status == 1
+    assert str(wrong) in done.err
+    assert not (state / "ziet.db").exists()
+
+
+def test_old_runs_are_pruned(ziet: Ziet, shop: Project) -> None:
+    state = str(ziet.scratch / "state")
+    with ziet.serve(shop) as server:
+        run = server.finished("double", number=1)["id"]
+        running = shop("prune", "--older-than", "0s", "--state", state)
+        server.stop()
+        young = shop("prune", "--older-than", "1h", "--state", state)
+        pruned = shop("prune", "--older-than", "0s", "--state", state, "--json")
+        server.start()
+
+        assert running.status == 1
+        assert f"process {server.process.pid}" not in young.out
+        assert (young.status, young.out) == (0, "removed 0 runs\n")
+        assert pruned.document == {"runs": 1}
+        assert server.request("GET", f"/v1/runs/{run}").status == 404
+
+
+def test_a_server_removes_what_is_older_than_its_retention(ziet: Ziet, shop: Project) -> None:
+    with ziet.serve(shop, "--retention", "1s") as server:
+        server.finished("double", number=1)
+        server.logged("removed 1 run")
+
+        assert server.get("/v1/runs")["data"] == []
+
+
+def test_commands_on_a_state_that_is_not_there_say_so(ziet: Ziet, shop: Project) -> None:
+    nowhere = str(ziet.scratch / "nowhere")
+    for command in (["prune"], ["backup", str(ziet.scratch / "copy.db")]):
+        done = shop(*command, "--state", nowhere)
+
+        assert done.status == 2
+        assert nowhere in done.err
+    assert not Path(nowhere).exists()
+
+
+def test_the_state_is_kept_in_the_users_folder(ziet: Ziet, shop: Project) -> None:
+    for variables, expected in (
+        ({}, ziet.scratch / ".local/state/ziet"),
+        ({"XDG_STATE_HOME": "/var/kept"}, Path("/var/kept/ziet")),
+        ({"ZIET_STATE": "/srv/ziet"}, Path("/srv/ziet")),
+    ):
+        shown = shop("settings", "state", "--json", **variables)
+
+        assert shown.document["value"] == str(expected)
