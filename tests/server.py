@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import threading
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from program import Project, Ziet
 
-LISTENS = " listens on http"
+LISTENS = re.compile(r' listens on (https?://[^\s"]+)')
 PATIENCE_SECONDS = 60
 PAUSE_SECONDS = 0.02
 ENDED = {"completed", "failed", "cancelled"}
@@ -173,11 +174,11 @@ class Server:
         assert process.stderr is not None
         with process.stderr:
             for line in process.stderr:
-                _, listens, rest = line.partition(LISTENS)
+                listens = LISTENS.search(line)
                 with self._said:
                     self.log.append(line)
                     if listens:
-                        self.url = "http" + rest.split()[0].strip('",')
+                        self.url = listens[1]
                     self._said.notify_all()
         with self._said:
             self._said.notify_all()

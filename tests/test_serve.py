@@ -69,7 +69,8 @@ def shop(ziet: Ziet) -> Project:
 def refused(project: Project, *arguments: str, **environment: str) -> Result:
     """How `ziet serve` ends that does not even start."""
     state = () if "--state" in arguments else ("--state", str(project.folder.parent / "state"))
-    done = project("serve", "--listen", "127.0.0.1:0", *state, *arguments, **environment)
+    listen = () if "--listen" in arguments else ("--listen", "127.0.0.1:0")
+    done = project("serve", *listen, *state, *arguments, **environment)
     assert done.status in (1, 2), done
     assert not done.out
     return done

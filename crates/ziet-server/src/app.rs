@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use axum::Router;
+use axum::middleware::from_fn_with_state;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::platform::Platform;
 use crate::problem::{Code, Problem};
-use crate::routes;
+use crate::{requests, routes};
 
 /// What the document says besides the paths.
 #[derive(OpenApi)]
@@ -34,6 +35,7 @@ pub fn router(platform: Arc<Platform>) -> Router {
                 "the path has no such method; `/docs` lists those that there are",
             )
         })
+        .layer(from_fn_with_state(Arc::clone(&platform), requests::answer))
         .with_state(platform)
 }
 

@@ -15,6 +15,7 @@ use ziet_core::{ProjectId, Scope};
 use crate::keys::Key;
 use crate::platform::{Platform, Project};
 use crate::problem::{Code, Problem};
+use crate::share::Taken;
 
 /// The header that names the project where a key may act for several.
 pub(crate) const PROJECT_HEADER: &str = "ziet-project";
@@ -51,8 +52,12 @@ fn required() -> Problem {
     )
 }
 
-/// A caller whose key has the scope `S`.
-pub(crate) struct Allowed<S>(Caller, PhantomData<S>);
+/// A caller whose key has the scope `S`. One that reads takes room of its key's share for as long as this lives.
+pub(crate) struct Allowed<S> {
+    caller: Caller,
+    _room: Option<Taken>,
+    scope: PhantomData<S>,
+}
 
 /// A scope as a type.
 pub(crate) trait Needs {
@@ -77,7 +82,7 @@ impl<S> Deref for Allowed<S> {
     type Target = Caller;
 
     fn deref(&self) -> &Caller {
-        &self.0
+        &self.caller
     }
 }
 
@@ -90,14 +95,40 @@ impl<S: Needs> FromRequestParts<Arc<Platform>> for Allowed<S> {
     ) -> Result<Self, Problem> {
         let caller = identify(parts, platform)?;
         let scopes = &caller.key.scopes;
-        if scopes.contains(&S::SCOPE) || scopes.contains(&Scope::Admin) {
-            Ok(Self(caller, PhantomData))
-        } else {
-            Err(Problem::new(
+        if !scopes.contains(&S::SCOPE) && !scopes.contains(&Scope::Admin) {
+            return Err(Problem::new(
                 Code::ScopeMissing,
                 format!("this needs a key with the scope `{}`", S::NAME),
-            ))
+            ));
         }
+        let room = match S::SCOPE {
+            Scope::Read => Some(caller.key.share.read().await?),
+            Scope::Admin | Scope::Deploy | Scope::Run => None,
+        };
+        // The body is read only for somebody who is known.
+        parts.extensions.insert(Arc::clone(&caller.key));
+        Ok(Self {
+            caller,
+            _room: room,
+            scope: PhantomData,
+        })
+    }
+}
+
+/// A caller who may see what is for operators: anybody, where the settings say so.
+pub(crate) struct Onlooker;
+
+impl FromRequestParts<Arc<Platform>> for Onlooker {
+    type Rejection = Problem;
+
+    async fn from_request_parts(
+        parts: &mut Parts,
+        platform: &Arc<Platform>,
+    ) -> Result<Self, Problem> {
+        if !platform.settings.public_metrics {
+            Allowed::<Read>::from_request_parts(parts, platform).await?;
+        }
+        Ok(Self)
     }
 }
 
@@ -121,6 +152,7 @@ fn identify(parts: &Parts, platform: &Arc<Platform>) -> Result<Caller, Problem> 
         (Some(own), _) => Some(own.clone()),
         (None, named) => named.map(ProjectId::new),
     };
+    platform.note_use(&key);
     Ok(Caller {
         key,
         project,

@@ -6,20 +6,58 @@
 use std::collections::HashMap;
 use std::fmt::Write;
 use std::io;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
+use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
+use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
-use ziet_core::{KeyId, ProjectId, Scope};
+use ziet_core::{KeyId, ProjectId, Scope, Time};
+use ziet_store::keys::KeyRecord;
+
+use crate::share::Share;
 
 /// A key that is valid.
 #[derive(Debug)]
 pub(crate) struct Key {
     pub(crate) id: KeyId,
+    pub(crate) name: String,
     /// The project that it belongs to; None may act for all.
     pub(crate) project: Option<ProjectId>,
     pub(crate) scopes: Vec<Scope>,
     pub(crate) hash: [u8; 32],
+    pub(crate) share: Share,
+    /// When its use was last written down, in milliseconds.
+    used: AtomicI64,
+}
+
+/// How long a use of a key stands for those that follow.
+const USE: Duration = Duration::from_secs(60);
+
+impl Key {
+    /// Whether a use at `now` is to be written down: at most once a minute.
+    pub(crate) fn is_news(&self, now: Time) -> bool {
+        let before = self.used.load(Relaxed);
+        now.since(Time::from_millis(before)) >= USE
+            && self
+                .used
+                .compare_exchange(before, now.as_millis(), Relaxed, Relaxed)
+                .is_ok()
+    }
+}
+
+impl From<&KeyRecord> for Key {
+    fn from(record: &KeyRecord) -> Self {
+        Self {
+            id: record.id,
+            name: record.name.clone(),
+            project: record.project.clone(),
+            scopes: record.scopes.clone(),
+            hash: record.hash,
+            share: Share::default(),
+            used: AtomicI64::new(record.last_used_at.map_or(0, Time::as_millis)),
+        }
+    }
 }
 
 /// A key that nobody has yet. What is stored of it is its hash.
@@ -77,7 +115,7 @@ impl Keys {
         bool::from(key.hash.ct_eq(&hash)).then(|| Arc::clone(key))
     }
 
-    fn write(&self) -> std::sync::RwLockWriteGuard<'_, HashMap<[u8; 32], Arc<Key>>> {
+    fn write(&self) -> RwLockWriteGuard<'_, HashMap<[u8; 32], Arc<Key>>> {
         self.valid.write().unwrap_or_else(PoisonError::into_inner)
     }
 }

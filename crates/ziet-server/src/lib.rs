@@ -3,19 +3,31 @@
 //! It decides nothing about runs and writes none itself: it asks the engine, and reads what the store holds.
 
 mod app;
+mod asking;
 mod auth;
+mod body;
+mod checks;
+mod clock;
+mod connection;
 mod hints;
 mod keys;
+mod metrics;
 mod page;
 mod params;
 mod platform;
 mod problem;
+mod requests;
 mod routes;
 mod schema;
+mod serve;
+mod share;
 mod sse;
+mod strict;
+mod tls;
 
 pub use app::{openapi, router};
 pub use hints::Hints;
 pub use keys::NewKey;
-pub use platform::Platform;
+pub use platform::{Platform, ServerSettings, TlsFiles};
 pub use problem::Code;
+pub use serve::{ServeError, serve};

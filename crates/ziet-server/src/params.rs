@@ -3,8 +3,12 @@
 use std::fmt::Display;
 use std::str::FromStr;
 
-use axum::extract::{FromRequestParts, Query};
+use axum::extract::{FromRequestParts, Path, Query};
 use axum::http::request::Parts;
+
+use serde::Deserialize;
+use serde::de::value::{Error, StrDeserializer};
+use ziet_core::RunId;
 
 use crate::problem::{Code, Problem};
 
@@ -61,6 +65,15 @@ impl Params {
             .map_err(|_| wrong(name, format_args!("is {what}, not {text:?}")))
     }
 
+    /// The value of a parameter that is one of some words.
+    pub(crate) fn word<T>(&mut self, name: &str, what: &str) -> Result<Option<T>, Problem>
+    where
+        T: for<'de> Deserialize<'de>,
+    {
+        let value = self.text(name)?;
+        value.map(|text| word(name, what, &text)).transpose()
+    }
+
     /// How many the page may hold.
     pub(crate) fn limit(&mut self) -> Result<usize, Problem> {
         let limit = self.value("limit", "a whole number")?.unwrap_or(USUAL);
@@ -89,6 +102,47 @@ impl Params {
             Some((name, _)) => Err(wrong(name, "is not one that this path takes")),
         }
     }
+}
+
+/// The one name in a path, whatever its characters.
+pub(crate) struct Named(pub(crate) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Named {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let Path(name) = Path::from_request_parts(parts, state)
+            .await
+            .map_err(|error| Problem::new(Code::NotFound, error.body_text()))?;
+        Ok(Self(name))
+    }
+}
+
+impl Named {
+    /// As the id of a run.
+    pub(crate) fn run(&self) -> Result<RunId, Problem> {
+        self.id(Code::RunNotFound)
+    }
+
+    /// As an id; what is none is the id of nothing.
+    pub(crate) fn id<T: FromStr>(&self, code: Code) -> Result<T, Problem> {
+        let missing = |_| {
+            Problem::new(
+                code,
+                format!("{:?} is not an id, so nothing has it", self.0),
+            )
+        };
+        self.0.parse().map_err(missing)
+    }
+}
+
+/// One of some words.
+pub(crate) fn word<T>(name: &str, what: &str, text: &str) -> Result<T, Problem>
+where
+    T: for<'de> Deserialize<'de>,
+{
+    T::deserialize(StrDeserializer::<Error>::new(text))
+        .map_err(|_| wrong(name, format_args!("is {what}, not {text:?}")))
 }
 
 /// A place in a list, as the server wrote it before.

@@ -1,17 +1,21 @@
 //! What the routes have at hand: the store, the projects with their engines, and who may ask.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 use ziet_core::ProjectId;
 use ziet_engine::Engine;
-use ziet_store::{Store, StoreError, Tx};
+use ziet_store::{Store, StoreError, Tx, keys};
 
+use crate::checks::{Checks, Compiled};
+use crate::clock;
 use crate::hints::Hints;
-use crate::keys::Keys;
-use crate::problem::Problem;
+use crate::keys::{Key, Keys};
+use crate::problem::{Code, Problem};
 
 /// Everything that a server serves.
 pub struct Platform {
@@ -19,31 +23,104 @@ pub struct Platform {
     pub(crate) projects: BTreeMap<ProjectId, Project>,
     pub(crate) hints: Hints,
     pub(crate) keys: Keys,
+    pub(crate) settings: ServerSettings,
     draining: AtomicBool,
+}
+
+/// What a server is told when it is started.
+#[derive(Clone, Debug, Default)]
+pub struct ServerSettings {
+    /// The names by which clients may call it, besides localhost and addresses.
+    pub hosts: Vec<String>,
+    /// Whether `/metrics` and `/docs` need no key.
+    pub public_metrics: bool,
+    /// Encrypts connections with this; None leaves them as they are.
+    pub tls: Option<TlsFiles>,
+}
+
+/// A certificate and its key, in the form PEM.
+#[derive(Clone, Debug)]
+pub struct TlsFiles {
+    pub certificate: PathBuf,
+    pub key: PathBuf,
 }
 
 /// One project and what executes its runs.
 pub(crate) struct Project {
     pub(crate) id: ProjectId,
     pub(crate) engine: Arc<Engine>,
+    checks: Checks,
 }
+
+impl Project {
+    /// The actions and their schemas, as the last import found them.
+    pub(crate) fn actions(&self) -> Result<Arc<Compiled>, Problem> {
+        let catalogue = self.engine.catalogue().ok_or_else(|| {
+            Problem::new(
+                Code::NotReady,
+                format!("the project {} is still being imported", self.id),
+            )
+            .retry_after(IMPORT)
+        })?;
+        Ok(self.checks.of(catalogue))
+    }
+}
+
+/// After how long to ask again while a project is imported.
+const IMPORT: Duration = Duration::from_secs(1);
 
 impl Platform {
     /// `hints` is what the engines tell their notices to.
-    pub fn new(store: Store, engines: BTreeMap<ProjectId, Arc<Engine>>, hints: Hints) -> Self {
+    pub fn new(
+        store: Store,
+        engines: BTreeMap<ProjectId, Arc<Engine>>,
+        hints: Hints,
+        settings: ServerSettings,
+    ) -> Arc<Self> {
         let projects = engines.into_iter().map(|(id, engine)| {
             let project = Project {
                 id: id.clone(),
                 engine,
+                checks: Checks::default(),
             };
             (id, project)
         });
-        Self {
+        Arc::new(Self {
             store,
             projects: projects.collect(),
             hints,
             keys: Keys::default(),
+            settings,
             draining: AtomicBool::new(false),
+        })
+    }
+
+    /// Takes in the keys that are stored. Nobody has one before.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub async fn load_keys(&self) -> Result<(), StoreError> {
+        let stored = self
+            .asked_to_read(async |tx| keys::list(tx, None).await)
+            .await?;
+        let valid = stored.iter().filter(|record| record.revoked_at.is_none());
+        valid.for_each(|record| self.keys.add(Key::from(record)));
+        Ok(())
+    }
+
+    /// Has the use of a key written down now and then; nobody waits for it.
+    pub(crate) fn note_use(&self, key: &Key) {
+        let now = clock::now();
+        if key.is_news(now) {
+            let id = key.id;
+            self.store.write(
+                async move |tx| keys::touch(tx, id, now).await,
+                |noted| {
+                    if let Err(error) = noted {
+                        tracing::warn!("the use of a key is not written down: {error}");
+                    }
+                },
+            );
         }
     }
 
@@ -53,10 +130,18 @@ impl Platform {
         F: AsyncFn(&mut Tx<'_>) -> ziet_store::Result<T> + Send + 'static,
         T: Send + 'static,
     {
+        Ok(self.asked_to_read(verb).await?)
+    }
+
+    async fn asked_to_read<T, F>(&self, verb: F) -> Result<T, StoreError>
+    where
+        F: AsyncFn(&mut Tx<'_>) -> ziet_store::Result<T> + Send + 'static,
+        T: Send + 'static,
+    {
         let (done, answer) = oneshot::channel();
         // Who has gone away meanwhile is not told.
         self.store.read(verb, |result| drop(done.send(result)));
-        Ok(answer.await.unwrap_or(Err(StoreError::Closed))?)
+        answer.await.unwrap_or(Err(StoreError::Closed))
     }
 
     /// What the store answers to a verb that writes, after the commit.

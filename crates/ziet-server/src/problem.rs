@@ -12,8 +12,12 @@ use axum::http::{HeaderValue, Response, StatusCode};
 use axum::response::IntoResponse;
 use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
-use ziet_core::RunId;
+use ziet_core::{ErrorCode, RunId};
+use ziet_engine::Refusal;
 use ziet_store::StoreError;
+
+/// How many things that are wrong are told at most.
+pub(crate) const FAULTS: usize = 100;
 
 /// After how long a store that cannot be used may be asked again.
 const RETRY_STORE: Duration = Duration::from_secs(5);
@@ -206,6 +210,8 @@ pub(crate) struct Problem {
     detail: Cow<'static, str>,
     errors: Vec<Fault>,
     retry_after: Option<Duration>,
+    /// What only the log is told.
+    cause: Option<String>,
 }
 
 /// One thing that is wrong in a request.
@@ -241,12 +247,19 @@ impl Problem {
             detail: detail.into(),
             errors: Vec::new(),
             retry_after: None,
+            cause: None,
         }
     }
 
     pub(crate) fn with_errors(mut self, errors: Vec<Fault>) -> Self {
         self.errors = errors;
         self
+    }
+
+    /// Tells what is wrong with another part of the same request as well.
+    pub(crate) fn join(&mut self, other: Self) {
+        self.errors.extend(other.errors);
+        self.errors.truncate(FAULTS);
     }
 
     /// When trying again can help.
@@ -264,15 +277,28 @@ impl Problem {
 
     /// A defect: the cause goes to the log, and the answer names only the request.
     pub(crate) fn internal(cause: impl std::fmt::Display) -> Self {
-        tracing::error!("a request failed: {cause}");
         Self::new(
             Code::Internal,
             "the server failed to answer this; its log has the cause under the request's id",
         )
+        .because(cause)
+    }
+
+    /// Tells the log, and nobody else, what is behind it.
+    fn because(mut self, cause: impl std::fmt::Display) -> Self {
+        self.cause = Some(cause.to_string());
+        self
     }
 
     /// The answer's body, with the id that its request has.
     pub(crate) fn into_response_of(self, request_id: &str) -> Response<Body> {
+        if let Some(cause) = &self.cause {
+            tracing::error!(
+                request_id,
+                code = self.code.as_str(),
+                "a request failed: {cause}"
+            );
+        }
         let status = self.code.status();
         let document = ProblemDocument {
             kind: format!("urn:ziet:problem:{}", self.code.as_str()),
@@ -330,14 +356,12 @@ impl From<StoreError> for Problem {
             StoreError::Busy
             | StoreError::ReadOnly
             | StoreError::Unavailable(_)
-            | StoreError::Closed => {
-                tracing::error!("the store cannot be used: {error}");
-                Self::new(
-                    Code::StoreUnavailable,
-                    "the server's state cannot be read or written now",
-                )
-                .retry_after(RETRY_STORE)
-            }
+            | StoreError::Closed => Self::new(
+                Code::StoreUnavailable,
+                "the server's state cannot be read or written now",
+            )
+            .retry_after(RETRY_STORE)
+            .because(error),
             StoreError::Fenced(_)
             | StoreError::Duplicate(_)
             | StoreError::Constraint(_)
@@ -350,6 +374,45 @@ impl From<StoreError> for Problem {
             | StoreError::Awaited
             | StoreError::Panicked(_)
             | StoreError::Database(_) => Self::internal(error),
+        }
+    }
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        let Refusal {
+            code,
+            message,
+            retry_after,
+        } = refusal;
+        let code = match code {
+            ErrorCode::UnknownAction => Code::ActionNotFound,
+            ErrorCode::InvalidInput => Code::InvalidInput,
+            ErrorCode::InvalidMemory => Code::InvalidMemory,
+            ErrorCode::MemoryFull => Code::MemoryFull,
+            ErrorCode::MemoryNotFound => Code::MemoryNotFound,
+            ErrorCode::RunNotFound => Code::RunNotFound,
+            ErrorCode::RunFinished => Code::RunFinished,
+            ErrorCode::NotCreated => Code::NotCreated,
+            ErrorCode::IdempotencyMismatch => Code::IdempotencyMismatch,
+            ErrorCode::TooManyRuns => Code::TooManyRuns,
+            ErrorCode::Draining => Code::Draining,
+            ErrorCode::StoreUnavailable => Code::StoreUnavailable,
+            ErrorCode::ImportFailed => Code::NotReady,
+            // What becomes of runs, not of requests.
+            ErrorCode::Exception
+            | ErrorCode::InvalidOutput
+            | ErrorCode::TimedOut
+            | ErrorCode::OutOfMemory
+            | ErrorCode::Crashed
+            | ErrorCode::ScratchFull
+            | ErrorCode::Lost
+            | ErrorCode::Cancelled
+            | ErrorCode::CallDepth => return Self::internal(message),
+        };
+        Self {
+            retry_after,
+            ..Self::new(code, message)
         }
     }
 }

@@ -87,6 +87,23 @@ pub(crate) fn make(path: &Path) -> Result<()> {
     made.map(drop).map_err(|error| unavailable(path, error))
 }
 
+/// Says of which file it is that it could not be opened, and why not: the database does not.
+pub(crate) fn explain(path: &Path, error: StoreError) -> StoreError {
+    let named = |text| format!("{}: {text}", path.display());
+    match error {
+        StoreError::Corrupt(text) => StoreError::Corrupt(named(text)),
+        StoreError::Unavailable(text) => {
+            let reason = OpenOptions::new().read(true).write(true).open(path).err();
+            let text = reason.map_or(text, |reason| reason.to_string());
+            StoreError::Unavailable(named(text))
+        }
+        StoreError::ReadOnly => {
+            StoreError::Unavailable(named("it or a file beside it is read-only".to_owned()))
+        }
+        other => other,
+    }
+}
+
 fn private() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.write(true).create(true).mode(0o600);

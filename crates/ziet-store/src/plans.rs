@@ -159,6 +159,7 @@ async fn everything(tx: &mut Tx<'_>) -> Result<()> {
     };
     runs::timers(tx, project, Some(timer), 10).await?;
     runs::live(tx, project).await?;
+    runs::retrying_beyond(tx, project, now).await?;
     runs::backlog(tx, project).await?;
     events::page(tx, project, new.id, 0, 10).await?;
     logs::page(tx, project, new.id, &LogQuery::default()).await?;
@@ -190,12 +191,17 @@ const SMALL: &[&str] = &["SEARCH projects", "SEARCH p ", "SEARCH deployments"];
 
 /// What a statement that asks so is to be answered with.
 const INDEXES: &[(&str, &str)] = &[
-    ("WHERE project_id = ?1 AND finished_at IS NULL", "runs_live"),
-    ("finished_at IS NULL AND status = '", "runs_live"),
+    ("SUM(input_bytes)", "COVERING INDEX runs_live"),
+    ("AND finished_at IS NULL AND status = 'queued'", "runs_live"),
+    (
+        "AND finished_at IS NULL AND status = 'scheduled'",
+        "runs_live",
+    ),
     ("finished_at IS NULL AND r.status = '", "runs_live"),
     ("AND status = 'failed'", "runs_unsuccessful"),
     ("AND status = 'cancelled'", "runs_unsuccessful"),
     ("run_at IS NOT NULL", "runs_due"),
+    ("status = 'retrying' AND run_at > ", "runs_due"),
     ("AND action_id = ", "runs_by_action"),
     ("parent_id = ", "runs_by_parent"),
     ("AND root_id = ", "runs_by_root"),

@@ -8,10 +8,10 @@ use ziet_core::{MemoryId, ProjectId, RunId, Time};
 use crate::{Result, Tx};
 
 /// Bytes that one call deletes, about; what it finds larger it does in several.
-const MOST_BYTES: u64 = 4 * 1024 * 1024;
+const MOST_BYTES: u64 = 1024 * 1024;
 
-/// Rows of logs, events and entries that one statement deletes.
-const LUMP: usize = 16;
+/// Rows of logs, events and entries that one statement deletes; an entry can have 6 MB.
+const LUMP: usize = 4;
 
 /// What one call has deleted, and where to go on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -192,7 +192,7 @@ impl<'a> Batch<'a> {
 }
 
 /// What a row costs beside its large column.
-const ROW_BYTES: u64 = 1024;
+const ROW_BYTES: u64 = 512;
 
 const LOGS: &str = "DELETE FROM logs WHERE project_id = ?1 AND run_id = ?2 AND last IN
         (SELECT last FROM logs WHERE project_id = ?1 AND run_id = ?2 ORDER BY last LIMIT ?3)

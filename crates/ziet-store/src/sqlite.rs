@@ -47,6 +47,10 @@ pub(crate) fn open_file(path: &Path, durability: Durability) -> Result<Connectio
     if !path.exists() {
         file::make(path)?;
     }
+    open_writer(path, durability).map_err(|error| file::explain(path, error))
+}
+
+fn open_writer(path: &Path, durability: Durability) -> Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(path, flags)?;
     prepare(&connection)?;
@@ -54,10 +58,8 @@ pub(crate) fn open_file(path: &Path, durability: Durability) -> Result<Connectio
     connection.execute_batch("PRAGMA auto_vacuum = INCREMENTAL")?;
     let mode: String = connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
     if mode != "wal" {
-        let path = path.display();
-        return Err(StoreError::Unavailable(format!(
-            "{path} cannot have a write-ahead log"
-        )));
+        let text = "it cannot have a write-ahead log".to_owned();
+        return Err(StoreError::Unavailable(text));
     }
     connection.execute_batch(FILE_PRAGMAS)?;
     connection.execute_batch("PRAGMA cache_size = -16384")?;
@@ -73,6 +75,10 @@ pub(crate) fn open_file(path: &Path, durability: Durability) -> Result<Connectio
 
 /// A reader of a file that has its tables.
 pub(crate) fn open_for_reading(path: &Path) -> Result<Connection> {
+    open_reader(path).map_err(|error| file::explain(path, error))
+}
+
+fn open_reader(path: &Path) -> Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
     prepare(&connection)?;

@@ -6,9 +6,9 @@ mod environment;
 mod file;
 mod flags;
 mod measure;
+mod server_table;
 mod serving;
 mod table;
-mod server_table;
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Display};
@@ -31,9 +31,10 @@ use self::file::{File, Place};
 pub(crate) use self::flags::Flags;
 use self::flags::Part;
 pub(crate) use self::measure::read_time;
+#[cfg(test)]
+pub(crate) use self::server_table::SERVING;
 pub(crate) use self::serving::{LogFormat, OfServer, OfState, Serving, state_folder};
 pub(crate) use self::table::{Default, SETTINGS, Setting, all};
-pub(crate) use self::server_table::SERVING;
 use crate::error::CliError;
 
 /// Most actions wait for the network, so there may be more of them than processors.
@@ -296,7 +297,10 @@ impl Settings {
     pub(crate) fn served_worker(&self) -> Result<WorkerSettings, CliError> {
         let sandbox = &self.given["sandbox"];
         if let (Some(Switch::Off), Origin::File(_)) = (self.values.sandbox, &sandbox.origin) {
-            let message = format!("{}: a project cannot let itself out of a server", sandbox.stands);
+            let message = format!(
+                "{}: a project cannot let itself out of a server",
+                sandbox.stands
+            );
             return Err(CliError::usage(message)
                 .hint("say --sandbox off, if all projects of this server are to be without one"));
         }

@@ -27,5 +27,12 @@ pub(crate) async fn ready(
     if platform.is_draining() {
         return Err(Problem::new(Code::Draining, "the server is stopping"));
     }
+    for project in platform.projects.values() {
+        project.actions()?;
+        if project.engine.figures().store_down {
+            let detail = "the server's state cannot be written now";
+            return Err(Problem::new(Code::StoreUnavailable, detail));
+        }
+    }
     Ok((StatusCode::OK, "ok\n"))
 }

@@ -2,6 +2,9 @@
 //! `#[utoipa::path]`.
 
 mod health;
+mod metrics;
+mod steer;
+mod submit;
 
 use std::sync::Arc;
 
@@ -14,4 +17,10 @@ pub(crate) fn all() -> OpenApiRouter<Arc<Platform>> {
     OpenApiRouter::new()
         .routes(routes!(health::alive))
         .routes(routes!(health::ready))
+        .routes(routes!(metrics::metrics))
+        .routes(routes!(submit::submit))
+        .routes(routes!(submit::submit_batch))
+        .routes(routes!(steer::invoke))
+        .routes(routes!(steer::cancel))
+        .routes(routes!(steer::retry))
 }

@@ -9,7 +9,12 @@
 
 mod commits;
 mod files;
+mod idempotency;
+mod lists;
 mod memories;
+mod queue;
+mod records;
+mod retention;
 mod runs;
 mod stage;
 mod states;

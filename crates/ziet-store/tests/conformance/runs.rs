@@ -3,34 +3,13 @@
 use serde_json::json as value;
 use ziet_core::error::{ErrorCode, Failure, StackFrame};
 use ziet_core::run::{Cancelled, Ending, Outcome, Status, WaitingOn};
-use ziet_core::{Event, ProjectId, Run, RunState, Time, WorkerId};
+use ziet_core::{Event, ProjectId, Run, RunState, Time};
 use ziet_store::{Change, EventRecord, NewRun, StoreError, changes, events, runs};
 
 use crate::stage::{
-    attempt, change, child_of, commit, count, document, json, load, new_run, now, on_each, project,
-    submit,
+    attempt, change, child_of, claimed, commit, count, document, ended, json, load, new_run, now,
+    on_each, project, submit,
 };
-
-fn claimed(run: &NewRun) -> (Change, Run) {
-    change(
-        run.id,
-        &run.run,
-        Event::Claim {
-            worker: WorkerId::new(now()),
-        },
-    )
-}
-
-fn ended(run: &NewRun, running: &Run, ending: Ending) -> (Change, Run) {
-    change(
-        run.id,
-        running,
-        Event::Ended {
-            claim: running.state.claim().unwrap(),
-            ending,
-        },
-    )
-}
 
 #[test]
 fn a_run_is_submitted_claimed_and_finished() {

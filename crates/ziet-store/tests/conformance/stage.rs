@@ -7,9 +7,10 @@ use std::time::Duration;
 use tempfile::TempDir;
 use ziet_core::call::CallKey;
 use ziet_core::document::RunDocument;
+use ziet_core::error::{ErrorCode, Failure};
 use ziet_core::memory::Entry;
 use ziet_core::retry::{Backoff, RetryPolicy};
-use ziet_core::run::{OnLost, Outcome, Policy};
+use ziet_core::run::{Ending, OnLost, Outcome, Policy};
 use ziet_core::{
     ActionId, EntryId, Event, Json, MemoryId, ProjectId, Run, RunId, Time, WorkerId, transition,
 };
@@ -130,6 +131,49 @@ pub(crate) fn change(id: RunId, run: &Run, event: Event) -> (Change, Run) {
         now,
     };
     (Change::State(Box::new(change)), after)
+}
+
+pub(crate) fn claimed(run: &NewRun) -> (Change, Run) {
+    change(
+        run.id,
+        &run.run,
+        Event::Claim {
+            worker: WorkerId::new(now()),
+        },
+    )
+}
+
+pub(crate) fn ended(run: &NewRun, running: &Run, ending: Ending) -> (Change, Run) {
+    change(
+        run.id,
+        running,
+        Event::Ended {
+            claim: running.state.claim().unwrap(),
+            ending,
+        },
+    )
+}
+
+/// All that happens to a run whose first attempt ends so.
+pub(crate) fn life(run: &NewRun, ending: Ending) -> Vec<Change> {
+    let (claim, running) = claimed(run);
+    let (finish, _) = ended(run, &running, ending);
+    vec![submit(run), claim, finish]
+}
+
+pub(crate) fn completed(run: &NewRun) -> Vec<Change> {
+    let record = attempt(run.id, 1, Outcome::Completed);
+    let mut life = life(run, Ending::Completed { output: json("1") });
+    life.push(Change::Attempt(Box::new(record)));
+    life
+}
+
+pub(crate) fn failed(run: &NewRun, message: &str) -> Vec<Change> {
+    let failure = Failure {
+        retryable: false,
+        ..Failure::new(ErrorCode::Exception, "ValueError", message)
+    };
+    life(run, Ending::Failed(failure))
 }
 
 pub(crate) fn submit(run: &NewRun) -> Change {

@@ -33,6 +33,9 @@ pub(crate) fn backup(
     let database = existing(&state_folder(&args.settings, environment)?)?;
     ziet_store::backup(&database, &args.file)
         .map_err(|error| CliError::failed("there is no backup", error))?;
-    printer.line(format_args!("the state is copied to {}", args.file.display()));
+    printer.line(format_args!(
+        "the state is copied to {}",
+        args.file.display()
+    ));
     Ok(ExitCode::SUCCESS)
 }

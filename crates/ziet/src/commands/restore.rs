@@ -47,8 +47,9 @@ pub(crate) fn restore(
             .map_err(|error| CliError::failed("the old state is not kept, so it stays", error))?;
         printer.line(format_args!("the old state is in {}", old.display()));
     }
-    ziet_store::restore(&args.file, &database)
-        .map_err(|error| CliError::failed("the state is not restored", error))?;
+    ziet_store::restore(&args.file, &database).map_err(|error| {
+        CliError::failed(&format!("{} is not restored", args.file.display()), error)
+    })?;
     printer.line(format_args!(
         "the state in {} is that of {}",
         state.folder.display(),

@@ -96,7 +96,11 @@ fn repeat(store: &Store, keep: Duration, stopped: &Receiver<()>) {
     loop {
         match sweep(store, clock::now().minus(keep), || pause(PAUSE)) {
             Ok(0) => {}
-            Ok(runs) => info!(runs, "removed {} older than --retention", counted(runs, "run")),
+            Ok(runs) => info!(
+                runs,
+                "removed {} older than --retention",
+                counted(runs, "run")
+            ),
             // Whatever it is, it concerns runs as well, and the next sweep may find it better.
             Err(error) => error!("old runs are not removed: {error}"),
         }

@@ -52,7 +52,9 @@ pub(crate) fn serve(
     environment: &Environment,
 ) -> Result<ExitCode, CliError> {
     let serving = Serving::resolve(&args.settings, environment)?;
-    let folders = projects.iter().map(|flags| Settings::resolve(flags, environment));
+    let folders = projects
+        .iter()
+        .map(|flags| Settings::resolve(flags, environment));
     let folders = folders.collect::<Result<Vec<_>, _>>()?;
     let state = State::hold(state_folder(&args.settings, environment)?)?;
     projects::check(&folders, &state.folder)?;
@@ -71,11 +73,7 @@ fn runtime() -> Result<Runtime, CliError> {
     built.map_err(|error| CliError::failed("the server", error))
 }
 
-async fn run(
-    serving: &Serving,
-    folders: &[Settings],
-    state: &State,
-) -> Result<ExitCode, CliError> {
+async fn run(serving: &Serving, folders: &[Settings], state: &State) -> Result<ExitCode, CliError> {
     let mut stop = Stop::listen()?;
     // An address that is taken is told before anything is imported.
     let listener = bind(serving.listen).await?;
@@ -105,7 +103,10 @@ async fn run(
     }
     platform.drain();
     let grace = serving.grace.as_secs();
-    info!(grace, "draining: attempts have {grace} s to end, and no run is accepted; ask again to end at once");
+    info!(
+        grace,
+        "draining: attempts have {grace} s to end, and no run is accepted; ask again to end at once"
+    );
     tokio::select! {
         () = projects.drain(serving.grace) => {}
         () = stop.asked() => return Err(CliError::interrupted()),
@@ -143,7 +144,11 @@ fn tell(serving: &Serving, listener: &TcpListener, state: &State) -> Result<(), 
     let bound = listener
         .local_addr()
         .map_err(|error| CliError::failed("the address", error))?;
-    let scheme = if serving.tls().is_some() { "https" } else { "http" };
+    let scheme = if serving.tls().is_some() {
+        "https"
+    } else {
+        "http"
+    };
     let address = format!("{scheme}://{bound}");
     let (version, state) = (env!("CARGO_PKG_VERSION"), state.folder.display());
     info!(address, %state, "ziet {version} listens on {address}");

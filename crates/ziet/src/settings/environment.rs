@@ -21,6 +21,8 @@ pub(crate) struct Environment {
     pub(crate) state: Option<PathBuf>,
     /// Standard output is a terminal that can show nothing but plain characters.
     pub(crate) dumb_terminal: bool,
+    /// Seconds that the engines of a server are ahead of the clock: only tests set this, so it is no setting.
+    pub(crate) clock_offset: i64,
     /// The variables that begin with `ZIET_`, and hold something.
     own: BTreeMap<String, String>,
 }
@@ -42,6 +44,9 @@ impl Environment {
                 .or_else(|| Some(folder_of("HOME")?.join(".local/state")))
                 .map(|folder| folder.join("ziet")),
             dumb_terminal: dumb && std::io::stdout().is_terminal(),
+            clock_offset: std::env::var_os("ZIET_CLOCK_OFFSET")
+                .and_then(|offset| offset.to_str()?.parse().ok())
+                .unwrap_or_default(),
             own: own.collect(),
         }
     }

@@ -254,7 +254,10 @@ impl Source {
         };
         let place = self.place(&key.span());
         if let Some(setting) = table::all().find(|setting| setting.name == key.get_ref()) {
-            let flag = setting.flag.as_ref().map(|flag| format!("--{}", flag.name()));
+            let flag = setting
+                .flag
+                .as_ref()
+                .map(|flag| format!("--{}", flag.name()));
             let ways: Vec<String> = flag.into_iter().chain(setting.variable()).collect();
             let message = format!("{place}: `{}` cannot be set in a file", setting.name);
             return CliError::usage(message).hint(format!("give it as {}", ways.join(" or ")));

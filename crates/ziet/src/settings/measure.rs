@@ -62,7 +62,17 @@ mod tests {
         let read = ["30d", "12h", "15m", "900s", "0", "0s", "2 h"].map(seconds);
         let expected = [2_592_000, 43_200, 900, 900, 0, 0, 7200].map(Some);
         assert_eq!(read, expected);
-        for wrong in ["", "s", "30", "-1s", "+1s", "1.5h", "3w", "99999999999999999999s", "s30"] {
+        for wrong in [
+            "",
+            "s",
+            "30",
+            "-1s",
+            "+1s",
+            "1.5h",
+            "3w",
+            "99999999999999999999s",
+            "s30",
+        ] {
             assert_eq!(seconds(wrong), None, "{wrong}");
         }
         assert_eq!(read_bytes("10GB"), Some(10 << 30));

@@ -13,9 +13,9 @@ use ziet_store::Durability;
 
 use super::environment::Environment;
 use super::flags::{Flags, Part};
-use super::{given_outside, measure};
-use super::table::{Default, Setting};
 use super::server_table::SERVING;
+use super::table::{Default, Setting};
+use super::{given_outside, measure};
 use crate::error::CliError;
 
 /// The flags of the commands that need nothing but a server's state.
@@ -62,6 +62,8 @@ pub(crate) struct Serving {
     pub(crate) public_metrics: bool,
     pub(crate) log_format: LogFormat,
     pub(crate) log_level: String,
+    #[serde(skip)]
+    pub(crate) clock_offset: i64,
 }
 
 #[derive(Clone, Copy, Deserialize)]
@@ -95,8 +97,9 @@ impl Serving {
             let value = given.map_or_else(default, |given| given.value);
             values.insert(setting.name.to_owned(), value);
         }
-        let serving: Self = serde_json::from_value(Value::Object(values))
+        let mut serving: Self = serde_json::from_value(Value::Object(values))
             .map_err(|error| CliError::failed("the settings", error))?;
+        serving.clock_offset = environment.clock_offset;
         serving.check()?;
         Ok(serving)
     }
@@ -124,7 +127,10 @@ impl Serving {
         if self.listen.ip().is_loopback() || protected {
             return Ok(());
         }
-        let message = format!("--listen {}: others could read the keys on their way", self.listen);
+        let message = format!(
+            "--listen {}: others could read the keys on their way",
+            self.listen
+        );
         Err(CliError::usage(message).hint(
             "give --tls-cert and --tls-key, or --behind-proxy if something in front of it encrypts",
         ))

@@ -60,8 +60,10 @@ pub(super) fn check(folders: &[Settings], state: &Path) -> Result<(), CliError> 
                 "the state folder {} lies in the project {id}, whose code could read it",
                 state.display()
             );
-            return Err(CliError::usage(message)
-                .hint(format!("name another one with --state, or one in {}", root.join(HIDDEN).display())));
+            return Err(CliError::usage(message).hint(format!(
+                "name another one with --state, or one in {}",
+                root.join(HIDDEN).display()
+            )));
         }
     }
     Ok(())
@@ -96,6 +98,7 @@ impl Projects {
                 locals: settings.locals(),
                 max_queued: serving.max_queued,
                 max_queued_bytes: serving.max_queued_bytes,
+                clock_offset: serving.clock_offset,
                 ..EngineSettings::new(worker, settings.concurrency())
             };
             let notify = listener(id.clone(), tell.clone(), hints.clone());
@@ -114,10 +117,6 @@ impl Projects {
             served,
             told,
         })
-    }
-
-    pub(super) fn ids(&self) -> Vec<ProjectId> {
-        self.served.keys().cloned().collect()
     }
 
     pub(super) fn engines(&self) -> BTreeMap<ProjectId, Arc<Engine>> {
@@ -162,8 +161,10 @@ impl Projects {
         }
         let actions = catalogue.actions().len();
         if actions == 0 {
-            return Err(CliError::usage(format!("project {id}: no actions in {folder}"))
-                .hint("`ziet actions` in that folder says where was looked"));
+            return Err(
+                CliError::usage(format!("project {id}: no actions in {folder}"))
+                    .hint("`ziet actions` in that folder says where was looked"),
+            );
         }
         let actions = counted(actions, "action");
         info!(project = %id, folder, python, "project {id}: {actions}");
@@ -174,9 +175,9 @@ impl Projects {
     fn activate(&self, id: &ProjectId, catalogue: &Catalogue) -> Result<(), CliError> {
         let (of, deployment) = (id.clone(), self.served[id].deployment.clone());
         let actions: Vec<ActionSpec> = catalogue.actions().cloned().collect();
-        let kept = self.store.write_now(async move |tx| {
-            catalogue::activate(tx, &of, &deployment, &actions).await
-        });
+        let kept = self
+            .store
+            .write_now(async move |tx| catalogue::activate(tx, &of, &deployment, &actions).await);
         kept.map_err(|error| CliError::failed(&format!("project {id} is not kept"), error))
     }
 

@@ -1,0 +1,210 @@
+//! One connection: its requests, one after the other, and how long it may take for what it does.
+//!
+//! A client that sends its request byte by byte, does not read its answer, or does nothing at all is let go of. The time is
+//! noted as bytes come and go, and looked at only when it may be over, so that a busy connection sets no timers.
+
+use std::future::poll_fn;
+use std::io;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+use tower::Service;
+
+/// From the first byte of a request's head to its last.
+const HEAD: Duration = Duration::from_secs(10);
+
+/// Between two requests, and for a client that does not read what it is sent. Proxies keep connections for a minute, and
+/// must not find one closed that they are about to use.
+const IDLE: Duration = Duration::from_secs(75);
+
+/// Bytes of a request's head, and of what is read ahead.
+const HEAD_BYTES: usize = 64 * 1024;
+
+/// Serves a connection until either side ends it. When the server is to stop, what is being answered is the last answer.
+pub(crate) async fn serve_connection<C>(stream: C, router: Router, stopping: CancellationToken)
+where
+    C: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let pace = Arc::new(Pace::new());
+    let io = TokioIo::new(Watched {
+        stream,
+        pace: Arc::clone(&pace),
+    });
+    let answering = Arc::clone(&pace);
+    let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
+        answering.begin();
+        let answer = router.clone().call(request.map(Body::new));
+        let answering = Arc::clone(&answering);
+        async move {
+            let response = answer.await;
+            answering.end();
+            response
+        }
+    });
+    let connection = http1::Builder::new()
+        .header_read_timeout(None)
+        .max_buf_size(HEAD_BYTES)
+        .serve_connection(io, service);
+    let (mut connection, mut overdue) = (pin!(connection), pin!(pace.overdue()));
+    let mut is_last = false;
+    loop {
+        tokio::select! {
+            biased;
+            // What goes wrong on a connection is its client's affair.
+            _ = &mut connection => return,
+            () = &mut overdue => return,
+            () = stopping.cancelled(), if !is_last => {
+                is_last = true;
+                connection.as_mut().graceful_shutdown();
+            }
+        }
+    }
+}
+
+/// How far a connection is, and since when.
+struct Pace {
+    start: Instant,
+    /// Whether a request is being carried out: then nothing is expected of the client.
+    is_answering: AtomicBool,
+    /// Whether bytes of the next request have come.
+    in_head: AtomicBool,
+    /// The last time that something went on, in milliseconds after the start.
+    since: AtomicU64,
+}
+
+impl Pace {
+    fn new() -> Self {
+        Self {
+            start: Instant::now(),
+            is_answering: AtomicBool::new(false),
+            // Who connects is about to ask for something.
+            in_head: AtomicBool::new(true),
+            since: AtomicU64::new(0),
+        }
+    }
+
+    fn touch(&self) {
+        let elapsed = self.start.elapsed().as_millis();
+        self.since
+            .store(u64::try_from(elapsed).unwrap_or(u64::MAX), Relaxed);
+    }
+
+    fn begin(&self) {
+        self.is_answering.store(true, Relaxed);
+        self.in_head.store(false, Relaxed);
+    }
+
+    fn end(&self) {
+        self.touch();
+        self.is_answering.store(false, Relaxed);
+    }
+
+    /// Only the first byte of a head counts: those that follow do not gain time.
+    fn was_read(&self) {
+        if !self.is_answering.load(Relaxed) && !self.in_head.swap(true, Relaxed) {
+            self.touch();
+        }
+    }
+
+    fn was_written(&self) {
+        self.touch();
+    }
+
+    fn deadline(&self) -> Instant {
+        let since = self.start + Duration::from_millis(self.since.load(Relaxed));
+        if self.is_answering.load(Relaxed) {
+            // To be looked at again after a while.
+            Instant::now() + IDLE
+        } else if self.in_head.load(Relaxed) {
+            since + HEAD
+        } else {
+            since + IDLE
+        }
+    }
+
+    /// Until the client has taken too long. It is polled whenever bytes come or go, and so sees a deadline that has become
+    /// earlier; one that has become later it sees when the old one is over.
+    async fn overdue(&self) {
+        let mut wake = pin!(sleep_until(self.deadline()));
+        poll_fn(|cx| {
+            if self.in_head.load(Relaxed) && self.deadline() < wake.deadline() {
+                wake.as_mut().reset(self.deadline());
+            }
+            while wake.as_mut().poll(cx).is_ready() {
+                let deadline = self.deadline();
+                if deadline <= Instant::now() {
+                    return Poll::Ready(());
+                }
+                wake.as_mut().reset(deadline);
+            }
+            Poll::Pending
+        })
+        .await;
+    }
+}
+
+/// A stream that notes when bytes come and go.
+struct Watched<C> {
+    stream: C,
+    pace: Arc<Pace>,
+}
+
+impl<C: AsyncRead + Unpin> AsyncRead for Watched<C> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
+        if buffer.filled().len() > before {
+            self.pace.was_read();
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<C: AsyncWrite + Unpin> AsyncWrite for Watched<C> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = ready!(Pin::new(&mut self.stream).poll_write(cx, bytes))?;
+        self.pace.was_written();
+        Poll::Ready(Ok(written))
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = ready!(Pin::new(&mut self.stream).poll_write_vectored(cx, bytes))?;
+        self.pace.was_written();
+        Poll::Ready(Ok(written))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+}

@@ -1,0 +1,166 @@
+//! The figures that `/metrics` shows, in the form that Prometheus reads.
+//!
+//! Counters and times are kept as things happen; what stands somewhere already, such as the length of a queue, is read when
+//! somebody asks. No label has a value that clients choose.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::time::Duration;
+
+use axum::http::{Method, StatusCode};
+use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use ziet_engine::Happening;
+
+use crate::platform::Platform;
+
+const REQUESTS: &str = "ziet_http_requests_total";
+const REQUEST_SECONDS: &str = "ziet_http_request_duration_seconds";
+const CONNECTIONS: &str = "ziet_http_connections";
+const REFUSED: &str = "ziet_http_connections_refused_total";
+const RUNS: &str = "ziet_runs_finished_total";
+
+/// Upper bounds in seconds: from a commit to the longest wait.
+const SECONDS: &[f64] = &[
+    0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
+    60.0, 300.0,
+];
+
+/// After so many times that were taken they are put into their buckets, so that no timer is needed for it.
+const GATHER: u32 = 4096;
+
+static RECORDER: OnceLock<PrometheusHandle> = OnceLock::new();
+static TIMES: AtomicU32 = AtomicU32::new(0);
+
+/// The recorder of this process, set up on first use.
+fn recorder() -> &'static PrometheusHandle {
+    RECORDER.get_or_init(|| {
+        let builder = PrometheusBuilder::new()
+            .set_buckets(SECONDS)
+            .unwrap_or_else(|_| PrometheusBuilder::new());
+        let recorder = builder.build_recorder();
+        let handle = recorder.handle();
+        // Another recorder of the same process would have to be somebody else's, who then has the figures.
+        let _ = metrics::set_global_recorder(recorder);
+        describe();
+        handle
+    })
+}
+
+fn describe() {
+    describe_counter!(REQUESTS, "Requests that were answered.");
+    describe_histogram!(
+        REQUEST_SECONDS,
+        "From a request's head to the head of its answer."
+    );
+    describe_gauge!(CONNECTIONS, "Connections that are open.");
+    describe_counter!(
+        REFUSED,
+        "Connections that were refused because there were too many."
+    );
+    describe_counter!(
+        RUNS,
+        "Runs that have finished since the server started, by outcome."
+    );
+    describe_gauge!(
+        "ziet_runs_live",
+        "Runs that have not finished, whatever they wait for."
+    );
+    describe_gauge!(
+        "ziet_runs_live_bytes",
+        "Bytes of the inputs of runs that have not finished."
+    );
+    describe_gauge!("ziet_runs_queued", "Runs that wait for an executor.");
+    describe_gauge!("ziet_attempts_executing", "Attempts that use the machine.");
+    describe_gauge!(
+        "ziet_attempts_waiting",
+        "Attempts that wait for runs that they called."
+    );
+    describe_gauge!("ziet_executors", "Processes that are there for attempts.");
+    describe_gauge!(
+        "ziet_store_down",
+        "1 while the store cannot be written, else 0."
+    );
+}
+
+/// Starts counting.
+pub(crate) fn start() {
+    recorder();
+}
+
+/// A request was answered.
+pub(crate) fn request(method: &Method, path: &str, status: StatusCode, took: Duration) {
+    let method = known(method);
+    let path = path.to_owned();
+    counter!(REQUESTS, "method" => method, "path" => path.clone(), "status" => status.as_str().to_owned())
+        .increment(1);
+    histogram!(REQUEST_SECONDS, "method" => method, "path" => path).record(took);
+    if TIMES.fetch_add(1, Relaxed) % GATHER == GATHER - 1 {
+        recorder().run_upkeep();
+    }
+}
+
+/// A client can make up methods, and each would be a series of its own.
+fn known(method: &Method) -> &'static str {
+    match method.as_str() {
+        "GET" => "GET",
+        "HEAD" => "HEAD",
+        "POST" => "POST",
+        "DELETE" => "DELETE",
+        _ => "other",
+    }
+}
+
+/// A connection was turned away.
+pub(crate) fn refused() {
+    counter!(REFUSED).increment(1);
+}
+
+/// Counts as an open connection until it is dropped.
+pub(crate) struct Connection;
+
+impl Connection {
+    pub(crate) fn open() -> Self {
+        gauge!(CONNECTIONS).increment(1);
+        Self
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        gauge!(CONNECTIONS).decrement(1);
+    }
+}
+
+/// Something happened to a run; its end counts.
+pub(crate) fn happened(happening: &Happening) {
+    match happening {
+        Happening::Completed { .. } => counter!(RUNS, "outcome" => "completed").increment(1),
+        Happening::Failed { .. } => counter!(RUNS, "outcome" => "failed").increment(1),
+        Happening::Cancelled(_) => counter!(RUNS, "outcome" => "cancelled").increment(1),
+        _ => {}
+    }
+}
+
+/// All figures as they are now.
+pub(crate) fn page(platform: &Platform) -> String {
+    let recorder = recorder();
+    for (id, project) in &platform.projects {
+        let figures = project.engine.figures();
+        let gauges = [
+            ("ziet_runs_live", figures.live),
+            ("ziet_runs_live_bytes", figures.live_bytes),
+            ("ziet_runs_queued", figures.queued),
+            ("ziet_attempts_executing", figures.executing as u64),
+            ("ziet_attempts_waiting", figures.waiting as u64),
+            ("ziet_executors", figures.executors as u64),
+            ("ziet_store_down", u64::from(figures.store_down)),
+        ];
+        for (name, value) in gauges {
+            #[expect(clippy::cast_precision_loss, reason = "a figure to look at")]
+            gauge!(name, "project" => id.to_string()).set(value as f64);
+        }
+    }
+    recorder.run_upkeep();
+    recorder.render()
+}
