@@ -7,6 +7,7 @@ use axum::middleware::from_fn_with_state;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
+use crate::document::complete;
 use crate::platform::Platform;
 use crate::problem::{Code, Problem};
 use crate::{requests, routes};
@@ -41,7 +42,7 @@ pub fn router(platform: Arc<Platform>) -> Router {
 
 /// The OpenAPI document of all paths.
 pub fn openapi() -> utoipa::openapi::OpenApi {
-    parts().1
+    complete(parts().1)
 }
 
 fn parts() -> (Router<Arc<Platform>>, utoipa::openapi::OpenApi) {

@@ -5,6 +5,8 @@
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::fmt;
+use std::str::FromStr;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -12,8 +14,6 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use ziet_core::RunId;
 use ziet_engine::{Happening, Notice};
-
-use crate::metrics;
 
 /// How many changes a follower of all runs may be behind before it has to look at them anew.
 const REMEMBERED: usize = 4096;
@@ -43,18 +43,43 @@ struct Followed {
 }
 
 /// The runs that changed last. It outlives its followers for a while, so that they can go on where they were.
-#[derive(Default)]
 struct Recent {
+    /// Tells its places from those of others before it.
+    epoch: u64,
     runs: VecDeque<RunId>,
     /// How many changes came before the first of them.
     dropped: u64,
+}
+
+/// A place in the order of changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    epoch: u64,
+    changes: u64,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:x}.{}", self.epoch, self.changes)
+    }
+}
+
+impl FromStr for Place {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let (epoch, changes) = text.split_once('.').ok_or(())?;
+        Ok(Self {
+            epoch: u64::from_str_radix(epoch, 16).map_err(drop)?,
+            changes: changes.parse().map_err(drop)?,
+        })
+    }
 }
 
 impl Hints {
     /// Takes in what an engine tells. It never waits, and costs next to nothing while nobody follows anything.
     pub fn on_notice(&self, notice: &Notice) {
         if let Notice::Run { run, happening, .. } = notice {
-            metrics::happened(happening);
             match happening {
                 Happening::Output { .. }
                 | Happening::Memory(_)
@@ -98,7 +123,7 @@ impl Hints {
         let mut followed = self.followed();
         followed.lists += 1;
         if followed.recent.is_none() {
-            followed.recent = Some(Recent::default());
+            followed.recent = Some(Recent::new());
             self.shared.followers.fetch_add(1, SeqCst);
         }
         AllHints {
@@ -183,7 +208,9 @@ pub(crate) struct AllHints {
 pub(crate) struct Changed {
     pub(crate) runs: BTreeSet<RunId>,
     /// Where to go on.
-    pub(crate) place: u64,
+    pub(crate) place: Place,
+    /// Whether there are more already.
+    pub(crate) more: bool,
 }
 
 impl AllHints {
@@ -192,28 +219,29 @@ impl AllHints {
         let _ = self.woken.changed().await;
     }
 
-    /// The place after all that is known to have changed.
-    pub(crate) fn place(&self) -> u64 {
-        self.hints
-            .followed()
-            .recent
-            .as_ref()
-            .map_or(0, Recent::place)
+    /// The place after all that is known to have changed; None only if nobody follows.
+    pub(crate) fn place(&self) -> Option<Place> {
+        self.hints.followed().recent.as_ref().map(Recent::place)
     }
 
     /// At most `limit` changes after `place`; None when some of them are forgotten, or the place is none.
-    pub(crate) fn since(&self, place: u64, limit: usize) -> Option<Changed> {
+    pub(crate) fn since(&self, place: Place, limit: usize) -> Option<Changed> {
         let followed = self.hints.followed();
         let recent = followed.recent.as_ref()?;
-        if place > recent.place() {
+        let last = recent.place();
+        if place.epoch != last.epoch || place.changes > last.changes {
             return None;
         }
-        let skipped = usize::try_from(place.checked_sub(recent.dropped)?).ok()?;
+        let skipped = usize::try_from(place.changes.checked_sub(recent.dropped)?).ok()?;
         let changes = recent.runs.iter().skip(skipped).take(limit);
-        let count = changes.len() as u64;
+        let place = Place {
+            changes: place.changes + changes.len() as u64,
+            ..place
+        };
         Some(Changed {
             runs: changes.copied().collect(),
-            place: place + count,
+            place,
+            more: place != last,
         })
     }
 }
@@ -225,8 +253,20 @@ impl Drop for AllHints {
 }
 
 impl Recent {
-    fn place(&self) -> u64 {
-        self.dropped + self.runs.len() as u64
+    fn new() -> Self {
+        Self {
+            // Without random numbers a place of a former server could be taken for one of this: then a change is missed.
+            epoch: getrandom::u64().unwrap_or_default(),
+            runs: VecDeque::new(),
+            dropped: 0,
+        }
+    }
+
+    fn place(&self) -> Place {
+        Place {
+            epoch: self.epoch,
+            changes: self.dropped + self.runs.len() as u64,
+        }
     }
 }
 
@@ -269,6 +309,14 @@ mod tests {
         assert_eq!(hints.shared.followers.load(SeqCst), 0);
     }
 
+    /// The place after so many changes.
+    fn at(all: &AllHints, changes: u64) -> Place {
+        Place {
+            changes,
+            ..all.place().unwrap()
+        }
+    }
+
     #[test]
     fn who_follows_all_runs_goes_on_where_it_was() {
         let hints = Hints::default();
@@ -276,7 +324,7 @@ mod tests {
         let place = {
             let all = hints.follow_all();
             hints.changed(ids[0]);
-            all.since(0, 10).unwrap().place
+            all.since(at(&all, 0), 10).unwrap().place
         };
         hints.changed(ids[1]);
         hints.changed(ids[2]);
@@ -284,9 +332,13 @@ mod tests {
         let all = hints.follow_all();
         let changed = all.since(place, 10).unwrap();
         assert_eq!(changed.runs, BTreeSet::from([ids[1], ids[2]]));
-        assert_eq!((changed.place, all.place()), (4, 4));
-        assert_eq!(all.since(1, 1).unwrap().place, 2);
-        assert!(all.since(5, 1).is_none());
+        assert_eq!(changed.place, at(&all, 4));
+        assert!(!changed.more);
+        assert!(all.since(place, 1).unwrap().more);
+        assert!(all.since(at(&all, 5), 1).is_none());
+        let elsewhere = Hints::default().follow_all();
+        assert!(elsewhere.since(place, 1).is_none());
+        assert_eq!(place.to_string().parse(), Ok(place));
     }
 
     #[test]
@@ -297,8 +349,8 @@ mod tests {
         for _ in 0..=REMEMBERED {
             hints.changed(one);
         }
-        assert!(all.since(0, 1).is_none());
-        assert!(all.since(1, 1).is_some());
+        assert!(all.since(at(&all, 0), 1).is_none());
+        assert!(all.since(at(&all, 1), 1).is_some());
         drop(all);
         hints.changed(one);
         assert!(hints.followed().recent.is_none());

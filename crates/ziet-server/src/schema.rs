@@ -12,22 +12,22 @@ use utoipa::ToSchema;
 /// A UUID. Those of runs, memories, entries and keys are of version 7, so that newer ones sort after older ones.
 #[derive(ToSchema)]
 #[schema(value_type = String, format = "uuid", examples("0198f2c1-7a3e-7b10-8c55-3f9d2a6e1b04"))]
-pub struct Id(String);
+pub(crate) struct Id(String);
 
 /// A point in time: RFC 3339 in UTC, with milliseconds.
 #[derive(ToSchema)]
 #[schema(value_type = String, format = "date-time", examples("2026-01-15T09:30:00.250Z"))]
-pub struct Timestamp(String);
+pub(crate) struct Timestamp(String);
 
 /// One request to execute an action, and what became of it.
 #[derive(ToSchema)]
-pub struct Run {
+pub(crate) struct Run {
     id: Id,
     action_id: String,
     project_id: String,
     /// The version of the code; null for a local run.
     #[schema(required)]
-    deployment_id: Option<String>,
+    deployment_id: Option<Id>,
     status: Status,
     /// Set only while the status is `waiting`.
     #[schema(required)]
@@ -69,13 +69,13 @@ pub struct Run {
 
 /// A run as lists show it: without input, output and attempts.
 #[derive(ToSchema)]
-pub struct RunSummary {
+pub(crate) struct RunSummary {
     id: Id,
     action_id: String,
     project_id: String,
     /// The version of the code; null for a local run.
     #[schema(required)]
-    deployment_id: Option<String>,
+    deployment_id: Option<Id>,
     status: Status,
     /// Set only while the status is `waiting`.
     #[schema(required)]
@@ -115,7 +115,7 @@ pub struct RunSummary {
 /// How a run stands. `completed`, `failed` and `cancelled` are final.
 #[derive(ToSchema)]
 #[schema(rename_all = "snake_case")]
-pub enum Status {
+pub(crate) enum Status {
     Created,
     Scheduled,
     Queued,
@@ -130,7 +130,7 @@ pub enum Status {
 /// What a waiting run waits for.
 #[derive(ToSchema)]
 #[schema(rename_all = "snake_case")]
-pub enum WaitingOn {
+pub(crate) enum WaitingOn {
     Children,
     Approval,
     Memory,
@@ -139,7 +139,7 @@ pub enum WaitingOn {
 
 /// Who cancelled a run, and why.
 #[derive(ToSchema)]
-pub struct Cancelled {
+pub(crate) struct Cancelled {
     by: String,
     #[schema(required)]
     reason: Option<String>,
@@ -147,7 +147,7 @@ pub struct Cancelled {
 
 /// One execution of a run, once it has ended.
 #[derive(ToSchema)]
-pub struct Attempt {
+pub(crate) struct Attempt {
     /// From 1.
     #[schema(minimum = 1)]
     number: u32,
@@ -169,7 +169,7 @@ pub struct Attempt {
 /// What became of one attempt.
 #[derive(ToSchema)]
 #[schema(rename_all = "snake_case")]
-pub enum Outcome {
+pub(crate) enum Outcome {
     Completed,
     Failed,
     TimedOut,
@@ -181,7 +181,7 @@ pub enum Outcome {
 
 /// Why an attempt or a run did not complete.
 #[derive(ToSchema)]
-pub struct Error {
+pub(crate) struct Error {
     /// The exception's type: its name for builtins, else with its module.
     #[schema(rename = "type")]
     kind: String,
@@ -206,7 +206,7 @@ pub struct Error {
 
 /// What lists tell of an error.
 #[derive(ToSchema)]
-pub struct ErrorSummary {
+pub(crate) struct ErrorSummary {
     /// The exception's type: its name for builtins, else with its module.
     #[schema(rename = "type")]
     kind: String,
@@ -217,7 +217,7 @@ pub struct ErrorSummary {
 
 /// An error that another one came from, or holds.
 #[derive(ToSchema)]
-pub struct RelatedError {
+pub(crate) struct RelatedError {
     relation: Relation,
     #[schema(rename = "type")]
     kind: String,
@@ -235,7 +235,7 @@ pub struct RelatedError {
 /// in its group (`member`), or what failed the run that was called (`child`).
 #[derive(ToSchema)]
 #[schema(rename_all = "snake_case")]
-pub enum Relation {
+pub(crate) enum Relation {
     Cause,
     Context,
     Member,
@@ -244,7 +244,7 @@ pub enum Relation {
 
 /// One level of the stack.
 #[derive(ToSchema)]
-pub struct StackFrame {
+pub(crate) struct StackFrame {
     file: String,
     #[schema(minimum = 0)]
     line: u32,
@@ -268,7 +268,7 @@ pub struct StackFrame {
 
 /// A local variable, and its value as `repr` shows it.
 #[derive(ToSchema)]
-pub struct Local {
+pub(crate) struct Local {
     name: String,
     value: String,
 }
@@ -276,33 +276,15 @@ pub struct Local {
 /// How serious a line of a log is.
 #[derive(ToSchema)]
 #[schema(rename_all = "snake_case")]
-pub enum Level {
+pub(crate) enum Level {
     Info,
     Warn,
     Error,
 }
 
-/// One value that was added to a memory. Adding a key again makes a new entry; the newest one is its value.
-#[derive(ToSchema)]
-pub struct MemoryEntry {
-    entry_id: Id,
-    key: String,
-    /// Any JSON.
-    value: Value,
-    /// A JSON object, or null.
-    metadata: Value,
-    created_at: Timestamp,
-    /// The run that added it; null for what came from outside any run.
-    #[schema(required)]
-    run_id: Option<Id>,
-    /// The attempt that added it.
-    #[schema(required, minimum = 1)]
-    attempt: Option<u32>,
-}
-
 /// A decorated function, as the import of its project described it.
 #[derive(ToSchema)]
-pub struct Action {
+pub(crate) struct Action {
     id: String,
     name: String,
     description: String,
@@ -341,7 +323,7 @@ pub struct Action {
 
 /// An argument of an action.
 #[derive(ToSchema)]
-pub struct Parameter {
+pub(crate) struct Parameter {
     name: String,
     /// The hint as people write it.
     #[schema(rename = "type", examples("list[int]"))]
@@ -357,7 +339,7 @@ pub struct Parameter {
 /// Whether a value that is typed on the command line is text as it stands.
 #[derive(ToSchema)]
 #[schema(rename_all = "snake_case")]
-pub enum Text {
+pub(crate) enum Text {
     Always,
     UnlessNull,
     Never,
@@ -365,14 +347,14 @@ pub enum Text {
 
 /// What an action adds to memory.
 #[derive(ToSchema)]
-pub struct Stored {
+pub(crate) struct Stored {
     key: String,
     description: String,
 }
 
 /// What an action raises.
 #[derive(ToSchema)]
-pub struct Raised {
+pub(crate) struct Raised {
     #[schema(rename = "type")]
     kind: String,
     description: String,
@@ -380,7 +362,7 @@ pub struct Raised {
 
 /// What an action returns.
 #[derive(ToSchema)]
-pub struct Returned {
+pub(crate) struct Returned {
     /// The annotation as people write it.
     #[schema(rename = "type")]
     hint: String,
@@ -391,7 +373,18 @@ pub struct Returned {
 /// Which attempts share a process, one after the other: those of all actions that are `shared`, or none (`attempt`).
 #[derive(ToSchema)]
 #[schema(rename_all = "snake_case")]
-pub enum Isolation {
+pub(crate) enum Isolation {
     Shared,
     Attempt,
+}
+
+/// What a key may do: everything (`admin`), put another version of the code in place (`deploy`), submit, start, cancel and
+/// retry runs and change memories (`run`), or look at everything but keys (`read`).
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+pub(crate) enum Scope {
+    Admin,
+    Deploy,
+    Run,
+    Read,
 }

@@ -27,6 +27,16 @@ const HEARTBEAT: Duration = Duration::from_secs(15);
 /// What comes faster than this is told together.
 const PAUSE: Duration = Duration::from_millis(50);
 
+/// Where a live answer goes on.
+#[derive(utoipa::IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "it is only described")]
+pub(crate) struct Resuming {
+    /// The last event that was seen, to go on after it. Live answers only.
+    #[param(rename = "Last-Event-ID", required = false)]
+    last_event_id: String,
+}
+
 /// Where a live answer reads.
 pub(crate) trait Source: Send + 'static {
     /// What there is after the place where the last call ended.

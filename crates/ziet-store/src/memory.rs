@@ -143,6 +143,23 @@ pub async fn newest(
     .await
 }
 
+/// The entry that was added last under `key`.
+///
+/// # Errors
+/// What the database says.
+pub async fn newest_entry(
+    tx: &mut Tx<'_>,
+    project: &ProjectId,
+    memory_id: MemoryId,
+    key: &str,
+) -> Result<Option<Entry>> {
+    let sql = "SELECT entry_id, key, created_at, run_id, attempt, value, metadata FROM entries
+        WHERE project_id = ?1 AND memory_id = ?2 AND key = ?3 ORDER BY number DESC LIMIT 1";
+    let args = [project.into(), (&memory_id).into(), key.into()];
+    tx.query_one(sql, &args, |row| read(&mut row.columns()))
+        .await
+}
+
 /// The entries that match, newest first, at most as many as the search wants.
 ///
 /// # Errors

@@ -41,6 +41,29 @@ pub struct RunFilter {
     pub root_id: Option<RunId>,
 }
 
+impl RunFilter {
+    /// Whether a list with this filter would hold the run.
+    pub fn matches(&self, run: &RunSummary) -> bool {
+        let text = self.text.as_ref().map(|text| text.to_lowercase());
+        self.has(run.status, &run.action_id, run.parent_id, run.root_id)
+            && self.created_from.is_none_or(|from| run.created_at >= from)
+            && self.created_to.is_none_or(|to| run.created_at < to)
+            && text.is_none_or(|text| contains(run, &text))
+    }
+
+    fn has(&self, status: Status, action: &ActionId, parent: Option<RunId>, root: RunId) -> bool {
+        (self.statuses.is_empty() || self.statuses.contains(&status))
+            && self
+                .action_id
+                .as_ref()
+                .is_none_or(|wanted| wanted == action)
+            && self.parent_id.is_none_or(|wanted| Some(wanted) == parent)
+            && self
+                .root_id
+                .is_none_or(|wanted| wanted == root && parent.is_some())
+    }
+}
+
 /// A page of a list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Listed {
@@ -231,24 +254,19 @@ async fn lump(
 fn fits(row: &Row<'_>, filter: &RunFilter) -> Result<bool> {
     let mut columns = row.columns();
     columns.skip();
-    let status = columns.next()?;
-    let action: ActionId = columns.next()?;
-    let parent: Option<RunId> = columns.next()?;
-    let root: RunId = columns.next()?;
-    Ok(
-        (filter.statuses.is_empty() || filter.statuses.contains(&status))
-            && filter
-                .action_id
-                .as_ref()
-                .is_none_or(|wanted| *wanted == action)
-            && filter.parent_id.is_none_or(|wanted| Some(wanted) == parent)
-            && filter
-                .root_id
-                .is_none_or(|wanted| wanted == root && parent.is_some()),
-    )
+    let (status, action): (_, ActionId) = (columns.next()?, columns.next()?);
+    Ok(filter.has(status, &action, columns.next()?, columns.next()?))
 }
 
-async fn summary(tx: &mut Tx<'_>, project: &ProjectId, id: RunId) -> Result<Option<RunSummary>> {
+/// A run as lists show it; None when the project has no such run.
+///
+/// # Errors
+/// What the database says.
+pub async fn summary(
+    tx: &mut Tx<'_>,
+    project: &ProjectId,
+    id: RunId,
+) -> Result<Option<RunSummary>> {
     let sql = "SELECT r.action_id, r.status, r.waiting_on, r.memory_id, r.parent_id, r.root_id, r.attempts, r.run_at,
             r.created_at, r.started_at, r.finished_at, i.deployment_id, i.retry_of, i.metadata, o.failure, o.cancelled
         FROM runs r

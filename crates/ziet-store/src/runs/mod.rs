@@ -13,7 +13,7 @@ use ziet_core::{
     ActionId, DeploymentId, Failure, Json, MemoryId, ProjectId, Run, RunId, RunState, Time,
 };
 
-pub use list::{Listed, RunFilter, list};
+pub use list::{Listed, RunFilter, list, summary};
 pub use queue::{Backlog, Timer, backlog, due_queued, live, retrying_beyond, timers};
 
 use crate::changes::Parent;
@@ -145,7 +145,15 @@ pub async fn children(tx: &mut Tx<'_>, project: &ProjectId, parent: RunId) -> Re
     .await
 }
 
-async fn attempts(tx: &mut Tx<'_>, project: &ProjectId, id: RunId) -> Result<Vec<AttemptDocument>> {
+/// The attempts of a run that have ended, in their order.
+///
+/// # Errors
+/// What the database says.
+pub async fn attempts(
+    tx: &mut Tx<'_>,
+    project: &ProjectId,
+    id: RunId,
+) -> Result<Vec<AttemptDocument>> {
     let sql = "SELECT number, outcome, failure, started_at, finished_at, cpu_ms, peak_memory_bytes, worker
         FROM attempts WHERE project_id = ?1 AND run_id = ?2 ORDER BY number";
     tx.query(sql, &[project.into(), (&id).into()], |row| {

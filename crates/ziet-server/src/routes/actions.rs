@@ -1,0 +1,174 @@
+//! The actions of a project, as its active deployment has them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::State;
+use serde::Serialize;
+use utoipa::ToSchema;
+use ziet_core::action::Isolation;
+use ziet_core::{ActionId, ActionSpec, Time};
+use ziet_store::{Tx, catalogue, figures};
+
+use crate::auth::{Allowed, Read};
+use crate::clock;
+use crate::page::Page;
+use crate::params::{Named, Params};
+use crate::platform::Platform;
+use crate::problem::{Code, Problem};
+use crate::routes::Paging;
+use crate::schema;
+
+/// Figures are of the runs of so long.
+const RECENT: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// An action as lists show it.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct ActionSummary {
+    #[schema(value_type = String)]
+    id: ActionId,
+    name: String,
+    description: String,
+    module: String,
+    function: String,
+    file: String,
+    #[schema(minimum = 1)]
+    line: u32,
+    /// Seconds of an attempt's own time.
+    #[schema(minimum = 1, maximum = 900)]
+    timeout: u32,
+    /// Attempts after the first one.
+    #[schema(minimum = 0, maximum = 100)]
+    retries: u32,
+    /// Bytes of memory that an attempt may use.
+    memory: u64,
+    #[schema(value_type = schema::Isolation)]
+    isolation: Isolation,
+}
+
+impl From<ActionSpec> for ActionSummary {
+    fn from(spec: ActionSpec) -> Self {
+        Self {
+            id: spec.id,
+            name: spec.name,
+            description: spec.description,
+            module: spec.module,
+            function: spec.function,
+            file: spec.file,
+            line: spec.line,
+            timeout: spec.timeout,
+            retries: spec.retries,
+            memory: spec.memory,
+            isolation: spec.isolation,
+        }
+    }
+}
+
+/// List actions
+///
+/// In the order of their ids.
+#[utoipa::path(get, path = "/v1/actions", tag = "actions", operation_id = "list_actions", params(Paging),
+    responses((status = 200, description = "A page of actions.", body = Page<ActionSummary>)),
+    security(("api_key" = ["read"])))]
+pub(crate) async fn list(
+    caller: Allowed<Read>,
+    State(platform): State<Arc<Platform>>,
+    mut params: Params,
+) -> Result<Json<Page<ActionSummary>>, Problem> {
+    let project = caller.project()?.id.clone();
+    let limit = params.limit()?;
+    let after = params.text("cursor")?.map(ActionId::new);
+    params.end()?;
+    let verb = async move |tx: &mut Tx<'_>| catalogue::actions(tx, &project).await;
+    let actions = platform.read(verb).await?.into_iter();
+    let mut page: Vec<ActionSummary> = actions
+        .filter(|spec| after.as_ref().is_none_or(|after| spec.id > *after))
+        .take(limit + 1)
+        .map(ActionSummary::from)
+        .collect();
+    let more = page.len() > limit;
+    page.truncate(limit);
+    let next = page.last().filter(|_| more).map(|action| action.id.clone());
+    Ok(Json(Page::new(page, limit, next)))
+}
+
+/// An action, and how its recent runs went.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct ActionDocument {
+    #[serde(flatten)]
+    #[schema(value_type = schema::Action)]
+    spec: ActionSpec,
+    recent: Recent,
+}
+
+/// The runs of an action that were accepted in the last 24 hours.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Recent {
+    #[schema(value_type = schema::Timestamp)]
+    since: Time,
+    runs: u64,
+    completed: u64,
+    failed: u64,
+    /// How long half of the completed ones took at most, from the start of the first attempt; null without any.
+    #[schema(required)]
+    p50_ms: Option<u64>,
+    /// How long 95 of 100 completed ones took at most.
+    #[schema(required)]
+    p95_ms: Option<u64>,
+    /// Whether there were more runs than were looked at: then the figures are of the newest ones.
+    cut: bool,
+}
+
+/// Get an action
+///
+/// With the JSON Schemas of its input and output, and how its recent runs went.
+#[utoipa::path(get, path = "/v1/actions/{id}", tag = "actions", operation_id = "get_action",
+    params(("id" = String, Path, description = "The action.")),
+    responses((status = 200, description = "The action.", body = ActionDocument)),
+    security(("api_key" = ["read"])))]
+pub(crate) async fn get(
+    caller: Allowed<Read>,
+    State(platform): State<Arc<Platform>>,
+    Named(id): Named,
+    params: Params,
+) -> Result<Json<ActionDocument>, Problem> {
+    let project = caller.project()?.id.clone();
+    params.end()?;
+    let now = clock::now();
+    let since = Time::from_millis(now.as_millis() - RECENT.as_millis() as i64);
+    let wanted = ActionId::new(&*id);
+    let verb = async move |tx: &mut Tx<'_>| -> ziet_store::Result<_> {
+        let actions = catalogue::actions(tx, &project).await?;
+        let Some(spec) = actions.into_iter().find(|spec| spec.id == wanted) else {
+            return Ok(None);
+        };
+        let figures = figures::of_action(tx, &project, &wanted, since, now).await?;
+        Ok(Some((spec, figures)))
+    };
+    let found = platform.read(verb).await?;
+    let (spec, figures) = found.ok_or_else(|| {
+        Problem::new(
+            Code::ActionNotFound,
+            format!("the project has no action {id:?}"),
+        )
+    })?;
+    let figures::Figures {
+        runs,
+        completed,
+        failed,
+        p50_ms,
+        p95_ms,
+        cut,
+    } = figures;
+    let recent = Recent {
+        since,
+        runs,
+        completed,
+        failed,
+        p50_ms,
+        p95_ms,
+        cut,
+    };
+    Ok(Json(ActionDocument { spec, recent }))
+}
