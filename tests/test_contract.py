@@ -1,4 +1,4 @@
-"""What the server promises to programs: its OpenAPI document, tried out by schemathesis, and metrics that can be read."""
+"""What the server promises to programs: its OpenAPI document, tried out by schemathesis, and its metrics."""
 
 from __future__ import annotations
 

@@ -43,7 +43,8 @@ def crash(ziet: Ziet, effects: Effects, kills: int, sandbox: str) -> None:
     seed = random.randrange(2**32)
     moments = random.Random(seed)
     print(f"seed {seed}")  # pytest shows it when the test fails, so that the moments can be tried again
-    with serve(ziet, ZIET_SANDBOX=sandbox) as server:
+    # Runs that wait for the next attempt of another would be lost more often than they may be.
+    with serve(ziet, ZIET_SANDBOX=sandbox, ZIET_BACKOFF="false") as server:
         with Load(server, effects) as load:
             for _ in range(kills):
                 time.sleep(moments.uniform(0, 1))
@@ -88,7 +89,7 @@ def test_runs_outlive_kills_of_zygotes_and_executors(ziet: Ziet, effects: Effect
     seed = random.randrange(2**32)
     chosen = random.Random(seed)
     print(f"seed {seed}")
-    with serve(ziet, ZIET_BACKOFF="none") as server:
+    with serve(ziet, ZIET_BACKOFF="false") as server:
         with Load(server, effects) as load:
             for _ in range(kills):
                 time.sleep(chosen.uniform(0.2, 0.5))
@@ -120,7 +121,7 @@ def test_a_server_that_was_stopped_settles_what_is_overdue(ziet: Ziet, effects: 
         assert [attempt["outcome"] for attempt in ended[late]["attempts"]] == ["timed_out"]
         assert [attempt["outcome"] for attempt in ended[slow]["attempts"]] == ["completed"]
         assert [attempt["outcome"] for attempt in ended[delayed]["attempts"]] == ["completed"]
-        assert sorted(effect["number"] for effect in effects.seen) == [1, 2, 3]
+        assert sorted(effect["number"] for effect in effects.seen()) == [1, 2, 3]
 
 
 @pytest.fixture
@@ -145,8 +146,8 @@ def test_a_full_disk_refuses_what_it_cannot_keep_and_goes_on_when_there_is_space
     text = "x" * MEGABYTE
     with serve(ziet) as server:
         accepted, refused = fill(server, text)
-        assert refused.document["code"] == "storage_full", refused
-        assert "space" in refused.document["detail"] or "full" in refused.document["detail"]
+        assert "no space is left" in refused.document["detail"], refused
+        assert "retry-after" in refused.headers
         # It lives, and shows what it has.
         assert server.request("GET", "/healthz").status == 200
         assert server.run(accepted[0])["id"] == accepted[0]
@@ -163,7 +164,7 @@ def fill(server: Server, text: str) -> tuple[list[str], Answer]:
     while len(accepted) < 100:
         answer = server.request("POST", "/v1/runs", {"action_id": "load.take", "input": {"text": text}})
         if answer.status >= 400:
-            assert answer.status in (503, 507), answer
+            assert answer.status == 503, answer
             return accepted, answer
         accepted.append(answer.document["id"])
     raise AssertionError("100 MB fit on 24")
@@ -179,7 +180,7 @@ def test_a_clock_that_was_set_forward_makes_due_what_is_overdue(ziet: Ziet, effe
         ziet.environment[OFFSET] = "7200"
         server.restart()
         assert server.wait(later)["status"] == "completed"
-        assert len(effects.seen) == 1
+        assert len(effects.seen()) == 1
 
 
 def test_a_clock_that_was_set_back_stops_nothing(ziet: Ziet, effects: Effects) -> None:

@@ -27,6 +27,7 @@ def flaky(number: int, port: int) -> int:
     if memory.get("tried") is None:
         tell(port, number, memory.add("tried", number))
         raise ConnectionError("the first time")
+    tell(port, number)
     return number
 
 
