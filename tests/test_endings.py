@@ -304,3 +304,32 @@ def test_output_over_10_mb_is_dropped_and_told(ziet: Ziet) -> None:
     assert 9 * 1024**2 < shown <= 10 * 1024**2
     assert done.said("output over 10 MB is dropped") == ["[WARN] output over 10 MB is dropped"]
     assert "[INFO] Action prints_much completed in" in done.out
+
+
+SHARED = """
+import mmap, signal, time
+from ziet import Action
+
+@Action(description="Has a little more than its limit, which Python does not count", memory="64MB")
+def is_a_little_over() -> None:
+    held = mmap.mmap(-1, 66 * 1024 * 1024)
+    for _ in range(66):
+        held.write(b"x" * 1024 * 1024)
+    time.sleep(0.5)
+
+@Action(description="Does not show its stack", timeout=1)
+def hides() -> None:
+    signal.pthread_sigmask(signal.SIG_BLOCK, range(1, 32))
+    time.sleep(30)
+"""
+
+
+def test_an_attempt_is_not_ended_for_a_little_more_memory(ziet: Ziet) -> None:
+    done = ziet.write({"actions.py": SHARED}).run("is_a_little_over", "--json", ZIET_WITHOUT="cgroup")
+    [attempt] = done.document["attempts"]
+    assert (done.status, attempt["peak_memory_bytes"] > 66 * 2**20) == (0, True), done
+
+
+def test_why_there_is_no_stack_is_told(ziet: Ziet) -> None:
+    done = ziet.write({"actions.py": SHARED}).run("hides")
+    assert done.said("  Note: its stack is not known: it was not shown before the process was ended")

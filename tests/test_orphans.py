@@ -199,15 +199,25 @@ def test_an_executor_has_a_group_of_its_own_where_one_can_be_made(project: Proje
     assert project.run("group", "--json").document["output"] == "1"
 
 
-@pytest.mark.parametrize(("action", "told"), [("leave", "hanging"), ("bomb", "150 forks")])
-def test_nothing_outlives_the_program(project: Project, ziet: Ziet, action: str, told: str) -> None:
+@pytest.mark.parametrize(
+    ("action", "told", "number"),
+    [
+        ("leave", "hanging", signal.SIGKILL),
+        ("bomb", "150 forks", signal.SIGKILL),
+        # What Ctrl-\\ sends: for whom Ctrl-C is too slow.
+        ("leave", "hanging", signal.SIGQUIT),
+    ],
+)
+def test_nothing_outlives_the_program(
+    project: Project, ziet: Ziet, action: str, told: str, number: signal.Signals
+) -> None:
     how = ["-p", "how=hangs"] if action == "leave" else []
     running = project.start("run", "--local", "action", action, *how)
     running.until(told)
     below = running.descendants()
 
-    os.kill(running.pid, signal.SIGKILL)
-    running.finish()
+    os.kill(running.pid, number)
+    assert running.finish().status == -number
 
     _, alive = psutil.wait_procs(below, timeout=10)
     assert alive == []

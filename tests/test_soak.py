@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import time
 
@@ -105,3 +106,33 @@ def test_a_thousand_runs_leave_nothing(ziet: Ziet, sandbox: str) -> None:
         done = project.run("work", "-p", f"number={number}", ZIET_SANDBOX=sandbox)
         assert (done.status, done.memory) == (0, {f"number_{number}": number})
         assert not ziet.left_over()
+
+
+STUCK = """
+import threading
+from ziet import Action
+
+def connect():
+    threading.Event().wait()
+
+@Action(description="Is never there")
+def waits() -> None:
+    pass
+
+print("connecting", flush=True)
+connect()
+"""
+
+
+@pytest.mark.soak
+@SANDBOX
+def test_an_import_that_takes_too_long_tells_where_it_is(ziet: Ziet, sandbox: str) -> None:
+    os.chmod(ziet.environment["TMPDIR"], 0o711)
+    project = ziet.write({"stuck.py": STUCK})
+    done = project.run("waits", "--sandbox", sandbox)
+    assert done.status == 1
+    told = done.err[done.err.index("importing the project took longer than 60 s") :]
+    place = f'  File "{project.folder}/stuck.py", line 13, in <module>'
+    assert f"Traceback (most recent call last):\n{place}\n    connect()\n" in told
+    assert told.rstrip().endswith(", in wait")
+    assert "connecting" in told

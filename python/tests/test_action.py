@@ -158,6 +158,8 @@ WRONG_OPTIONS = [
     ("description='d', memory=None", 'got None; write memory="512MB"'),
     ("description='d', memory='512'", "got '512'; write memory=\"512MB\""),
     ("description='d', memory='512 KB'", "got '512 KB'; write memory=\"512MB\""),
+    ("description='d', memory='64MiB'", "got '64MiB'; write memory=\"64MB\""),
+    ("description='d', memory='1.5 gib'", "got '1.5 gib'; write memory=\"1.5GB\""),
     ("description='d', memory='1e3MB'", "got '1e3MB'; write memory=\"512MB\""),
     ("description='d', memory='-1GB'", "got '-1GB'; write memory=\"512MB\""),
     ("description='d', memory='15.9MB'", "got '15.9MB'; write memory=\"16MB\""),

@@ -319,6 +319,10 @@ def _wrong_memory(given: Any, nbytes: int | None) -> tuple[str, str] | None:
     nearest = "512MB"
     if nbytes is not None:
         nearest = "16MB" if nbytes < _limits.MIN_ATTEMPT_MEMORY_BYTES else "10GB"
+    if nbytes is None and isinstance(given, str):
+        # A MB has 1024 * 1024 bytes here anyway.
+        plain = given.replace(" ", "").upper().replace("IB", "B")
+        nearest = plain if _limits.memory_bytes(plain) is not None else nearest
     wrong = f'memory must be a text such as "512MB" or "1.5GB", from 16 MB to 10 GB, got {given!r}'
     return wrong, f'write memory="{nearest}"'
 

@@ -9,6 +9,7 @@ gone, it ends everything that it started.
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import gc
 import importlib
 import os
@@ -42,6 +43,8 @@ def main() -> None:
     sys.argv = [""]
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    # Where it is, should importing the project take too long.
+    faulthandler.register(_process.STACK_SIGNAL, file=2, all_threads=False)
     order = Zygote(control, path, parent).serve()
     if order is None:
         os._exit(0)

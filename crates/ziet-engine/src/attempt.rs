@@ -187,6 +187,11 @@ impl Scheduler {
         failure
             .notes
             .push(format!("ended {overrun} ms after its deadline"));
+        if stack.frames.is_empty() {
+            failure.notes.push(
+                "its stack is not known: it was not shown before the process was ended".to_owned(),
+            );
+        }
         let (run, claim) = (slot.run, slot.claim);
         let ending = Ending::TimedOut(failure);
         // Rejected when it was cancelled in the same moment: then that is how it ended.

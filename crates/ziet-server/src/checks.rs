@@ -163,8 +163,13 @@ fn told(error: &ValidationError<'_>, spec: &ActionSpec) -> Vec<(String, String)>
             .collect(),
         _ => {
             let name = parameter(path).map(unescaped).unwrap_or_default();
-            // The value itself may be large, and the caller has it.
-            let what = error.masked_with("it").to_string();
+            let what = match error.kind() {
+                Kind::AnyOf { .. } | Kind::OneOfNotValid { .. } => {
+                    "it is none of what is allowed".to_owned()
+                }
+                // The value itself may be large, and the caller has it.
+                _ => error.masked_with("it").to_string(),
+            };
             vec![(path.to_owned(), format!("{what}{}", hint(spec, &name)))]
         }
     }

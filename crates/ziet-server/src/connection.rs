@@ -88,8 +88,7 @@ impl Pace {
         Self {
             start: Instant::now(),
             is_answering: AtomicBool::new(false),
-            // Who connects is about to ask for something.
-            in_head: AtomicBool::new(true),
+            in_head: AtomicBool::new(false),
             since: AtomicU64::new(0),
         }
     }
@@ -206,5 +205,145 @@ impl<C: AsyncWrite + Unpin> AsyncWrite for Watched<C> {
 
     fn is_write_vectored(&self) -> bool {
         self.stream.is_write_vectored()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::routing::{get, post};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+    use tokio::time::{sleep, timeout};
+
+    use super::*;
+
+    const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
+
+    /// A client's end of a connection. What it does not read fills up soon.
+    fn connect(stopping: &CancellationToken) -> DuplexStream {
+        let (client, server) = duplex(1024);
+        let router = Router::new()
+            .route("/", get(|| async { "hello" }))
+            .route("/large", get(|| async { "a".repeat(1 << 20) }))
+            .route("/slow", get(|| async { sleep(IDLE * 10).await }))
+            .route(
+                "/read",
+                post(|body: String| async move { body.len().to_string() }),
+            );
+        tokio::spawn(serve_connection(server, router, stopping.clone()));
+        client
+    }
+
+    async fn answered(client: &mut DuplexStream) {
+        let mut text = Vec::new();
+        while !text.ends_with(b"hello") {
+            assert!(client.read_buf(&mut text).await.unwrap() > 0);
+        }
+    }
+
+    /// How long the server keeps the connection although nothing comes.
+    async fn kept(client: &mut DuplexStream) -> Duration {
+        let began = Instant::now();
+        let mut rest = Vec::new();
+        let _ = client.read_to_end(&mut rest).await;
+        began.elapsed()
+    }
+
+    fn about(time: Duration, wanted: Duration) -> bool {
+        time.abs_diff(wanted) < Duration::from_secs(1)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_sends_a_head_byte_by_byte_is_let_go_of() {
+        let mut client = connect(&CancellationToken::new());
+        let began = Instant::now();
+        let mut sent = client.write_all(b"GET / HTTP/1.1\r\nHost: ").await;
+        while sent.is_ok() {
+            sleep(Duration::from_millis(300)).await;
+            sent = client.write_all(b"a").await;
+        }
+        assert!(about(began.elapsed(), HEAD));
+
+        // Also where it is not the first request.
+        let mut client = connect(&CancellationToken::new());
+        client.write_all(REQUEST).await.unwrap();
+        answered(&mut client).await;
+        sleep(IDLE / 2).await;
+        client.write_all(b"GET / HT").await.unwrap();
+        assert!(about(kept(&mut client).await, HEAD));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_is_kept_between_requests_for_a_while() {
+        let mut client = connect(&CancellationToken::new());
+        for _ in 0..5 {
+            client.write_all(REQUEST).await.unwrap();
+            answered(&mut client).await;
+            sleep(IDLE - Duration::from_secs(2)).await;
+        }
+        client.write_all(REQUEST).await.unwrap();
+        answered(&mut client).await;
+        assert!(about(kept(&mut client).await, IDLE));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_does_not_read_the_answer_is_let_go_of() {
+        let mut client = connect(&CancellationToken::new());
+        client
+            .write_all(b"GET /large HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            .await
+            .unwrap();
+        sleep(IDLE + Duration::from_secs(1)).await;
+        let mut got = Vec::new();
+        client.read_to_end(&mut got).await.unwrap();
+        assert!(got.len() <= 2048, "{}", got.len());
+
+        // One that reads slowly but reads has all the time it needs.
+        let mut client = connect(&CancellationToken::new());
+        client
+            .write_all(b"GET /large HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            .await
+            .unwrap();
+        let (mut piece, mut all) = (vec![0; 4096], 0);
+        loop {
+            let count = client.read(&mut piece).await.unwrap();
+            if count == 0 {
+                break;
+            }
+            all += count;
+            sleep(Duration::from_secs(1)).await;
+        }
+        assert!(all > 1 << 20);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_may_take_its_time() {
+        let mut client = connect(&CancellationToken::new());
+        client
+            .write_all(b"GET /slow HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            .await
+            .unwrap();
+        assert!(about(kept(&mut client).await, IDLE * 10));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_stops_lets_idle_clients_go_and_answers_the_others() {
+        let stopping = CancellationToken::new();
+        let [mut idle, mut asking] = [connect(&stopping), connect(&stopping)];
+        idle.write_all(REQUEST).await.unwrap();
+        answered(&mut idle).await;
+        asking
+            .write_all(b"POST /read HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\n\r\na")
+            .await
+            .unwrap();
+        sleep(Duration::from_secs(1)).await;
+        stopping.cancel();
+        assert!(about(kept(&mut idle).await, Duration::ZERO));
+        asking.write_all(b"bc").await.unwrap();
+        let mut answer = String::new();
+        timeout(HEAD, asking.read_to_string(&mut answer))
+            .await
+            .unwrap()
+            .unwrap();
+        assert!(answer.ends_with("\r\n\r\n3"), "{answer}");
     }
 }

@@ -79,3 +79,33 @@ async fn take(room: &Arc<Semaphore>, count: usize) -> Result<Taken, Problem> {
         .retry_after(Duration::from_secs(1))),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn who_has_too_much_in_work_waits_and_is_then_told_to_come_back() {
+        let [flood, other] = [Share::default(), Share::default()];
+        let taken = flood.runs(RUNS).await.unwrap();
+        let refused = flood.runs(1).await.unwrap_err();
+        assert_eq!(refused.code, Code::TooManyRequests);
+        // Neither what the same key reads nor what others submit waits for that.
+        flood.read().await.unwrap();
+        other.runs(RUNS).await.unwrap();
+        let (next, ()) = tokio::join!(flood.runs(1000), async {
+            tokio::time::sleep(PATIENCE / 2).await;
+            drop(taken);
+        });
+        next.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn bodies_have_room_by_their_size() {
+        let share = Share::default();
+        let first = share.body(KILOBYTES * 1024 - 1024).await.unwrap();
+        assert!(share.body(1024).await.is_err());
+        drop(first);
+        share.body(1024).await.unwrap();
+    }
+}

@@ -341,7 +341,7 @@ impl Worker {
             self.on_late(id);
         }
         if self.loading_until().is_some_and(|until| now >= until) {
-            self.end_zygote(Farewell::Kill, |_, said| WorkerError::ImportTime { said });
+            self.on_late_import();
         }
         if self.forks_from.take_if(|at| now >= *at).is_some() {
             self.events.push_back(WorkerEvent::Ready);

@@ -52,6 +52,8 @@ pub(crate) struct Zygote {
 pub(crate) struct Loading {
     pub(crate) catalogue: Catalogue,
     pub(crate) until: Instant,
+    /// What it has shown of its stack since its time is up.
+    pub(crate) stack: Option<String>,
 }
 
 pub(crate) struct Tokens {
@@ -158,6 +160,7 @@ impl Zygote {
             loading: Some(Loading {
                 catalogue: Catalogue::default(),
                 until: now + IMPORT_TIME,
+                stack: None,
             }),
             sdk_folder: String::new(),
         })
@@ -165,6 +168,15 @@ impl Zygote {
 
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Python's process: with a sandbox, the child of the guardian.
+    pub(crate) fn python_pid(&self, sandbox: bool) -> Option<u32> {
+        if sandbox {
+            os::descendants(self.pid()).first().copied()
+        } else {
+            Some(self.pid())
+        }
     }
 
     pub(crate) fn note(&mut self, text: &str) {

@@ -47,7 +47,8 @@ pub(crate) struct Cancellation {
         (status = 200, description = "The run has finished.", body = schema::Run),
         (status = 202, description = "The run is started.", body = schema::Run),
         (status = "default", description = "Refused.", body = ProblemDocument, content_type = "application/problem+json"),
-    ))]
+    ),
+    security(("api_key" = ["run"])))]
 pub(crate) async fn invoke(
     caller: Allowed<Run>,
     State(platform): State<Arc<Platform>>,
@@ -72,7 +73,8 @@ pub(crate) async fn invoke(
     responses(
         (status = 200, description = "The run is cancelled.", body = schema::Run),
         (status = "default", description = "Refused.", body = ProblemDocument, content_type = "application/problem+json"),
-    ))]
+    ),
+    security(("api_key" = ["run"])))]
 pub(crate) async fn cancel(
     caller: Allowed<Run>,
     State(platform): State<Arc<Platform>>,
@@ -107,7 +109,8 @@ pub(crate) async fn cancel(
         (status = 200, description = "The new run has finished.", body = schema::Run),
         (status = 202, description = "The new run is accepted.", body = schema::Run),
         (status = "default", description = "Refused.", body = ProblemDocument, content_type = "application/problem+json"),
-    ))]
+    ),
+    security(("api_key" = ["run"])))]
 pub(crate) async fn retry(
     caller: Allowed<Run>,
     State(platform): State<Arc<Platform>>,

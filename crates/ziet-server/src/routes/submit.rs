@@ -108,7 +108,8 @@ pub(crate) struct AcceptedRuns {
         (status = 200, description = "The run has finished.", body = schema::Run),
         (status = 202, description = "The run is accepted and has not finished.", body = schema::Run),
         (status = "default", description = "Refused.", body = ProblemDocument, content_type = "application/problem+json"),
-    ))]
+    ),
+    security(("api_key" = ["run"])))]
 pub(crate) async fn submit(
     caller: Allowed<Run>,
     State(platform): State<Arc<Platform>>,
@@ -135,7 +136,8 @@ pub(crate) async fn submit(
     responses(
         (status = 202, description = "The runs are accepted.", body = AcceptedRuns),
         (status = "default", description = "Refused.", body = ProblemDocument, content_type = "application/problem+json"),
-    ))]
+    ),
+    security(("api_key" = ["run"])))]
 pub(crate) async fn submit_batch(
     caller: Allowed<Run>,
     State(platform): State<Arc<Platform>>,

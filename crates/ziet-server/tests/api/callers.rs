@@ -16,8 +16,24 @@ async fn who_brings_no_key_that_is_valid_is_told_how() {
     let nobody = Request::post("/v1/runs").body(Body::from(SUBMIT)).unwrap();
     let answer = served.ask(nobody).await;
     assert_eq!(answer.headers["www-authenticate"], "Api-Key");
-    assert_snapshot!(answer.problem(), @"");
-    assert_snapshot!(served.post("sk_unknown", "/v1/runs", SUBMIT).await.problem(), @"");
+    assert_snapshot!(answer.problem(), @r#"
+    {
+      "type": "urn:ziet:problem:key_missing",
+      "title": "API key missing",
+      "status": 401,
+      "detail": "send the header `Authorization: Api-Key sk_…` (the first key stands in the server's state folder)",
+      "code": "key_missing"
+    }
+    "#);
+    assert_snapshot!(served.post("sk_unknown", "/v1/runs", SUBMIT).await.problem(), @r#"
+    {
+      "type": "urn:ziet:problem:key_invalid",
+      "title": "API key not valid",
+      "status": 401,
+      "detail": "there is no such API key, or it was revoked",
+      "code": "key_invalid"
+    }
+    "#);
     let bearer = Request::get("/metrics").header("authorization", "Basic abc");
     assert_eq!(
         served.ask(bearer.body(Body::empty()).unwrap()).await.code(),
@@ -29,7 +45,15 @@ async fn who_brings_no_key_that_is_valid_is_told_how() {
 async fn a_key_does_what_its_scopes_say_in_its_own_project() {
     let served = Served::start(ServerSettings::default()).await;
     let reader = served.key(Some("shop"), &[Scope::Read]).await;
-    assert_snapshot!(served.post(&reader, "/v1/runs", SUBMIT).await.problem(), @"");
+    assert_snapshot!(served.post(&reader, "/v1/runs", SUBMIT).await.problem(), @r#"
+    {
+      "type": "urn:ziet:problem:scope_missing",
+      "title": "Scope missing",
+      "status": 403,
+      "detail": "this needs a key with the scope `run`",
+      "code": "scope_missing"
+    }
+    "#);
     assert_eq!(served.get(&reader, "/metrics").await.status, StatusCode::OK);
 
     let runner = served.key(Some("shop"), &[Scope::Run]).await;
@@ -55,7 +79,15 @@ async fn a_key_does_what_its_scopes_say_in_its_own_project() {
             .insert("ziet-project", project.parse().unwrap());
         request
     };
-    assert_snapshot!(served.ask(named(&runner, "other")).await.problem(), @"");
+    assert_snapshot!(served.ask(named(&runner, "other")).await.problem(), @r#"
+    {
+      "type": "urn:ziet:problem:wrong_project",
+      "title": "Key of another project",
+      "status": 403,
+      "detail": "the key belongs to the project shop, not to \"other\"",
+      "code": "wrong_project"
+    }
+    "#);
     let everywhere = served.key(None, &[Scope::Admin]).await;
     assert_eq!(
         served.ask(named(&everywhere, "shop")).await.status,
@@ -116,5 +148,13 @@ async fn a_request_under_a_name_that_is_not_the_servers_is_refused() {
             "{other}"
         );
     }
-    assert_snapshot!(named("evil.example").await.problem(), @"");
+    assert_snapshot!(named("evil.example").await.problem(), @r#"
+    {
+      "type": "urn:ziet:problem:host_not_allowed",
+      "title": "Host not allowed",
+      "status": 421,
+      "detail": "the server does not answer to the name in the header `Host`; start it with `--host NAME` if that is its name",
+      "code": "host_not_allowed"
+    }
+    "#);
 }

@@ -19,13 +19,85 @@ async fn served() -> (Served, String) {
 async fn every_wrong_parameter_is_named_with_its_place() {
     let (served, key) = served().await;
     let wrong = r#"{"action_id": "actions.book", "input": {"seats": 1.5, "name": 7, "nmae": "x", "day": "2024-02-30"}}"#;
-    assert_snapshot!(served.post(&key, "/v1/runs", wrong).await.problem(), @"");
+    assert_snapshot!(served.post(&key, "/v1/runs", wrong).await.problem(), @r#"
+    {
+      "type": "urn:ziet:problem:invalid_input",
+      "title": "Input does not fit the action",
+      "status": 422,
+      "detail": "the input does not fit the parameters of actions.book",
+      "code": "invalid_input",
+      "errors": [
+        {
+          "pointer": "/input/seats",
+          "message": "it is none of what is allowed: `seats` is `int | None`"
+        },
+        {
+          "pointer": "/input/name",
+          "message": "it is not of type \"string\": `name` is `str`"
+        },
+        {
+          "pointer": "/input/day",
+          "message": "it is not a \"date\": `day` is `date`"
+        },
+        {
+          "pointer": "/input/nmae",
+          "message": "actions.book has no such parameter, did you mean `name`?"
+        }
+      ]
+    }
+    "#);
     let missing = r#"{"action_id": "actions.book"}"#;
-    assert_snapshot!(served.post(&key, "/v1/runs", missing).await.problem(), @"");
+    assert_snapshot!(served.post(&key, "/v1/runs", missing).await.problem(), @r#"
+    {
+      "type": "urn:ziet:problem:invalid_input",
+      "title": "Input does not fit the action",
+      "status": 422,
+      "detail": "the input does not fit the parameters of actions.book",
+      "code": "invalid_input",
+      "errors": [
+        {
+          "pointer": "/input/day",
+          "message": "it is missing: `day` is `date`"
+        }
+      ]
+    }
+    "#);
     let unknown = r#"{"action_id": "actions.ad", "input": {"x": 1}}"#;
-    assert_snapshot!(served.post(&key, "/v1/runs", unknown).await.problem(), @"");
+    assert_snapshot!(served.post(&key, "/v1/runs", unknown).await.problem(), @r#"
+    {
+      "type": "urn:ziet:problem:action_not_found",
+      "title": "Action not found",
+      "status": 404,
+      "detail": "the project has no action \"actions.ad\", did you mean `actions.add`?",
+      "code": "action_not_found",
+      "errors": [
+        {
+          "pointer": "/action_id",
+          "message": "the project has no action \"actions.ad\", did you mean `actions.add`?"
+        }
+      ]
+    }
+    "#);
     let batch = r#"{"runs": [{"action_id": "actions.add", "input": {"x": 1}}, {"action_id": "actions.add"}, {"action_id": "actions.add", "input": [1]}]}"#;
-    assert_snapshot!(served.post(&key, "/v1/runs/batch", batch).await.problem(), @"");
+    assert_snapshot!(served.post(&key, "/v1/runs/batch", batch).await.problem(), @r#"
+    {
+      "type": "urn:ziet:problem:invalid_input",
+      "title": "Input does not fit the action",
+      "status": 422,
+      "detail": "the input does not fit the parameters of actions.add",
+      "code": "invalid_input",
+      "errors": [
+        {
+          "pointer": "/runs/1/input/x",
+          "message": "it is missing: `x` is `int`"
+        },
+        {
+          "pointer": "/runs/2/input",
+          "message": "it is not of type \"object\""
+        }
+      ]
+    }
+    "#);
 }
 
 #[tokio::test]
@@ -113,7 +185,15 @@ async fn a_body_is_refused_before_it_is_read() {
         &key,
         Body::from(vec![b' '; (8 << 20) + 1]),
     );
-    assert_snapshot!(served.ask(announced).await.problem(), @"");
+    assert_snapshot!(served.ask(announced).await.problem(), @r#"
+    {
+      "type": "urn:ziet:problem:body_too_large",
+      "title": "Body too large",
+      "status": 413,
+      "detail": "the body may have 8 MB at most",
+      "code": "body_too_large"
+    }
+    "#);
     let endless =
         stream::repeat_with(|| Ok::<_, std::io::Error>(Bytes::from_static(&[b' '; 65536])));
     announced = request(Method::POST, "/v1/runs", &key, Body::from_stream(endless));
@@ -142,7 +222,15 @@ async fn a_body_is_refused_before_it_is_read() {
 #[tokio::test]
 async fn what_is_not_there_is_a_problem_too() {
     let (served, key) = served().await;
-    assert_snapshot!(served.get(&key, "/v2/runs").await.problem(), @"");
+    assert_snapshot!(served.get(&key, "/v2/runs").await.problem(), @r#"
+    {
+      "type": "urn:ziet:problem:not_found",
+      "title": "Not found",
+      "status": 404,
+      "detail": "there is no such path; `/docs` lists those that there are",
+      "code": "not_found"
+    }
+    "#);
     let wrong = served
         .ask(request(Method::PUT, "/v1/runs/batch", &key, "{}"))
         .await;

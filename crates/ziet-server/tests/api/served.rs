@@ -14,7 +14,7 @@ use serde_json::Value;
 use tower::ServiceExt;
 use ziet_core::wire::StartMethod;
 use ziet_core::{KeyId, ProjectId, Scope, Time};
-use ziet_engine::{Engine, EngineSettings, Notice};
+use ziet_engine::{Engine, EngineSettings, Figures, Notice};
 use ziet_server::{Hints, NewKey, Platform, ServerSettings, router};
 use ziet_store::keys::KeyRecord;
 use ziet_store::{Durability, Location, Store, keys};
@@ -54,25 +54,26 @@ def fail() -> None:
 "#;
 
 /// How long anything may take that is waited for.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
-pub struct Served {
-    pub platform: Arc<Platform>,
-    pub store: Store,
+pub(crate) struct Served {
+    pub(crate) platform: Arc<Platform>,
+    pub(crate) store: Store,
     router: Router,
+    engine: Arc<Engine>,
     _project: tempfile::TempDir,
 }
 
 /// An answer, read to its end.
-pub struct Answer {
-    pub status: StatusCode,
-    pub headers: HeaderMap,
-    pub body: Bytes,
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
 }
 
 impl Served {
     /// Starts the engine and waits for the import.
-    pub async fn start(settings: ServerSettings) -> Self {
+    pub(crate) async fn start(settings: ServerSettings) -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("actions.py"), ACTIONS).unwrap();
         let store = Store::open(&Location::Memory, Durability::Full).unwrap();
@@ -92,18 +93,24 @@ impl Served {
             },
         );
         loaded.recv_timeout(PATIENCE).unwrap();
-        let engines = BTreeMap::from([(ProjectId::new("shop"), Arc::new(engine.unwrap()))]);
+        let engine = Arc::new(engine.unwrap());
+        let engines = BTreeMap::from([(ProjectId::new("shop"), Arc::clone(&engine))]);
         let platform = Platform::new(store.clone(), engines, hints, settings);
         Self {
             router: router(Arc::clone(&platform)),
             platform,
             store,
+            engine,
             _project: folder,
         }
     }
 
+    pub(crate) fn figures(&self) -> Figures {
+        self.engine.figures()
+    }
+
     /// Makes a key that counts at once.
-    pub async fn key(&self, project: Option<&str>, scopes: &[Scope]) -> String {
+    pub(crate) async fn key(&self, project: Option<&str>, scopes: &[Scope]) -> String {
         let key = NewKey::random().unwrap();
         let record = KeyRecord {
             id: KeyId::new(Time::from_millis(1_700_000_000_000)),
@@ -123,7 +130,7 @@ impl Served {
         key.text
     }
 
-    pub async fn ask(&self, request: Request<Body>) -> Answer {
+    pub(crate) async fn ask(&self, request: Request<Body>) -> Answer {
         let response = self.router.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
         Answer {
@@ -133,28 +140,28 @@ impl Served {
         }
     }
 
-    pub async fn post(&self, key: &str, path: &str, body: impl Into<Body>) -> Answer {
+    pub(crate) async fn post(&self, key: &str, path: &str, body: impl Into<Body>) -> Answer {
         self.ask(request(Method::POST, path, key, body)).await
     }
 
-    pub async fn get(&self, key: &str, path: &str) -> Answer {
+    pub(crate) async fn get(&self, key: &str, path: &str) -> Answer {
         self.ask(request(Method::GET, path, key, Body::empty()))
             .await
     }
 }
 
 impl Answer {
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("not JSON: {:?}", self.body))
     }
 
     /// The code of the problem.
-    pub fn code(&self) -> String {
+    pub(crate) fn code(&self) -> String {
         self.json()["code"].as_str().unwrap_or_default().to_owned()
     }
 
     /// The problem as a reader sees it, but for the id of its request.
-    pub fn problem(&self) -> String {
+    pub(crate) fn problem(&self) -> String {
         assert_eq!(
             self.headers[header::CONTENT_TYPE],
             "application/problem+json"
@@ -170,7 +177,12 @@ impl Answer {
     }
 }
 
-pub fn request(method: Method, path: &str, key: &str, body: impl Into<Body>) -> Request<Body> {
+pub(crate) fn request(
+    method: Method,
+    path: &str,
+    key: &str,
+    body: impl Into<Body>,
+) -> Request<Body> {
     Request::builder()
         .method(method)
         .uri(path)

@@ -20,6 +20,9 @@ pub(crate) use tree::{Strays, descendants, ends_within, has_ended, hold, kill_tr
 /// Descriptors that are received do not reach programs that are started later.
 pub(crate) const RECEIVE: RecvFlags = RecvFlags::CMSG_CLOEXEC;
 
+/// Asks Python for its stack; `_process.py` says why it is this one.
+pub(crate) const STACK_SIGNAL: i32 = libc::SIGSTKFLT;
+
 /// Folders in each other that `open_up` goes into.
 const LEVELS: u32 = 200;
 

@@ -23,9 +23,9 @@ use linux as system;
 use other as system;
 pub use system::file_time;
 pub(crate) use system::{
-    Group, Groups, RECEIVE, Strays, cgroup, descendants, ends_within, has_ended, hold, inner_pid,
-    is_exiting, kill_tree, landlock, memory_bytes, no_new_privileges, open_up, peer_pid, pidfd,
-    proportional, resident, usage,
+    Group, Groups, RECEIVE, STACK_SIGNAL, Strays, cgroup, descendants, ends_within, has_ended,
+    hold, inner_pid, is_exiting, kill_tree, landlock, memory_bytes, no_new_privileges, open_up,
+    peer_pid, pidfd, proportional, resident, usage,
 };
 
 /// How a process ended.

@@ -9,6 +9,9 @@ use rustix::net::RecvFlags;
 
 use super::{Ability, Cgroup, Shortage, Usage};
 
+/// Asks Python for its stack, as in `_process.py`: SIGINFO of macOS, which has no name elsewhere.
+pub(crate) const STACK_SIGNAL: i32 = 29;
+
 pub(crate) const RECEIVE: RecvFlags = RecvFlags::empty();
 
 /// There is nothing to wait with: the caller kills it.

@@ -226,9 +226,18 @@ impl Worker {
         {
             pipe.close(&self.registry);
         }
-        if let Some(text) = text {
-            zygote.note(&text);
-            self.events.push_back(WorkerEvent::Printed { level, text });
+        let loading = zygote.loading.as_mut().filter(|_| level != Level::Info);
+        let stack = loading.and_then(|loading| loading.stack.as_mut());
+        match (text, stack) {
+            (Some(text), Some(stack)) => {
+                stack.push_str(&text);
+                stack.push('\n');
+            }
+            (Some(text), None) => {
+                zygote.note(&text);
+                self.events.push_back(WorkerEvent::Printed { level, text });
+            }
+            (None, _) => {}
         }
         if readiness == Readiness::More {
             self.again.push_back(token);

@@ -4,6 +4,8 @@ use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use ziet_core::wire::Level;
+
 use super::{Ended, ExecutorId, Worker, WorkerError, WorkerEvent, in_thread};
 use crate::executor::{Executor, Phase};
 use crate::os::{self, Ending, Group};
@@ -13,6 +15,9 @@ use crate::zygote::{Farewell, Zygote};
 
 /// How long an executor whose time is up may take to show its stack.
 const STACK_TIME: Duration = Duration::from_millis(50);
+
+/// How long an import whose time is up may take for that: nobody's deadline is kept late meanwhile.
+const IMPORT_STACK_TIME: Duration = Duration::from_millis(500);
 
 /// How long strays that were sent SIGKILL may take to die before they are looked at again.
 const STRAYS_PAUSE: Duration = Duration::from_millis(20);
@@ -89,6 +94,36 @@ impl Worker {
         }
         self.retire(id);
         self.not_forked("it was not ready in time".to_owned());
+    }
+
+    /// Ends an import whose time is up, when it has shown where it is.
+    pub(super) fn on_late_import(&mut self) {
+        self.read_zygote_output(Level::Warn);
+        let Some(zygote) = &mut self.zygote else {
+            return;
+        };
+        let python = zygote.python_pid(self.settings.sandbox);
+        let Some(loading) = &mut zygote.loading else {
+            return;
+        };
+        let Some(text) = &loading.stack else {
+            loading.stack = Some(String::new());
+            loading.until = self.now + IMPORT_STACK_TIME;
+            if let Some(pid) = python {
+                os::send_signal(pid, os::STACK_SIGNAL);
+            }
+            return;
+        };
+        let root = &self.settings.project.root;
+        let mut stack = Stack::parse(text, zygote.sdk_folder.as_ref(), root);
+        // Before the project's own come those of `importlib`.
+        let own = stack.frames.iter().position(|frame| frame.user);
+        stack.frames.drain(..own.unwrap_or_default());
+        let stack = stack.traceback("").trim_end().to_owned();
+        self.end_zygote(Farewell::Kill, |_, said| WorkerError::ImportTime {
+            said,
+            stack,
+        });
     }
 
     pub(super) fn stack_of(&mut self, id: u64) -> Stack {

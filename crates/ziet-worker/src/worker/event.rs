@@ -108,8 +108,8 @@ pub enum WorkerError {
         ending: String,
         said: String,
     },
-    #[error("importing the project took longer than {} s{said}", IMPORT_TIME.as_secs())]
-    ImportTime { said: String },
+    #[error("importing the project took longer than {} s{said}\n{stack}", IMPORT_TIME.as_secs())]
+    ImportTime { said: String, stack: String },
     #[error("{path} has the package ziet {sdk}, which speaks protocol {theirs}; this program speaks {ours}", path = .python.path.display())]
     Protocol {
         python: Python,

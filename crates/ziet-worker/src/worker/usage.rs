@@ -12,6 +12,10 @@ use crate::watch::{Found, Look, Reading, Walked, Watched, Watcher};
 
 const EVERY: Duration = Duration::from_millis(100);
 
+/// Which part of its limit an attempt may exceed before it is ended: Python's `MemoryError`, which comes at the limit
+/// itself, tells where that was, and is not to be forestalled by pages that the limit does not count.
+const GRACE: u64 = 16;
+
 /// When to look, and who looks: a thread that is started with the first attempt.
 #[derive(Default)]
 pub(super) struct Watch {
@@ -88,7 +92,7 @@ impl Worker {
         };
         executor.sampled = executor.sampled.max(used);
         if let Some(limit) = executor.memory_limit
-            && used > limit
+            && used > limit + limit / GRACE
         {
             self.exceeded(id, Excess::Memory { used, limit });
         }
