@@ -26,6 +26,10 @@ NOT_NOW = {429, 503}
 """What an accepted run is never answered with: the client asks again, with the same idempotency key."""
 
 
+END = b"end"
+SILENT_SECONDS = 5
+
+
 class Effects:
     """What actions have done: they tell it here, so it outlives them and the server."""
 
@@ -40,7 +44,7 @@ class Effects:
         return self._of.get(number, [])
 
     def seen(self) -> list[dict[str, Any]]:
-        return list(itertools.chain(*self._of.values()))
+        return list(itertools.chain(*list(self._of.values())))
 
     def until(self, number: int, times: int = 1) -> list[dict[str, Any]]:
         """Waits until something was done so often for that number."""
@@ -50,18 +54,33 @@ class Effects:
             time.sleep(0.01)
         return seen
 
+    def until_more(self) -> None:
+        """Waits until something is done."""
+        before = len(self.seen())
+        end = time.monotonic() + PATIENCE_SECONDS
+        while len(self.seen()) == before:
+            assert time.monotonic() < end, "nothing is done any more"
+            time.sleep(0.01)
+
     def close(self) -> None:
-        # A connection that says nothing is the end.
-        socket.create_connection(("127.0.0.1", self.port)).close()
+        with socket.create_connection(("127.0.0.1", self.port)) as connection:
+            connection.sendall(END)
         self._reader.join()
         self._listener.close()
 
     def _read(self) -> None:
         while True:
             connection, _ = self._listener.accept()
+            connection.settimeout(SILENT_SECONDS)
             with connection, connection.makefile("rb") as told:
-                text = told.read()
-            if not text:
+                try:
+                    text = told.read()
+                except OSError:
+                    print("SILENT", connection)
+                    import subprocess
+                    print(subprocess.run(["sh", "-c", f"ss -tnp | grep {self.port}; ps -eo pid,ppid,stat,wchan:20,args | grep -v rustc | tail -30"], capture_output=True, text=True).stdout)
+                    continue
+            if text == END:
                 return
             # One that was killed in the middle has not said it, so nobody relies on it.
             with contextlib.suppress(ValueError):

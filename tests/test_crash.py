@@ -92,12 +92,14 @@ def test_runs_outlive_kills_of_zygotes_and_executors(ziet: Ziet, effects: Effect
     with serve(ziet, ZIET_BACKOFF="false") as server:
         with Load(server, effects) as load:
             for _ in range(kills):
-                time.sleep(chosen.uniform(0.2, 0.5))
+                # One that has not imported the project yet fails what waits for it. What came before is heard by then.
+                time.sleep(0.1)
+                effects.until_more()
+                time.sleep(chosen.uniform(0, 0.2))
                 below = psutil.Process(server.process.pid).children(recursive=True)
-                if below:
-                    # It may have ended by itself.
-                    with contextlib.suppress(psutil.NoSuchProcess):
-                        chosen.choice(below).kill()
+                # It may have ended by itself.
+                with contextlib.suppress(psutil.NoSuchProcess, IndexError):
+                    chosen.choice(below).kill()
             load.stop()
         check(load)
 
