@@ -7,14 +7,12 @@ import os
 import signal
 import sqlite3
 import stat
-import subprocess
 from pathlib import Path
 
 import psutil
 import pytest
 
 from program import Project, Result, Ziet
-from server import Server
 
 SHOP = {
     "ziet.toml": 'name = "shop"\n',
@@ -315,7 +313,7 @@ def test_the_log_is_json_where_that_is_wanted(ziet: Ziet, shop: Project) -> None
     assert {"timestamp", "level", "message"} <= listens.keys()
 
 
-def test_a_dead_engine_ends_the_server(ziet: Ziet, shop: Project) -> None:
+def test_no_executor_outlives_a_server_that_is_killed(ziet: Ziet, shop: Project) -> None:
     with ziet.serve(shop) as server:
         server.finished("double", number=1)
         children = psutil.Process(server.process.pid).children(recursive=True)

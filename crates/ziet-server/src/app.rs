@@ -40,7 +40,7 @@ pub fn router(platform: Arc<Platform>) -> Router {
         .with_state(platform)
 }
 
-/// The OpenAPI document of all paths.
+/// The `OpenAPI` document of all paths.
 pub fn openapi() -> utoipa::openapi::OpenApi {
     complete(parts().1)
 }

@@ -31,7 +31,10 @@ impl Project {
     /// Until the run has finished. It has also ended when the engine has.
     pub(crate) async fn finished(&self, run: RunId) {
         let (done, finished) = oneshot::channel();
-        self.engine.when_finished(run, move || drop(done.send(())));
+        self.engine.when_finished(run, move || {
+            // Whoever waited may have gone.
+            let _ = done.send(());
+        });
         let _ = finished.await;
     }
 }

@@ -80,7 +80,7 @@ impl<const LIMIT: usize> FromRequest<Arc<Platform>> for Payload<LIMIT> {
         }
         let most = most.unwrap_or(LIMIT).min(LIMIT);
         let room = key.share.body(most).await?;
-        let bytes = timeout(TIME * (most.div_ceil(ONE).max(1) as u32), read(body, LIMIT))
+        let bytes = timeout(time_for(most), read(body, LIMIT))
             .await
             .map_err(|_| {
                 Problem::new(
@@ -90,6 +90,11 @@ impl<const LIMIT: usize> FromRequest<Arc<Platform>> for Payload<LIMIT> {
             })??;
         Ok(Self { bytes, _room: room })
     }
+}
+
+/// How long a body of this size may take to arrive.
+fn time_for(bytes: usize) -> Duration {
+    TIME * u32::try_from(bytes.div_ceil(ONE).max(1)).unwrap_or(u32::MAX)
 }
 
 async fn read(body: Body, limit: usize) -> Result<Bytes, Problem> {

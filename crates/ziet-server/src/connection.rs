@@ -278,7 +278,7 @@ mod tests {
         for _ in 0..5 {
             client.write_all(REQUEST).await.unwrap();
             answered(&mut client).await;
-            sleep(IDLE - Duration::from_secs(2)).await;
+            sleep(IDLE.mul_f64(0.9)).await;
         }
         client.write_all(REQUEST).await.unwrap();
         answered(&mut client).await;

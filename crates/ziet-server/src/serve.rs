@@ -147,7 +147,7 @@ fn room() -> usize {
     let wanted = (CONNECTIONS + OTHER_FILES).min(limit.maximum.unwrap_or(u64::MAX));
     let raised = Rlimit {
         current: Some(wanted),
-        ..limit.clone()
+        ..limit
     };
     let has = limit.current.unwrap_or(u64::MAX);
     let has = if has < wanted && setrlimit(Resource::Nofile, raised).is_ok() {

@@ -120,7 +120,7 @@ mod tests {
             "1 2".to_owned(),
         ];
         for text in refused {
-            assert!(value(&text).is_err(), "{:.40}", text);
+            assert!(value(&text).is_err(), "{text:.40}");
         }
         let twice = value(r#"{"c": 1, "c": 2}"#).unwrap_err().to_string();
         assert_eq!(

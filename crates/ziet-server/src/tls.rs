@@ -85,7 +85,7 @@ impl Tls {
                 (current.config, current.read_from) = (config, found);
             }
             Err(error) => {
-                tracing::warn!("the certificate that was read before stays in use: {error}")
+                tracing::warn!("the certificate that was read before stays in use: {error}");
             }
         }
     }

@@ -51,7 +51,7 @@ CREATE TABLE entries (
     value {blob} NOT NULL,
     metadata {blob},
     PRIMARY KEY (project_id, memory_id, number)
-) {table};
+) {wide};
 
 CREATE UNIQUE INDEX entries_by_id ON entries (project_id, memory_id, entry_id);
 
@@ -135,7 +135,7 @@ CREATE TABLE inputs (
     PRIMARY KEY (project_id, run_id),
     CHECK ((call_action_id IS NULL) = (call_arguments IS NULL)),
     CHECK ((call_action_id IS NULL) = (call_occurrence IS NULL))
-) {table};
+) {wide};
 
 CREATE TABLE idempotency_keys (
     project_id {text} NOT NULL,

@@ -73,7 +73,9 @@ pub fn restore(from: &Path, to: &Path) -> Result<()> {
         sqlite::copy(&source, &part)
     });
     if copied.is_ok() {
-        // They belong to the file that goes: with the new one they would destroy it.
+        // The log belongs to the file that goes: with the new one it would destroy it. What can be is folded into the
+        // old one first, so that this is whole until it is replaced.
+        let _ = sqlite::fold(to);
         for log in [beside(to, "-wal"), beside(to, "-shm")] {
             let _ = fs::remove_file(log);
         }

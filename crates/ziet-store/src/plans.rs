@@ -186,8 +186,13 @@ async fn everything(tx: &mut Tx<'_>) -> Result<()> {
     Ok(())
 }
 
-/// A project has only a few rows in them, and is called `p` where tables are joined.
-const SMALL: &[&str] = &["SEARCH projects", "SEARCH p ", "SEARCH deployments"];
+/// A project has only a few rows in them, and is called `p` where tables are joined. Live runs are counted, once.
+const SMALL: &[&str] = &[
+    "SEARCH projects",
+    "SEARCH p ",
+    "SEARCH deployments",
+    "COVERING INDEX runs_live",
+];
 
 /// What a statement that asks so is to be answered with.
 const INDEXES: &[(&str, &str)] = &[
@@ -205,7 +210,7 @@ const INDEXES: &[(&str, &str)] = &[
     ("AND action_id = ", "runs_by_action"),
     ("parent_id = ", "runs_by_parent"),
     ("AND root_id = ", "runs_by_root"),
-    ("AND key = ?3", "entries_by_key"),
+    ("memory_id = ?2 AND key = ?3", "entries_by_key"),
 ];
 
 fn plan(connection: &Connection, sql: &str) -> Vec<String> {
@@ -245,7 +250,7 @@ fn every_verb_finds_what_it_looks_for_in_an_index() {
         let plan = plan(&connection, sql);
         let costly = |step: &&String| {
             let small = SMALL.iter().any(|table| step.contains(table));
-            let whole = step.ends_with("USING PRIMARY KEY (project_id=?)") && !small;
+            let whole = step.ends_with("(project_id=?)") && !small;
             whole || step.starts_with("SCAN") || step.contains("B-TREE")
         };
         assert_eq!(plan.iter().find(costly), None, "{sql}\n{plan:#?}");

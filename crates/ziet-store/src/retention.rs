@@ -5,10 +5,10 @@
 
 use ziet_core::{MemoryId, ProjectId, RunId, Time};
 
-use crate::{Result, Tx};
+use crate::{Result, Row, Tx};
 
 /// Bytes that one call deletes, about; what it finds larger it does in several.
-const MOST_BYTES: u64 = 1024 * 1024;
+const MOST_BYTES: u64 = 512 * 1024;
 
 /// Rows of logs, events and entries that one statement deletes; an entry can have 6 MB.
 const LUMP: usize = 4;
@@ -142,8 +142,8 @@ impl<'a> Batch<'a> {
 
     /// Deletes what a run has many rows of. False when the batch is full.
     async fn history(&mut self, tx: &mut Tx<'_>, run: RunId) -> Result<bool> {
-        Ok(self.lumps(tx, LOGS, run.as_bytes()).await?
-            && self.lumps(tx, EVENTS, run.as_bytes()).await?)
+        Ok(self.rows(tx, &LOGS, run.as_bytes()).await?
+            && self.rows(tx, &EVENTS, run.as_bytes()).await?)
     }
 
     /// The memory of a root run that is about to go: with its last one it goes, too. False when the batch is full.
@@ -151,73 +151,91 @@ impl<'a> Batch<'a> {
         let key = [self.project.into(), (&memory).into()];
         let sql = "SELECT roots FROM memories WHERE project_id = ?1 AND memory_id = ?2";
         let roots: Option<u32> = tx.query_one(sql, &key, |row| row.get(0)).await?;
-        if roots == Some(1) && !self.lumps(tx, ENTRIES, memory.as_bytes()).await? {
-            return Ok(false);
-        }
-        let sql = "UPDATE memories SET roots = roots - 1 WHERE project_id = ?1 AND memory_id = ?2";
-        tx.execute(sql, &key).await?;
-        let sql = "DELETE FROM memories WHERE project_id = ?1 AND memory_id = ?2 AND roots = 0";
+        let sql = if roots == Some(1) {
+            if !self.rows(tx, &ENTRIES, memory.as_bytes()).await? {
+                return Ok(false);
+            }
+            "DELETE FROM memories WHERE project_id = ?1 AND memory_id = ?2"
+        } else {
+            "UPDATE memories SET roots = roots - 1 WHERE project_id = ?1 AND memory_id = ?2"
+        };
         tx.execute(sql, &key).await?;
         Ok(true)
     }
 
-    /// Deletes a run with all that it has one row of.
+    /// Deletes a run with all that it has one row of, or few.
     async fn run(&mut self, tx: &mut Tx<'_>, run: RunId) -> Result<()> {
         let key = [self.project.into(), (&run).into()];
-        for sql in [IDEMPOTENCY_KEY, INPUT, RESULT, ATTEMPTS, RUN] {
-            let bytes: Vec<u64> = tx.query(sql, &key, |row| row.get(0)).await?;
-            self.count(&bytes);
+        let sql =
+            "SELECT i.idempotency_key, length(i.input), COALESCE(length(o.output), 0) FROM inputs i
+            LEFT JOIN results o ON o.project_id = i.project_id AND o.run_id = i.run_id
+            WHERE i.project_id = ?1 AND i.run_id = ?2";
+        let read = |row: &Row<'_>| Ok((row.get(0)?, row.get::<u64>(1)? + row.get::<u64>(2)?));
+        let found: Option<(Option<Vec<u8>>, u64)> = tx.query_one(sql, &key, read).await?;
+        let (idempotency_key, bytes) = found.unwrap_or_default();
+        if let Some(idempotency_key) = idempotency_key {
+            let sql =
+                "DELETE FROM idempotency_keys WHERE project_id = ?1 AND run_id = ?2 AND key = ?3";
+            let args = [key[0], key[1], idempotency_key.as_slice().into()];
+            tx.execute(sql, &args).await?;
+        }
+        for sql in ONE_ROW {
+            tx.execute(sql, &key).await?;
         }
         self.runs += 1;
+        self.bytes_left = self.bytes_left.saturating_sub(bytes + RUN_BYTES);
         Ok(())
     }
 
     /// Deletes rows as long as there are any. False when the batch is full.
-    async fn lumps(&mut self, tx: &mut Tx<'_>, sql: &str, id: &[u8]) -> Result<bool> {
+    async fn rows(&mut self, tx: &mut Tx<'_>, rows: &Rows, id: &[u8]) -> Result<bool> {
         while self.bytes_left > 0 {
             let args = [self.project.into(), id.into(), LUMP.into()];
-            let bytes: Vec<u64> = tx.query(sql, &args, |row| row.get(0)).await?;
-            self.count(&bytes);
-            if bytes.len() < LUMP {
-                return Ok(self.bytes_left > 0);
-            }
+            let read = |row: &Row<'_>| Ok((row.get::<i64>(0)?, row.get::<u64>(1)?));
+            let lump = tx.query(rows.first, &args, read).await?;
+            let Some((last, _)) = lump.last() else {
+                return Ok(true);
+            };
+            let args = [self.project.into(), id.into(), (*last).into()];
+            tx.execute(rows.delete_to, &args).await?;
+            let bytes = lump.iter().map(|(_, bytes)| bytes).sum();
+            self.bytes_left = self.bytes_left.saturating_sub(bytes);
         }
         Ok(false)
     }
-
-    fn count(&mut self, rows: &[u64]) {
-        let bytes = rows.iter().map(|bytes| bytes + ROW_BYTES).sum();
-        self.bytes_left = self.bytes_left.saturating_sub(bytes);
-    }
 }
 
-/// What a row costs beside its large column.
-const ROW_BYTES: u64 = 512;
+/// What the rows of a run cost beside its input and its output.
+const RUN_BYTES: u64 = 3 * 1024;
 
-const LOGS: &str = "DELETE FROM logs WHERE project_id = ?1 AND run_id = ?2 AND last IN
-        (SELECT last FROM logs WHERE project_id = ?1 AND run_id = ?2 ORDER BY last LIMIT ?3)
-    RETURNING length(lines)";
+/// Rows of which there may be many, numbered in their order.
+struct Rows {
+    /// Their numbers, and what they take.
+    first: &'static str,
+    delete_to: &'static str,
+}
 
-const EVENTS: &str = "DELETE FROM events WHERE project_id = ?1 AND run_id = ?2 AND number IN
-        (SELECT number FROM events WHERE project_id = ?1 AND run_id = ?2 ORDER BY number LIMIT ?3)
-    RETURNING length(body)";
+const LOGS: Rows = Rows {
+    first: "SELECT last, length(lines) + 100 FROM logs
+        WHERE project_id = ?1 AND run_id = ?2 ORDER BY last LIMIT ?3",
+    delete_to: "DELETE FROM logs WHERE project_id = ?1 AND run_id = ?2 AND last <= ?3",
+};
 
-const ENTRIES: &str = "DELETE FROM entries WHERE project_id = ?1 AND memory_id = ?2 AND number IN
-        (SELECT number FROM entries WHERE project_id = ?1 AND memory_id = ?2 ORDER BY number LIMIT ?3)
-    RETURNING bytes";
+const EVENTS: Rows = Rows {
+    first: "SELECT number, length(body) + 100 FROM events
+        WHERE project_id = ?1 AND run_id = ?2 ORDER BY number LIMIT ?3",
+    delete_to: "DELETE FROM events WHERE project_id = ?1 AND run_id = ?2 AND number <= ?3",
+};
 
-const IDEMPOTENCY_KEY: &str =
-    "DELETE FROM idempotency_keys WHERE project_id = ?1 AND run_id = ?2 AND key =
-        (SELECT idempotency_key FROM inputs WHERE project_id = ?1 AND run_id = ?2)
-    RETURNING 0";
+const ENTRIES: Rows = Rows {
+    first: "SELECT number, bytes + 200 FROM entries
+        WHERE project_id = ?1 AND memory_id = ?2 ORDER BY number LIMIT ?3",
+    delete_to: "DELETE FROM entries WHERE project_id = ?1 AND memory_id = ?2 AND number <= ?3",
+};
 
-const INPUT: &str =
-    "DELETE FROM inputs WHERE project_id = ?1 AND run_id = ?2 RETURNING length(input)";
-
-const RESULT: &str = "DELETE FROM results WHERE project_id = ?1 AND run_id = ?2
-    RETURNING COALESCE(length(output), 0)";
-
-const ATTEMPTS: &str = "DELETE FROM attempts WHERE project_id = ?1 AND run_id = ?2
-    RETURNING COALESCE(length(failure), 0)";
-
-const RUN: &str = "DELETE FROM runs WHERE project_id = ?1 AND run_id = ?2 RETURNING 0";
+const ONE_ROW: [&str; 4] = [
+    "DELETE FROM inputs WHERE project_id = ?1 AND run_id = ?2",
+    "DELETE FROM results WHERE project_id = ?1 AND run_id = ?2",
+    "DELETE FROM attempts WHERE project_id = ?1 AND run_id = ?2",
+    "DELETE FROM runs WHERE project_id = ?1 AND run_id = ?2",
+];

@@ -98,6 +98,13 @@ pub(crate) fn copy(source: &Connection, to: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Folds the log of a database that nobody uses into its file.
+pub(crate) fn fold(path: &Path) -> Result<()> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    Ok(connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?)
+}
+
 /// Makes sure that every page of the file is as it should be, and that this program can go on with its tables.
 pub(crate) fn check(connection: &mut Connection) -> Result<()> {
     let found: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;

@@ -12,7 +12,7 @@ const SUBMIT: &str = r#"{"action_id": "actions.add", "input": {"x": 1}}"#;
 
 #[tokio::test]
 async fn who_brings_no_key_that_is_valid_is_told_how() {
-    let served = Served::start(ServerSettings::default()).await;
+    let served = Served::start(ServerSettings::default());
     let nobody = Request::post("/v1/runs").body(Body::from(SUBMIT)).unwrap();
     let answer = served.ask(nobody).await;
     assert_eq!(answer.headers["www-authenticate"], "Api-Key");
@@ -43,7 +43,7 @@ async fn who_brings_no_key_that_is_valid_is_told_how() {
 
 #[tokio::test]
 async fn a_key_does_what_its_scopes_say_in_its_own_project() {
-    let served = Served::start(ServerSettings::default()).await;
+    let served = Served::start(ServerSettings::default());
     let reader = served.key(Some("shop"), &[Scope::Read]).await;
     assert_snapshot!(served.post(&reader, "/v1/runs", SUBMIT).await.problem(), @r#"
     {
@@ -110,7 +110,7 @@ async fn figures_are_public_where_the_settings_say_so() {
         public_metrics: true,
         ..ServerSettings::default()
     };
-    let served = Served::start(settings).await;
+    let served = Served::start(settings);
     let answer = served
         .ask(Request::get("/metrics").body(Body::empty()).unwrap())
         .await;
@@ -127,7 +127,7 @@ async fn a_request_under_a_name_that_is_not_the_servers_is_refused() {
         hosts: vec!["ziet.example".to_owned()],
         ..ServerSettings::default()
     };
-    let served = Served::start(settings).await;
+    let served = Served::start(settings);
     let named = async |host: &str| {
         let request = Request::get("/healthz").header("host", host);
         served.ask(request.body(Body::empty()).unwrap()).await

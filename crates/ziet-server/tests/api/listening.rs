@@ -62,7 +62,7 @@ fn submit(key: &str, action: &str, input: &str) -> String {
 
 #[tokio::test]
 async fn who_waits_when_the_server_stops_is_answered_before_it_ends() {
-    let served = Served::start(ServerSettings::default()).await;
+    let served = Served::start(ServerSettings::default());
     let key = served.key(Some("shop"), &[Scope::Run]).await;
     let listening = Listening::start(&served).await;
     let mut waiting = listening.connect().await;
@@ -95,7 +95,7 @@ async fn a_certificate_that_was_replaced_is_used_from_then_on() {
         tls: Some(files.clone()),
         ..ServerSettings::default()
     };
-    let served = Served::start(settings).await;
+    let served = Served::start(settings);
     let listening = Listening::start(&served).await;
     assert_eq!(shown(&listening).await, certificate("first"));
     put(&files, "second");
@@ -123,8 +123,7 @@ async fn a_server_without_its_certificate_does_not_begin() {
     let served = Served::start(ServerSettings {
         tls: Some(files),
         ..ServerSettings::default()
-    })
-    .await;
+    });
     let ended = Listening::start(&served).await.ended.await.unwrap();
     assert_eq!(
         ended.unwrap_err().to_string(),

@@ -10,7 +10,7 @@ use ziet_server::ServerSettings;
 use crate::served::{Served, request};
 
 async fn served() -> (Served, String) {
-    let served = Served::start(ServerSettings::default()).await;
+    let served = Served::start(ServerSettings::default());
     let key = served.key(Some("shop"), &[Scope::Run]).await;
     (served, key)
 }
@@ -195,7 +195,7 @@ async fn a_body_is_refused_before_it_is_read() {
     }
     "#);
     let endless =
-        stream::repeat_with(|| Ok::<_, std::io::Error>(Bytes::from_static(&[b' '; 65536])));
+        stream::repeat_with(|| Ok::<_, std::io::Error>(Bytes::from_static(&[b' '; 16384])));
     announced = request(Method::POST, "/v1/runs", &key, Body::from_stream(endless));
     assert_eq!(
         served.ask(announced).await.status,

@@ -8,11 +8,15 @@ use ziet_server::ServerSettings;
 use crate::served::{Answer, Served};
 
 async fn served() -> (Served, String) {
-    let served = Served::start(ServerSettings::default()).await;
+    let served = Served::start(ServerSettings::default());
     let key = served.key(Some("shop"), &[Scope::Run]).await;
     (served, key)
 }
 
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "it is called with what `json!` makes"
+)]
 fn wanted(action: &str, input: Value, more: Value) -> String {
     let mut wanted = json!({"action_id": action, "input": input});
     wanted

@@ -73,7 +73,7 @@ pub(crate) struct Answer {
 
 impl Served {
     /// Starts the engine and waits for the import.
-    pub(crate) async fn start(settings: ServerSettings) -> Self {
+    pub(crate) fn start(settings: ServerSettings) -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("actions.py"), ACTIONS).unwrap();
         let store = Store::open(&Location::Memory, Durability::Full).unwrap();

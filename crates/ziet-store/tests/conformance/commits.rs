@@ -169,6 +169,36 @@ fn answers_come_in_the_order_of_the_questions() {
 }
 
 #[test]
+fn who_asked_first_does_not_wait_for_all_that_came_with_it() {
+    on_each(|store| {
+        let release = hold(store);
+        let answered = Arc::new(AtomicU32::new(0));
+        let (seen, early) = channel();
+        for number in 0..20 {
+            let lives: Vec<Change> = (0..200).map(|_| submit(&new_run())).collect();
+            let (before, seen) = (Arc::clone(&answered), seen.clone());
+            let verb = async move |tx: &mut Tx<'_>| {
+                if number == 19 {
+                    seen.send(before.load(Ordering::SeqCst)).unwrap();
+                }
+                changes::commit(tx, &project(), &lives).await
+            };
+            let answered = Arc::clone(&answered);
+            store.write(verb, move |done| {
+                done.unwrap();
+                answered.fetch_add(1, Ordering::SeqCst);
+            });
+        }
+        drop(release);
+        let early = early.recv().unwrap();
+        assert!(
+            (2..19).contains(&early),
+            "{early} of 20 were answered before the last ran"
+        );
+    });
+}
+
+#[test]
 fn an_answer_is_given_after_the_commit() {
     on_each(|store| {
         let (tell, told) = channel();

@@ -85,6 +85,19 @@ fn what_was_queued_is_done_before_the_last_handle_is_gone() {
 }
 
 #[test]
+fn a_commit_waits_for_the_disk_unless_it_is_told_not_to() {
+    let folder = TempDir::new().unwrap();
+    for (durability, expected) in [(Durability::Full, 2), (Durability::Normal, 1)] {
+        let store = Store::open(&file_in(&folder), durability).unwrap();
+        let asked = store.write_now(async |tx| {
+            tx.query_one("PRAGMA synchronous", &[], |row| row.get::<i64>(0))
+                .await
+        });
+        assert_eq!(asked, Ok(Some(expected)));
+    }
+}
+
+#[test]
 fn a_newer_schema_is_refused_untouched() {
     let folder = TempDir::new().unwrap();
     let location = file_in(&folder);

@@ -46,7 +46,7 @@ pub(crate) fn prune(
     environment: &Environment,
     printer: &mut Printer,
 ) -> Result<ExitCode, CliError> {
-    let state = State::hold_existing(state_folder(&args.settings, environment)?)?;
+    let state = State::hold_existing(&state_folder(&args.settings, environment)?)?;
     let store = Store::open(&Location::File(state.database()), Durability::Full);
     let older_than = clock::now().minus(args.older_than);
     let runs = store

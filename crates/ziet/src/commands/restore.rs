@@ -35,7 +35,7 @@ pub(crate) fn restore(
     environment: &Environment,
     printer: &mut Printer,
 ) -> Result<ExitCode, CliError> {
-    let state = State::hold(state_folder(&args.settings, environment)?)?;
+    let state = State::hold(&state_folder(&args.settings, environment)?)?;
     let database = state.database();
     if database.is_file() {
         if !args.force {

@@ -56,7 +56,7 @@ pub(crate) fn serve(
         .iter()
         .map(|flags| Settings::resolve(flags, environment));
     let folders = folders.collect::<Result<Vec<_>, _>>()?;
-    let state = State::hold(state_folder(&args.settings, environment)?)?;
+    let state = State::hold(&state_folder(&args.settings, environment)?)?;
     projects::check(&folders, &state.folder)?;
     log::start(&serving);
     let runtime = runtime()?;

@@ -24,16 +24,16 @@ impl State {
     ///
     /// # Errors
     /// When another process holds it.
-    pub(super) fn hold(folder: PathBuf) -> Result<Self, CliError> {
-        let made = fs_err::create_dir_all(folder.parent().unwrap_or(&folder));
+    pub(super) fn hold(folder: &Path) -> Result<Self, CliError> {
+        let made = fs_err::create_dir_all(folder.parent().unwrap_or(folder));
         let made = made.and_then(|()| {
-            let made = std::fs::DirBuilder::new().mode(0o700).create(&folder);
+            let made = std::fs::DirBuilder::new().mode(0o700).create(folder);
             made.or_else(|error| if folder.is_dir() { Ok(()) } else { Err(error) })
         });
         made.map_err(|error| {
             CliError::failed(&format!("the state folder {}", folder.display()), error)
         })?;
-        let lock = ziet_store::lock(&folder).map_err(|error| {
+        let lock = ziet_store::lock(folder).map_err(|error| {
             let held = matches!(error, StoreError::Locked { .. });
             let error = CliError::failed("the state cannot be used", error);
             if held {
@@ -43,7 +43,7 @@ impl State {
             }
         })?;
         // Its real name: it is compared with other folders.
-        let folder = fs_err::canonicalize(&folder)
+        let folder = fs_err::canonicalize(folder)
             .map_err(|error| CliError::failed("the state folder", error))?;
         Ok(Self {
             folder,
@@ -52,8 +52,8 @@ impl State {
     }
 
     /// Of a server that was there before: nothing is made.
-    pub(super) fn hold_existing(folder: PathBuf) -> Result<Self, CliError> {
-        existing(&folder)?;
+    pub(super) fn hold_existing(folder: &Path) -> Result<Self, CliError> {
+        existing(folder)?;
         Self::hold(folder)
     }
 
