@@ -27,6 +27,7 @@ NOT_NOW = {429, 503}
 
 
 END = b"end"
+SILENT_SECONDS = 5
 
 
 class Effects:
@@ -70,12 +71,12 @@ class Effects:
     def _read(self) -> None:
         while True:
             connection, _ = self._listener.accept()
-            with connection, connection.makefile("rb") as told:
-                text = told.read()
-            if text == END:
-                return
+            connection.settimeout(SILENT_SECONDS)
             # One that was killed in the middle has not said it, so nobody relies on it.
-            with contextlib.suppress(ValueError):
+            with connection, connection.makefile("rb") as told, contextlib.suppress(OSError, ValueError):
+                text = told.read()
+                if text == END:
+                    return
                 effect = json.loads(text)
                 self._of[effect["number"]].append(effect)
 

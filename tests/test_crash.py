@@ -103,7 +103,7 @@ def test_runs_outlive_kills_of_zygotes_and_executors(ziet: Ziet, effects: Effect
         check(load)
 
 
-@pytest.mark.parametrize("seconds", [3, pytest.param(40, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("seconds", [4, pytest.param(40, marks=pytest.mark.soak)])
 def test_a_server_that_was_stopped_settles_what_is_overdue(ziet: Ziet, effects: Effects, seconds: int) -> None:
     with serve(ziet) as server:
         late = server.submit("load.late", number=1, port=effects.port)

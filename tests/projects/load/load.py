@@ -44,7 +44,7 @@ def slow(number: int, port: int, seconds: float) -> int:
     return number
 
 
-@Action(description="Is slower than it may be", timeout=1)
+@Action(description="Is slower than it may be", timeout=2)
 def late(number: int, port: int) -> None:
     tell(port, number)
     time.sleep(600)
