@@ -281,6 +281,13 @@ def test_code_is_shut_in_unless_it_is_told_otherwise(ziet: Ziet, shop: Project) 
         assert any("WARN" in line and "no sandbox" in line for line in server.log)
 
 
+def test_it_does_not_start_where_code_cannot_be_shut_in(ziet: Ziet, shop: Project) -> None:
+    done = refused(shop, ZIET_WITHOUT="landlock,namespaces")
+
+    assert done.status == 1
+    assert "sandbox" in done.err
+
+
 def test_a_project_cannot_let_itself_out(ziet: Ziet, shop: Project) -> None:
     (shop.folder / "ziet.toml").write_text('name = "shop"\nsandbox = "off"\n')
     done = refused(shop)
@@ -331,6 +338,7 @@ def test_no_executor_outlives_a_server_that_is_killed(ziet: Ziet, shop: Project)
         (["--listen", "0.0.0.0:0"], "--tls-cert"),
         (["--listen", "7878"], "an IP address and a port"),
         (["--tls-cert", "cert.pem"], "--tls-key"),
+        (["--tls-cert", "cert.pem", "--tls-key", "key.pem"], "cert.pem"),
         (["--grace", "16m"], "from 0s to 900s"),
         (["--retention", "soon"], "never"),
         (["--max-queued-bytes", "many"], "a size"),
@@ -349,6 +357,15 @@ def test_what_is_for_a_server_is_not_set_by_a_project(ziet: Ziet, shop: Project)
 
     assert done.status == 2
     assert "--retention or ZIET_RETENTION" in done.err
+
+
+def test_why_it_ends_is_json_too_where_the_log_is(ziet: Ziet, shop: Project) -> None:
+    (shop.folder / "broken.py").write_text("from ziet import Action\n\nprices = {}['missing']\n")
+    done = refused(shop, "--log-format", "json")
+    [last] = [line for line in map(json.loads, done.err.splitlines()) if line["level"] == "ERROR"]
+
+    assert done.status == 1
+    assert "KeyError: 'missing'" in last["message"]
 
 
 def test_a_backup_is_made_while_runs_are_made_and_restored(ziet: Ziet, shop: Project) -> None:
@@ -371,6 +388,17 @@ def test_a_backup_is_made_while_runs_are_made_and_restored(ziet: Ziet, shop: Pro
         assert server.request("GET", f"/v1/runs/{after}").status == 404
         [old] = server.state.glob("ziet.db.old-*[0-9]")
     assert sqlite3.connect(old).execute("SELECT count(*) FROM runs").fetchone() == (2,)
+
+
+def test_a_backup_does_not_take_the_place_of_the_state(ziet: Ziet, shop: Project) -> None:
+    with ziet.serve(shop) as server:
+        run = server.finished("double", number=1)["id"]
+        done = shop("backup", str(server.state / "ziet.db"), "--state", str(server.state))
+
+        assert done.status == 2
+        assert "elsewhere" in done.err
+        server.restart()
+        assert server.run(run)["output"] == 2
 
 
 def test_a_file_that_is_no_backup_is_not_restored(ziet: Ziet, shop: Project) -> None:

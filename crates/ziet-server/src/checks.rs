@@ -79,6 +79,11 @@ impl Compiled {
         self.catalogue.get(id)
     }
 
+    /// In the order of their ids.
+    pub(crate) fn actions(&self) -> impl Iterator<Item = &ActionSpec> {
+        self.catalogue.actions()
+    }
+
     /// What is wrong with an id that no action has.
     pub(crate) fn unknown(&self, id: &ActionId) -> String {
         let what = format!("the project has no action {:?}", id.as_str());

@@ -98,103 +98,227 @@ pub enum Code {
 
 impl Code {
     pub fn status(self) -> StatusCode {
-        self.describe().0
+        CODES[self as usize].1
     }
 
     /// What has this code, in a few words that are always the same.
     pub fn title(self) -> &'static str {
-        self.describe().2
+        CODES[self as usize].3
     }
 
     /// As it stands in documents.
     pub fn as_str(self) -> &'static str {
-        self.describe().1
-    }
-
-    fn describe(self) -> (StatusCode, &'static str, &'static str) {
-        use StatusCode as S;
-        match self {
-            Self::KeyMissing => (S::UNAUTHORIZED, "key_missing", "API key missing"),
-            Self::KeyInvalid => (S::UNAUTHORIZED, "key_invalid", "API key not valid"),
-            Self::ScopeMissing => (S::FORBIDDEN, "scope_missing", "Scope missing"),
-            Self::WrongProject => (S::FORBIDDEN, "wrong_project", "Key of another project"),
-            Self::ProjectRequired => (S::BAD_REQUEST, "project_required", "Project required"),
-            Self::ProjectNotFound => (S::NOT_FOUND, "project_not_found", "Project not found"),
-            Self::HostNotAllowed => (
-                S::MISDIRECTED_REQUEST,
-                "host_not_allowed",
-                "Host not allowed",
-            ),
-            Self::NotFound => (S::NOT_FOUND, "not_found", "Not found"),
-            Self::MethodNotAllowed => (
-                S::METHOD_NOT_ALLOWED,
-                "method_not_allowed",
-                "Method not allowed",
-            ),
-            Self::UnsupportedMediaType => (
-                S::UNSUPPORTED_MEDIA_TYPE,
-                "unsupported_media_type",
-                "Media type not supported",
-            ),
-            Self::BodyTooLarge => (S::PAYLOAD_TOO_LARGE, "body_too_large", "Body too large"),
-            Self::BodyTimeout => (
-                S::REQUEST_TIMEOUT,
-                "body_timeout",
-                "Body did not arrive in time",
-            ),
-            Self::InvalidJson => (S::BAD_REQUEST, "invalid_json", "Not valid JSON"),
-            Self::InvalidRequest => (
-                S::UNPROCESSABLE_ENTITY,
-                "invalid_request",
-                "Request not valid",
-            ),
-            Self::InvalidInput => (
-                S::UNPROCESSABLE_ENTITY,
-                "invalid_input",
-                "Input does not fit the action",
-            ),
-            Self::InvalidCursor => (S::BAD_REQUEST, "invalid_cursor", "Cursor not valid"),
-            Self::RunNotFound => (S::NOT_FOUND, "run_not_found", "Run not found"),
-            Self::ActionNotFound => (S::NOT_FOUND, "action_not_found", "Action not found"),
-            Self::MemoryNotFound => (S::NOT_FOUND, "memory_not_found", "Memory not found"),
-            Self::EntryNotFound => (S::NOT_FOUND, "entry_not_found", "Entry not found"),
-            Self::KeyNotFound => (S::NOT_FOUND, "key_not_found", "Key not found"),
-            Self::RunFinished => (S::CONFLICT, "run_finished", "Run has finished"),
-            Self::RunNotFinished => (S::CONFLICT, "run_not_finished", "Run has not finished"),
-            Self::NotCreated => (S::CONFLICT, "not_created", "Run was started already"),
-            Self::IdempotencyMismatch => (
-                S::CONFLICT,
-                "idempotency_mismatch",
-                "Idempotency key used for something else",
-            ),
-            Self::InvalidMemory => (
-                S::UNPROCESSABLE_ENTITY,
-                "invalid_memory",
-                "Memory cannot hold this",
-            ),
-            Self::MemoryFull => (S::CONFLICT, "memory_full", "Memory full"),
-            Self::TooManyRequests => (
-                S::TOO_MANY_REQUESTS,
-                "too_many_requests",
-                "Too many requests",
-            ),
-            Self::TooManyRuns => (
-                S::TOO_MANY_REQUESTS,
-                "too_many_runs",
-                "Too many queued runs",
-            ),
-            Self::Draining => (S::SERVICE_UNAVAILABLE, "draining", "Server is stopping"),
-            Self::NotReady => (S::SERVICE_UNAVAILABLE, "not_ready", "Project not ready"),
-            Self::StorageFull => (S::INSUFFICIENT_STORAGE, "storage_full", "Storage full"),
-            Self::StoreUnavailable => (
-                S::SERVICE_UNAVAILABLE,
-                "store_unavailable",
-                "Store not available",
-            ),
-            Self::Internal => (S::INTERNAL_SERVER_ERROR, "internal", "Internal error"),
-        }
+        CODES[self as usize].2
     }
 }
+
+/// Every code with its status, its name in documents and its title, in the order of the enum.
+const CODES: &[(Code, StatusCode, &str, &str)] = &[
+    (
+        Code::KeyMissing,
+        StatusCode::UNAUTHORIZED,
+        "key_missing",
+        "API key missing",
+    ),
+    (
+        Code::KeyInvalid,
+        StatusCode::UNAUTHORIZED,
+        "key_invalid",
+        "API key not valid",
+    ),
+    (
+        Code::ScopeMissing,
+        StatusCode::FORBIDDEN,
+        "scope_missing",
+        "Scope missing",
+    ),
+    (
+        Code::WrongProject,
+        StatusCode::FORBIDDEN,
+        "wrong_project",
+        "Key of another project",
+    ),
+    (
+        Code::ProjectRequired,
+        StatusCode::BAD_REQUEST,
+        "project_required",
+        "Project required",
+    ),
+    (
+        Code::ProjectNotFound,
+        StatusCode::NOT_FOUND,
+        "project_not_found",
+        "Project not found",
+    ),
+    (
+        Code::HostNotAllowed,
+        StatusCode::MISDIRECTED_REQUEST,
+        "host_not_allowed",
+        "Host not allowed",
+    ),
+    (
+        Code::NotFound,
+        StatusCode::NOT_FOUND,
+        "not_found",
+        "Not found",
+    ),
+    (
+        Code::MethodNotAllowed,
+        StatusCode::METHOD_NOT_ALLOWED,
+        "method_not_allowed",
+        "Method not allowed",
+    ),
+    (
+        Code::UnsupportedMediaType,
+        StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        "unsupported_media_type",
+        "Media type not supported",
+    ),
+    (
+        Code::BodyTooLarge,
+        StatusCode::PAYLOAD_TOO_LARGE,
+        "body_too_large",
+        "Body too large",
+    ),
+    (
+        Code::BodyTimeout,
+        StatusCode::REQUEST_TIMEOUT,
+        "body_timeout",
+        "Body did not arrive in time",
+    ),
+    (
+        Code::InvalidJson,
+        StatusCode::BAD_REQUEST,
+        "invalid_json",
+        "Not valid JSON",
+    ),
+    (
+        Code::InvalidRequest,
+        StatusCode::UNPROCESSABLE_ENTITY,
+        "invalid_request",
+        "Request not valid",
+    ),
+    (
+        Code::InvalidInput,
+        StatusCode::UNPROCESSABLE_ENTITY,
+        "invalid_input",
+        "Input does not fit the action",
+    ),
+    (
+        Code::InvalidCursor,
+        StatusCode::BAD_REQUEST,
+        "invalid_cursor",
+        "Cursor not valid",
+    ),
+    (
+        Code::RunNotFound,
+        StatusCode::NOT_FOUND,
+        "run_not_found",
+        "Run not found",
+    ),
+    (
+        Code::ActionNotFound,
+        StatusCode::NOT_FOUND,
+        "action_not_found",
+        "Action not found",
+    ),
+    (
+        Code::MemoryNotFound,
+        StatusCode::NOT_FOUND,
+        "memory_not_found",
+        "Memory not found",
+    ),
+    (
+        Code::EntryNotFound,
+        StatusCode::NOT_FOUND,
+        "entry_not_found",
+        "Entry not found",
+    ),
+    (
+        Code::KeyNotFound,
+        StatusCode::NOT_FOUND,
+        "key_not_found",
+        "Key not found",
+    ),
+    (
+        Code::RunFinished,
+        StatusCode::CONFLICT,
+        "run_finished",
+        "Run has finished",
+    ),
+    (
+        Code::RunNotFinished,
+        StatusCode::CONFLICT,
+        "run_not_finished",
+        "Run has not finished",
+    ),
+    (
+        Code::NotCreated,
+        StatusCode::CONFLICT,
+        "not_created",
+        "Run was started already",
+    ),
+    (
+        Code::IdempotencyMismatch,
+        StatusCode::CONFLICT,
+        "idempotency_mismatch",
+        "Idempotency key used for something else",
+    ),
+    (
+        Code::InvalidMemory,
+        StatusCode::UNPROCESSABLE_ENTITY,
+        "invalid_memory",
+        "Memory cannot hold this",
+    ),
+    (
+        Code::MemoryFull,
+        StatusCode::CONFLICT,
+        "memory_full",
+        "Memory full",
+    ),
+    (
+        Code::TooManyRequests,
+        StatusCode::TOO_MANY_REQUESTS,
+        "too_many_requests",
+        "Too many requests",
+    ),
+    (
+        Code::TooManyRuns,
+        StatusCode::TOO_MANY_REQUESTS,
+        "too_many_runs",
+        "Too many queued runs",
+    ),
+    (
+        Code::Draining,
+        StatusCode::SERVICE_UNAVAILABLE,
+        "draining",
+        "Server is stopping",
+    ),
+    (
+        Code::NotReady,
+        StatusCode::SERVICE_UNAVAILABLE,
+        "not_ready",
+        "Project not ready",
+    ),
+    (
+        Code::StorageFull,
+        StatusCode::INSUFFICIENT_STORAGE,
+        "storage_full",
+        "Storage full",
+    ),
+    (
+        Code::StoreUnavailable,
+        StatusCode::SERVICE_UNAVAILABLE,
+        "store_unavailable",
+        "Store not available",
+    ),
+    (
+        Code::Internal,
+        StatusCode::INTERNAL_SERVER_ERROR,
+        "internal",
+        "Internal error",
+    ),
+];
 
 impl Serialize for Code {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -413,6 +537,25 @@ impl From<Refusal> for Problem {
         Self {
             retry_after,
             ..Self::new(code, message)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use utoipa::PartialSchema;
+
+    use super::*;
+
+    #[test]
+    fn every_code_has_its_own_row_and_the_name_that_the_document_tells() {
+        let schema = serde_json::to_value(Code::schema()).unwrap();
+        let told = schema["enum"].as_array().unwrap();
+        assert_eq!(told.len(), CODES.len());
+        for (place, (code, status, name, _)) in CODES.iter().enumerate() {
+            assert_eq!(*code as usize, place);
+            assert_eq!(told[place], *name);
+            assert!(status.is_client_error() || status.is_server_error());
         }
     }
 }

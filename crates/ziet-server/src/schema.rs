@@ -319,6 +319,7 @@ pub(crate) struct Action {
     /// Bytes of memory that an attempt may use.
     memory: u64,
     isolation: Isolation,
+    on_lost: OnLost,
 }
 
 /// An argument of an action.
@@ -376,6 +377,14 @@ pub(crate) struct Returned {
 pub(crate) enum Isolation {
     Shared,
     Attempt,
+}
+
+/// What becomes of a run whose worker vanished: it is executed again (`rerun`), or fails (`fail`).
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+pub(crate) enum OnLost {
+    Rerun,
+    Fail,
 }
 
 /// What a key may do: everything (`admin`), put another version of the code in place (`deploy`), submit, start, cancel and

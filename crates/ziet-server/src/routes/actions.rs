@@ -1,7 +1,6 @@
-//! The actions of a project, as its active deployment has them.
+//! The actions of a project, as its last import found them.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
@@ -9,7 +8,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use ziet_core::action::Isolation;
 use ziet_core::{ActionId, ActionSpec, Time};
-use ziet_store::{Tx, catalogue, figures};
+use ziet_store::{Tx, figures};
 
 use crate::auth::{Allowed, Read};
 use crate::clock;
@@ -21,7 +20,7 @@ use crate::routes::Paging;
 use crate::schema;
 
 /// Figures are of the runs of so long.
-const RECENT: Duration = Duration::from_secs(24 * 60 * 60);
+const RECENT_MS: i64 = 24 * 60 * 60 * 1000;
 
 /// An action as lists show it.
 #[derive(Serialize, ToSchema)]
@@ -47,15 +46,15 @@ pub(crate) struct ActionSummary {
     isolation: Isolation,
 }
 
-impl From<ActionSpec> for ActionSummary {
-    fn from(spec: ActionSpec) -> Self {
+impl From<&ActionSpec> for ActionSummary {
+    fn from(spec: &ActionSpec) -> Self {
         Self {
-            id: spec.id,
-            name: spec.name,
-            description: spec.description,
-            module: spec.module,
-            function: spec.function,
-            file: spec.file,
+            id: spec.id.clone(),
+            name: spec.name.clone(),
+            description: spec.description.clone(),
+            module: spec.module.clone(),
+            function: spec.function.clone(),
+            file: spec.file.clone(),
             line: spec.line,
             timeout: spec.timeout,
             retries: spec.retries,
@@ -73,15 +72,13 @@ impl From<ActionSpec> for ActionSummary {
     security(("api_key" = ["read"])))]
 pub(crate) async fn list(
     caller: Allowed<Read>,
-    State(platform): State<Arc<Platform>>,
     mut params: Params,
 ) -> Result<Json<Page<ActionSummary>>, Problem> {
-    let project = caller.project()?.id.clone();
     let limit = params.limit()?;
     let after = params.text("cursor")?.map(ActionId::new);
     params.end()?;
-    let verb = async move |tx: &mut Tx<'_>| catalogue::actions(tx, &project).await;
-    let actions = platform.read(verb).await?.into_iter();
+    let known = caller.project()?.actions()?;
+    let actions = known.actions();
     let mut page: Vec<ActionSummary> = actions
         .filter(|spec| after.as_ref().is_none_or(|after| spec.id > *after))
         .take(limit + 1)
@@ -133,26 +130,16 @@ pub(crate) async fn get(
     Named(id): Named,
     params: Params,
 ) -> Result<Json<ActionDocument>, Problem> {
-    let project = caller.project()?.id.clone();
     params.end()?;
+    let project = caller.project()?;
+    let (known, id) = (project.actions()?, ActionId::new(id));
+    let missing = || Problem::new(Code::ActionNotFound, known.unknown(&id));
+    let spec = known.action(&id).ok_or_else(missing)?.clone();
     let now = clock::now();
-    let since = Time::from_millis(now.as_millis() - RECENT.as_millis() as i64);
-    let wanted = ActionId::new(&*id);
-    let verb = async move |tx: &mut Tx<'_>| -> ziet_store::Result<_> {
-        let actions = catalogue::actions(tx, &project).await?;
-        let Some(spec) = actions.into_iter().find(|spec| spec.id == wanted) else {
-            return Ok(None);
-        };
-        let figures = figures::of_action(tx, &project, &wanted, since, now).await?;
-        Ok(Some((spec, figures)))
-    };
-    let found = platform.read(verb).await?;
-    let (spec, figures) = found.ok_or_else(|| {
-        Problem::new(
-            Code::ActionNotFound,
-            format!("the project has no action {id:?}"),
-        )
-    })?;
+    let since = Time::from_millis(now.as_millis() - RECENT_MS);
+    let project = project.id.clone();
+    let verb = async move |tx: &mut Tx<'_>| figures::of_action(tx, &project, &id, since, now).await;
+    let figures = platform.read(verb).await?;
     let figures::Figures {
         runs,
         completed,

@@ -8,6 +8,8 @@ use axum::http::StatusCode;
 use crate::platform::Platform;
 use crate::problem::{Code, Problem, ProblemDocument};
 
+/// See whether the server lives
+///
 /// Answers as long as the server does.
 #[utoipa::path(get, path = "/healthz", tag = "health", security(()),
     responses((status = 200, description = "The server answers.", body = str, content_type = "text/plain")))]
@@ -15,7 +17,9 @@ pub(crate) async fn alive() -> &'static str {
     "ok\n"
 }
 
-/// Whether runs are accepted: not while projects are being imported, and not while the server is stopping.
+/// See whether runs are accepted
+///
+/// They are not while projects are being imported, and not while the server is stopping.
 #[utoipa::path(get, path = "/readyz", tag = "health", security(()),
     responses(
         (status = 200, description = "Runs are accepted.", body = str, content_type = "text/plain"),

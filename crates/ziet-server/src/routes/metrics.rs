@@ -11,7 +11,9 @@ use crate::metrics;
 use crate::platform::Platform;
 use crate::problem::ProblemDocument;
 
-/// Figures of requests, runs, queues and executors, in the text format of Prometheus. Needs the scope `read`, unless the server was started with `--public-metrics`.
+/// Get figures
+///
+/// Of requests, runs, queues and executors, in the text format of Prometheus. Needs the scope `read`, unless the server was started with `--public-metrics`.
 #[utoipa::path(get, path = "/metrics", tag = "health",
     responses(
         (status = 200, description = "The figures.", body = str, content_type = "text/plain"),

@@ -7,6 +7,8 @@
 
 mod callers;
 mod listening;
+mod live;
+mod reading;
 mod requests;
 mod runs;
 mod served;

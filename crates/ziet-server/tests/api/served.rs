@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
-use axum::http::{HeaderMap, Method, Request, StatusCode, header};
+use axum::http::{HeaderMap, Method, Request, Response, StatusCode, header};
 use http_body_util::BodyExt;
 use serde_json::Value;
 use tower::ServiceExt;
@@ -22,6 +22,7 @@ use ziet_worker::python::{self, Python};
 use ziet_worker::{PoolSettings, Project, WorkerSettings};
 
 const ACTIONS: &str = r#"
+import logging
 import time
 from datetime import date
 
@@ -51,6 +52,14 @@ def rest(seconds: float) -> None:
 @Action(description="Fails", retries=0)
 def fail() -> None:
     raise ValueError("no")
+
+
+@Action(description="Says words, and remembers them", retries=0)
+def talk(words: str) -> None:
+    for word in words.split():
+        print(word)
+        memory.add("word", word, metadata={"letters": len(word)})
+    logging.getLogger("shop").warning("mind")
 "#;
 
 /// How long anything may take that is waited for.
@@ -59,6 +68,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) struct Served {
     pub(crate) platform: Arc<Platform>,
     pub(crate) store: Store,
+    pub(crate) hints: Hints,
     router: Router,
     engine: Arc<Engine>,
     _project: tempfile::TempDir,
@@ -95,11 +105,12 @@ impl Served {
         loaded.recv_timeout(PATIENCE).unwrap();
         let engine = Arc::new(engine.unwrap());
         let engines = BTreeMap::from([(ProjectId::new("shop"), Arc::clone(&engine))]);
-        let platform = Platform::new(store.clone(), engines, hints, settings);
+        let platform = Platform::new(store.clone(), engines, hints.clone(), settings);
         Self {
             router: router(Arc::clone(&platform)),
             platform,
             store,
+            hints,
             engine,
             _project: folder,
         }
@@ -130,8 +141,13 @@ impl Served {
         key.text
     }
 
+    /// An answer that is not read yet.
+    pub(crate) async fn respond(&self, request: Request<Body>) -> Response<Body> {
+        self.router.clone().oneshot(request).await.unwrap()
+    }
+
     pub(crate) async fn ask(&self, request: Request<Body>) -> Answer {
-        let response = self.router.clone().oneshot(request).await.unwrap();
+        let response = self.respond(request).await;
         let (parts, body) = response.into_parts();
         Answer {
             status: parts.status,

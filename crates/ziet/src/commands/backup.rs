@@ -1,6 +1,6 @@
 //! `ziet backup FILE`: a consistent copy of a server's state, also while it runs.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, ValueHint};
@@ -30,7 +30,9 @@ pub(crate) fn backup(
     environment: &Environment,
     printer: &mut Printer,
 ) -> Result<ExitCode, CliError> {
-    let database = existing(&state_folder(&args.settings, environment)?)?;
+    let folder = state_folder(&args.settings, environment)?;
+    let database = existing(&folder)?;
+    check_target(&args.file, &folder)?;
     ziet_store::backup(&database, &args.file)
         .map_err(|error| CliError::failed("there is no backup", error))?;
     printer.line(format_args!(
@@ -38,4 +40,19 @@ pub(crate) fn backup(
         args.file.display()
     ));
     Ok(ExitCode::SUCCESS)
+}
+
+/// A server would lose its state if the copy took the name of one of its files.
+fn check_target(file: &Path, state: &Path) -> Result<(), CliError> {
+    let folder = match file.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        _ => Path::new("."),
+    };
+    let real =
+        |folder| fs_err::canonicalize(folder).map_err(|error| CliError::usage(error.to_string()));
+    if real(folder)? != real(state)? {
+        return Ok(());
+    }
+    let message = format!("{} lies in the folder of the state itself", file.display());
+    Err(CliError::usage(message).hint("name a file elsewhere, on another disk at best"))
 }

@@ -16,7 +16,7 @@ use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
-use tracing::info;
+use tracing::{error, info};
 use ziet_server::{Hints, Platform, ServeError, ServerSettings};
 use ziet_store::{Location, Store};
 
@@ -25,7 +25,7 @@ use self::stopping::Stop;
 use super::retention::Retention;
 use super::state::State;
 use crate::error::CliError;
-use crate::settings::{Environment, Flags, OfServer, Serving, Settings, state_folder};
+use crate::settings::{Environment, Flags, LogFormat, OfServer, Serving, Settings, state_folder};
 
 /// Threads for the network: the engines, the store and the actions need the processors too.
 const NETWORK_THREADS: usize = 2;
@@ -60,7 +60,14 @@ pub(crate) fn serve(
     projects::check(&folders, &state.folder)?;
     log::start(&serving);
     let runtime = runtime()?;
-    runtime.block_on(run(&serving, &folders, &state))
+    match runtime.block_on(run(&serving, &folders, &state)) {
+        // Whoever reads the log as JSON must not meet a line that is none.
+        Err(error) if serving.log_format == LogFormat::Json => {
+            error!(hint = error.hint, "{}", error.message);
+            Ok(error.status())
+        }
+        done => done,
+    }
 }
 
 fn runtime() -> Result<Runtime, CliError> {

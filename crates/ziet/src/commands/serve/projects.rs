@@ -142,7 +142,10 @@ impl Projects {
                     self.activate(&id, &catalogue)?;
                     missing -= 1;
                 }
-                Told::Broken(error) => return Err(broken(&id, error)),
+                Told::Broken(error) => {
+                    let what = format!("project {id} cannot be served");
+                    return Err(CliError::failed(&what, error));
+                }
             }
         }
         Ok(())
