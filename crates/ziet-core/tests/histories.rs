@@ -31,6 +31,7 @@ enum How {
     OutOfMemory,
     Crashed,
     Lost,
+    HandedBack,
 }
 
 fn how() -> impl Strategy<Value = How> {
@@ -42,6 +43,7 @@ fn how() -> impl Strategy<Value = How> {
         1 => Just(How::OutOfMemory),
         2 => Just(How::Crashed),
         8 => Just(How::Lost),
+        2 => Just(How::HandedBack),
     ]
 }
 
@@ -83,6 +85,7 @@ fn ending(how: How) -> Ending {
         How::OutOfMemory => Ending::OutOfMemory(failure(true)),
         How::Crashed => Ending::Crashed(failure(true)),
         How::Lost => Ending::Lost,
+        How::HandedBack => Ending::HandedBack,
     }
 }
 
@@ -158,7 +161,8 @@ fn check(
             } => {
                 seen.recorded.push(*attempt);
                 if *outcome == Outcome::Lost {
-                    seen.lost_in_a_row += 1;
+                    // One that was handed back says nothing against the run.
+                    seen.lost_in_a_row += after.lost_in_a_row - before.lost_in_a_row;
                 } else {
                     seen.counted += u32::from(*outcome != Outcome::Cancelled);
                     seen.lost_in_a_row = 0;

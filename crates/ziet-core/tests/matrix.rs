@@ -150,6 +150,7 @@ fn events(worker: WorkerId) -> Vec<(&'static str, Event)> {
             ended(Ending::Crashed(failure(ErrorCode::Crashed, true))),
         ),
         ("lost", ended(Ending::Lost)),
+        ("handed back", ended(Ending::HandedBack)),
         ("cancel", Event::Cancel(cancelled())),
     ]
 }

@@ -37,12 +37,13 @@ impl Scheduler {
             (OnLost::Fail, Some(claimed)) => {
                 let claimed = Change::State(Box::new(claimed));
                 self.commit(vec![claimed], move |scheduler| {
-                    scheduler.launch(executor, start)
+                    scheduler.launch(executor, start);
                 });
             }
             (_, held) => {
-                held.into_iter()
-                    .for_each(|claimed| self.unwritten.hold(claimed));
+                if let Some(claimed) = held {
+                    self.unwritten.hold(claimed);
+                }
                 self.launch(executor, start);
             }
         }

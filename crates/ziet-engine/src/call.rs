@@ -33,7 +33,7 @@ impl Scheduler {
                     accepted,
                 } = made;
                 self.commit(vec![change], move |scheduler| {
-                    scheduler.enter(id, &accepted)
+                    scheduler.enter(id, &accepted);
                 });
             }
             Err(Refusal { code, message, .. }) => self.answer(

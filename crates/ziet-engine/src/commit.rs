@@ -23,12 +23,14 @@ const HOLD: Duration = Duration::from_millis(5);
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
+type Answer = Box<dyn FnOnce(&mut Scheduler, Result<(), StoreError>) + Send>;
+
 /// What is done when the store has answered.
 enum After {
     /// What was decided cannot be taken back: it is tried until it is written.
     Written(Work),
     /// Whoever asked is told that it was not.
-    Answered(Box<dyn FnOnce(&mut Scheduler, Result<(), StoreError>) + Send>),
+    Answered(Answer),
 }
 
 /// Changes that belong together.

@@ -88,7 +88,7 @@ impl Scheduler {
         let limit = self.backlog.lump();
         let project = self.project.clone();
         self.read_in_order(
-            async move |tx| runs::due_queued(tx, &project, after, limit).await,
+            async move |tx| runs::due_queued(tx, &project, Some(after), limit).await,
             move |scheduler, read: Result<Vec<LoadedRun>, StoreError>| match read {
                 Ok(read) => scheduler.take_queued(read, limit),
                 Err(error) => {

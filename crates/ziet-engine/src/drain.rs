@@ -52,7 +52,9 @@ impl Scheduler {
             let waiting = std::mem::take(&mut drain.waiting);
             // After everything that was decided before.
             self.commit(Vec::new(), |_| {
-                waiting.into_iter().for_each(|done| done(()))
+                for done in waiting {
+                    done(());
+                }
             });
         }
     }

@@ -95,6 +95,8 @@ impl Scheduler {
             .filter_map(|key| self.claimed_keys.remove(&key))
             .flatten()
             .collect();
-        waiting.into_iter().for_each(|asked| self.submit(asked));
+        for asked in waiting {
+            self.submit(asked);
+        }
     }
 }

@@ -6,7 +6,7 @@ use std::collections::{HashMap, HashSet};
 use ziet_core::call::CallCounter;
 use ziet_core::run::Claim;
 use ziet_core::{ActionId, Json, MemoryId, Run, RunId, Time};
-use ziet_store::LoadedRun;
+use ziet_store::{LoadedRun, NewRun};
 use ziet_worker::ExecutorId;
 
 use crate::logs::Unsaved;
@@ -80,6 +80,21 @@ impl Live {
                 .and(self.run.running_since().or(self.started_at))
         };
         known.or_else(before)
+    }
+}
+
+impl From<&NewRun> for Live {
+    fn from(new: &NewRun) -> Self {
+        Self {
+            run: new.run.clone(),
+            action: new.action_id.clone(),
+            input: new.input.clone(),
+            memory: new.memory_id,
+            root: new.root_id,
+            started_at: None,
+            children: HashSet::new(),
+            attempt: None,
+        }
     }
 }
 

@@ -67,14 +67,14 @@ impl Scheduler {
             return;
         };
         let number = live.run.attempts;
-        let line = NewLine {
+        let printed = NewLine {
             at,
             level,
             text: text.clone(),
         };
         if let Some(attempt) = &mut live.attempt {
-            attempt.unsaved.bytes += line.text.len();
-            attempt.unsaved.lines.push(line);
+            attempt.unsaved.bytes += printed.text.len();
+            attempt.unsaved.lines.push(printed);
             if attempt.unsaved.bytes >= SAVE_BYTES {
                 self.save_lines(run);
             } else {
@@ -82,7 +82,7 @@ impl Scheduler {
                 self.save_by.get_or_insert(at.plus(SAVE_WITHIN));
             }
         } else {
-            let lines = vec![line];
+            let lines = vec![printed];
             self.write_lines(
                 run,
                 Change::Logs {
@@ -129,7 +129,7 @@ impl Scheduler {
 
     fn write_lines(&mut self, run: RunId, lines: Change) {
         self.commit(vec![lines], move |scheduler| {
-            scheduler.tell_of(run, Happening::Logged)
+            scheduler.tell_of(run, Happening::Logged);
         });
     }
 }

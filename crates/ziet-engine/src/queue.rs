@@ -24,15 +24,25 @@ pub(crate) struct Queue {
 }
 
 /// Which queued runs are in the store alone.
-#[derive(Default)]
 struct Stored {
     /// What was read last; they come after it.
-    after: Option<RunId>,
+    after: RunId,
     /// The first of those that were left there since; it may come before that.
     lowest: Option<RunId>,
     /// Whether there may be some.
     more: bool,
     reading: bool,
+}
+
+impl Default for Stored {
+    fn default() -> Self {
+        Self {
+            after: RunId::NONE,
+            lowest: None,
+            more: false,
+            reading: false,
+        }
+    }
 }
 
 impl Queue {
@@ -65,18 +75,14 @@ impl Queue {
         fits
     }
 
-    /// After which run to read those that are in the store alone, when there is room for them. None is for the
-    /// beginning. They are to be read after everything that was written before.
-    pub(crate) fn begin_reading(&mut self) -> Option<Option<RunId>> {
+    /// After which run to read those that are in the store alone, when there is room for them. They are to be read after everything that was written before.
+    pub(crate) fn begin_reading(&mut self) -> Option<RunId> {
         let stored = &mut self.stored;
         if self.closed || !stored.more || stored.reading || self.roots.len() + LUMP > CAP {
             return None;
         }
         let lowest = stored.lowest.take().map(before);
-        // What was never read is read from the beginning, whatever was left there since.
-        let after = stored
-            .after
-            .map(|after| lowest.map_or(after, |lowest| lowest.min(after)));
+        let after = lowest.map_or(stored.after, |lowest| lowest.min(stored.after));
         stored.more = false;
         stored.reading = true;
         Some(after)
@@ -86,12 +92,12 @@ impl Queue {
     pub(crate) fn end_reading(&mut self, last: Option<RunId>, more: bool, runs: Vec<RunId>) {
         self.stored.reading = false;
         self.stored.more |= more;
-        self.stored.after = last.or(self.stored.after).or(Some(RunId::NONE));
+        self.stored.after = last.unwrap_or(self.stored.after);
         self.roots.extend(runs);
     }
 
     /// It could not be read.
-    pub(crate) fn fail_reading(&mut self, after: Option<RunId>) {
+    pub(crate) fn fail_reading(&mut self, after: RunId) {
         self.stored.reading = false;
         self.stored.more = true;
         self.stored.after = after;
@@ -178,7 +184,7 @@ mod tests {
             queue.remove(0);
         }
         assert!(!queue.push(id(CAP as u128 + 2)), "others wait for longer");
-        assert_eq!(queue.begin_reading(), Some(None));
+        assert_eq!(queue.begin_reading(), Some(RunId::NONE));
         queue.end_reading(Some(id(CAP as u128 + 2)), false, vec![left]);
         assert!(queue.push(id(CAP as u128 + 3)));
     }
@@ -186,10 +192,10 @@ mod tests {
     #[test]
     fn one_that_is_older_than_what_was_read_is_not_missed() {
         let mut queue = Queue::unread();
-        assert_eq!(queue.begin_reading(), Some(None));
+        assert_eq!(queue.begin_reading(), Some(RunId::NONE));
         assert!(!queue.push(id(5)), "it may be among those that are read");
         queue.end_reading(Some(id(9)), true, vec![id(9)]);
-        assert_eq!(queue.begin_reading(), Some(Some(id(4))));
+        assert_eq!(queue.begin_reading(), Some(id(4)));
         queue.end_reading(Some(id(12)), false, vec![]);
         assert!(queue.push(id(3)));
     }
@@ -199,6 +205,6 @@ mod tests {
         let mut queue = Queue::unread();
         let after = queue.begin_reading().unwrap();
         queue.fail_reading(after);
-        assert_eq!(queue.begin_reading(), Some(None));
+        assert_eq!(queue.begin_reading(), Some(RunId::NONE));
     }
 }

@@ -24,6 +24,16 @@ fn entry_size(entry: &Entry) -> usize {
     entry.key.len() + entry.value.as_bytes().len() + metadata + ENTRY_OVERHEAD
 }
 
+/// Says what of an entry is too large, if anything.
+fn check_size(key: &str, value: &Json, metadata: Option<&Json>) -> Result<(), String> {
+    let size = |json: &Json| json.as_bytes().len();
+    let excess = limits::excess(size(value), limits::JSON_BYTES)
+        .or_else(|| limits::excess(metadata.map_or(0, size), limits::METADATA_BYTES));
+    excess.map_or(Ok(()), |excess| {
+        Err(format!("memory key {key:?}: {excess}"))
+    })
+}
+
 /// Who asks: the request's number comes back with the answer.
 #[derive(Clone, Copy)]
 struct Asker {
@@ -149,14 +159,7 @@ impl Scheduler {
     }
 
     fn add(&mut self, asker: Asker, key: String, value: Json, metadata: Option<Json>) {
-        let value_size = limits::excess(value.as_bytes().len(), limits::JSON_BYTES);
-        let metadata_bytes = metadata
-            .as_ref()
-            .map_or(0, |metadata| metadata.as_bytes().len());
-        let size = value_size.or_else(|| limits::excess(metadata_bytes, limits::METADATA_BYTES));
-        let fits = size.map_or(Ok(()), |excess| {
-            Err(format!("memory key {key:?}: {excess}"))
-        });
+        let fits = check_size(&key, &value, metadata.as_ref());
         if let Err(message) = rules::check_key(&key).and(fits) {
             return self.refuse(asker, ErrorCode::InvalidMemory, message);
         }

@@ -1,5 +1,6 @@
 //! Applies events to runs: core decides, the store writes, and what follows is done after the commit.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use ziet_core::error::Failure;
@@ -38,13 +39,9 @@ impl Scheduler {
         let claim = live.run.state.claim();
         let began = live.began();
         self.backlog.moved(&live.run.state, &next.run.state);
-        if let Some(deadline) = live.run.deadline() {
-            self.timers.remove(&(deadline, id));
-        }
+        let before = live.run.deadline();
         live.run = next.run.clone();
-        if let Some(deadline) = live.run.deadline() {
-            self.timers.insert((deadline, id));
-        }
+        move_timer(&mut self.timers, id, before, live.run.deadline());
         let (mut written, mut later) = (Vec::new(), Vec::new());
         for effect in next.effects {
             match effect {
@@ -80,14 +77,7 @@ impl Scheduler {
         if live.run.state.claim().is_none() {
             live.attempt = None;
         }
-        let change = StateChange {
-            id,
-            fence,
-            run: next.run,
-            since: now,
-            now,
-        };
-        self.write_down(change, written, later);
+        self.write_down(changed(id, fence, next.run, now), written, later);
         Ok(())
     }
 
@@ -241,6 +231,30 @@ impl Scheduler {
             };
             self.answer_call(id, caller, &answer);
         }
+    }
+}
+
+fn changed(id: RunId, fence: u32, run: Run, now: Time) -> StateChange {
+    StateChange {
+        id,
+        fence,
+        run,
+        since: now,
+        now,
+    }
+}
+
+fn move_timer(
+    timers: &mut BTreeSet<(Time, RunId)>,
+    id: RunId,
+    before: Option<Time>,
+    after: Option<Time>,
+) {
+    if let Some(before) = before {
+        timers.remove(&(before, id));
+    }
+    if let Some(after) = after {
+        timers.insert((after, id));
     }
 }
 

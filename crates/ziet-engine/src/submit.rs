@@ -1,6 +1,6 @@
 //! How runs come into being: submitted from outside, or called by a running attempt.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::time::Duration;
 
 use ziet_core::action::ActionSpec;
@@ -257,11 +257,8 @@ impl Scheduler {
         let accepted = if start {
             Run::accepted(policy, run_at, now)
         } else {
-            let run = Run::created(policy);
-            Transition {
-                run,
-                effects: Vec::new(),
-            }
+            let (run, effects) = (Run::created(policy), Vec::new());
+            Transition { run, effects }
         };
         let memory_id = memory.unwrap_or_else(|| MemoryId::new(now));
         let (parent, root) = match place {
@@ -275,18 +272,6 @@ impl Scheduler {
                 (Some(parent), root)
             }
         };
-        let live = Live {
-            run: accepted.run.clone(),
-            action: action.clone(),
-            input: input.clone(),
-            memory: memory_id,
-            root,
-            started_at: None,
-            children: HashSet::new(),
-            attempt: None,
-        };
-        self.backlog.add(&live);
-        self.runs.insert(id, live);
         let new = NewRun {
             id,
             action_id: action,
@@ -302,6 +287,9 @@ impl Scheduler {
             run: accepted.run.clone(),
             created_at: now,
         };
+        let live = Live::from(&new);
+        self.backlog.add(&live);
+        self.runs.insert(id, live);
         let change = Change::Submit(Box::new(new));
         Ok(Made {
             id,

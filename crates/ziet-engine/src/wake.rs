@@ -59,8 +59,12 @@ impl Scheduler {
                 scheduler.alarm.reading = false;
                 match read {
                     Ok((due, next)) => {
-                        due.into_iter().for_each(|loaded| scheduler.on_due(loaded));
-                        next.into_iter().for_each(|at| scheduler.alarm.set(at));
+                        for loaded in due {
+                            scheduler.on_due(loaded);
+                        }
+                        if let Some(at) = next {
+                            scheduler.alarm.set(at);
+                        }
                     }
                     Err(error) => {
                         scheduler.store_failed(error);

@@ -127,6 +127,27 @@ fn any_set_of_statuses_is_found_newest_first() {
 }
 
 #[test]
+fn many_runs_of_several_statuses_are_merged_in_order() {
+    on_each(|store| {
+        let runs: Vec<NewRun> = (0..1_500)
+            .map(|number| {
+                let queued = new_run();
+                let run = if number % 1_400 > 700 {
+                    Run::created(policy())
+                } else {
+                    queued.run.clone()
+                };
+                NewRun { run, ..queued }
+            })
+            .collect();
+        commit(store, runs.iter().map(submit).collect()).unwrap();
+        let expected: Vec<_> = runs.iter().rev().map(|run| run.id).collect();
+        let both = statuses(&[Status::Queued, Status::Created]);
+        assert!(paged(store, &both, 1_000) == expected);
+    });
+}
+
+#[test]
 fn a_run_is_shown_without_what_is_large() {
     on_each(|store| {
         let run = NewRun {

@@ -275,6 +275,10 @@ fn the_active_deployment_has_the_actions_that_count() {
             // Going back, with what the project has become.
             catalogue::activate(tx, project, &first, &[spec("b", 3)]).await?;
             assert_eq!(catalogue::active(tx, &ProjectId::new("other")).await?, None);
+            assert_eq!(
+                catalogue::projects(tx).await?,
+                std::slice::from_ref(project)
+            );
             Ok((
                 catalogue::active(tx, project).await?,
                 catalogue::actions(tx, project).await?,
