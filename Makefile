@@ -14,7 +14,7 @@ TEST_WORKERS ?= auto
 SOAK_CASES ?= 100000
 # How many seconds `make soak` lets the fuzzer try each kind of message.
 FUZZ_SECONDS ?= 60
-# What `make bench` measures of executors, all when empty; `ziet-bench --help` names the sections.
+# What `make bench` measures of executors and the server, all when empty; `ziet-bench --help` names the sections.
 SECTIONS ?=
 # More arguments for pytest (`make test`) or for the benchmark (`make bench`).
 ARGS ?=
@@ -83,7 +83,7 @@ generate: prerequisites ## Write anew what is generated: docs/reference, openapi
 	UPDATE_OPENAPI=1 cargo test $(LOCKED) --quiet --package ziet-server --lib reference
 	UPDATE_VECTORS=1 cargo test $(LOCKED) --quiet --package ziet-core --test wire
 
-bench: build $(VENV)/.test $(HYPERFINE) ## Measure start-up, and how executors start, work, and are ended
+bench: build $(VENV)/.test $(HYPERFINE) ## Measure start-up, executors, and the server
 	@cargo build $(LOCKED) --release --package ziet-bench
 	@$(BIN)/python bench/start_up.py --hyperfine $(HYPERFINE) $(ARGS)
 	@env -u PYTHONDONTWRITEBYTECODE target/release/ziet-bench --python $(BIN)/python $(SECTIONS)

@@ -58,3 +58,17 @@ pub(crate) fn at_most(name: &str, duration: Duration, most: Duration) {
     let text = format!("at most {}", millis(most));
     goal(name, &millis(duration), &text, duration <= most);
 }
+
+/// So many a second, of which there are to be at least `least`.
+pub(crate) fn at_least(name: &str, rate: f64, least: f64) {
+    let text = format!("at least {least:.0}/s");
+    goal(name, &format!("{rate:.0}/s"), &text, rate >= least);
+}
+
+/// Bytes of which there are to be at most so many megabytes.
+pub(crate) fn at_most_megabytes(name: &str, bytes: u64, most: u64) {
+    let tenths = bytes * 10 / (1 << 20);
+    let shown = format!("{}.{} MB", tenths / 10, tenths % 10);
+    let goal_text = format!("at most {most} MB");
+    goal(name, &shown, &goal_text, bytes <= most << 20);
+}

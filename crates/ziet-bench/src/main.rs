@@ -1,16 +1,25 @@
-//! Prints what executors are held to, each figure beside its goal. `make bench` runs it; nothing else should be running.
+//! Prints what executors and the server are held to, each figure beside its goal. `make bench` runs it; nothing else should
+//! be running.
 //!
-//! It drives the worker and the engine as the program does, and reads the rest from `/proc`.
+//! Of executors it drives the worker and the engine as the program does; of the server it starts the program itself, and is
+//! its client. The rest it reads from `/proc`.
 
+mod backlog;
+mod client;
 mod clock;
 mod drive;
 mod figures;
 mod first_line;
+mod idle;
 mod kills;
 mod machine;
 mod memory;
+mod noop;
+mod over_http;
 mod processes;
+mod remembering;
 mod running;
+mod served;
 mod throughput;
 
 #[cfg(test)]
@@ -25,7 +34,7 @@ use ziet_core::wire::StartMethod;
 use ziet_worker::python::{Found, Python};
 use ziet_worker::{PoolSettings, Project, WorkerSettings, sandbox};
 
-/// Measures executors: how fast they start, how much they do, what they take, and how they are killed.
+/// Measures executors (how fast they start, how much they do, what they take, how they are killed) and the server.
 #[derive(Parser)]
 struct Options {
     /// What to measure; everything, when nothing is named
@@ -55,6 +64,18 @@ enum Section {
     Memory,
     /// How exactly attempts are ended
     Kills,
+    /// From submit to result over HTTP, one at a time
+    Http,
+    /// How many runs a second are submitted and finished over HTTP
+    HttpBatches,
+    /// The same of clients that wait for each run
+    HttpWaiting,
+    /// What adding to memory takes, durably
+    MemoryAdd,
+    /// What a million queued runs change
+    Backlog,
+    /// What a server does and takes that has nothing to do
+    Idle,
 }
 
 /// What is measured, and how often.
@@ -68,7 +89,7 @@ impl Bench {
     /// The settings of a worker for the project in that folder of `bench/`.
     fn worker(&self, project: &str) -> anyhow::Result<WorkerSettings> {
         let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-        let root = fs_err::canonicalize(repository.join("bench").join(project))?;
+        let root = folder(project)?;
         Ok(WorkerSettings {
             python: Python {
                 path: self.python.clone(),
@@ -93,6 +114,12 @@ impl Bench {
     fn times(&self, number: usize) -> usize {
         (number / self.divide).max(4)
     }
+}
+
+/// A folder of `bench/`.
+fn folder(project: &str) -> anyhow::Result<PathBuf> {
+    let bench = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../bench");
+    Ok(fs_err::canonicalize(bench.join(project))?)
 }
 
 fn main() -> anyhow::Result<ExitCode> {
@@ -123,6 +150,12 @@ fn measure() -> anyhow::Result<()> {
             Section::Throughput => throughput::measure(&bench)?,
             Section::Memory => memory::measure(&bench)?,
             Section::Kills => kills::measure(&bench)?,
+            Section::Http => over_http::one_at_a_time(&bench)?,
+            Section::HttpBatches => over_http::batches(&bench)?,
+            Section::HttpWaiting => over_http::many_waiting(&bench)?,
+            Section::MemoryAdd => remembering::measure(&bench)?,
+            Section::Backlog => backlog::measure(&bench)?,
+            Section::Idle => idle::measure(&bench)?,
         }
     }
     Ok(())

@@ -4,10 +4,11 @@ use anyhow::Context;
 use ziet_core::action::Isolation;
 
 use crate::drive::Drive;
-use crate::figures::{goal, title};
+use crate::figures::{at_most_megabytes, title};
 use crate::{Bench, processes};
 
-const MOST: u64 = 4 << 20;
+/// In megabytes.
+const MOST: u64 = 4;
 
 pub(crate) fn measure(bench: &Bench) -> anyhow::Result<()> {
     title("Private memory of an idle executor that has pandas");
@@ -29,8 +30,6 @@ fn tell(drive: &Drive, name: &str) -> anyhow::Result<()> {
     let executors = drive.supervisors.executors()?;
     let pid = *executors.first().context("there is no executor")?;
     let bytes = processes::private_bytes(pid)?;
-    let tenths = bytes * 10 / (1 << 20);
-    let shown = format!("{}.{} MB", tenths / 10, tenths % 10);
-    goal(name, &shown, "at most 4 MB", bytes <= MOST);
+    at_most_megabytes(name, bytes, MOST);
     Ok(())
 }

@@ -64,6 +64,34 @@ pub(crate) fn private_bytes(pid: u32) -> anyhow::Result<u64> {
     Ok(kilobytes * 1024)
 }
 
+/// What `/proc/PID/status` says under these names, together: bytes.
+pub(crate) fn resident(pid: u32, names: &[&str]) -> anyhow::Result<u64> {
+    let text = fs_err::read_to_string(format!("/proc/{pid}/status"))?;
+    Ok(names.iter().map(|name| number(&text, name)).sum::<u64>() * 1024)
+}
+
+/// How often the threads of a process have begun to wait or were interrupted, those whose name begins so.
+pub(crate) fn switches(pid: u32, threads: &str) -> anyhow::Result<u64> {
+    let mut all = 0;
+    for task in tasks(pid)? {
+        let name = fs_err::read_to_string(format!("{task}/comm"))?;
+        if name.starts_with(threads) {
+            let text = fs_err::read_to_string(format!("{task}/status"))?;
+            all += number(&text, "voluntary_ctxt_switches");
+            all += number(&text, "nonvoluntary_ctxt_switches");
+        }
+    }
+    Ok(all)
+}
+
+fn number(status: &str, name: &str) -> u64 {
+    status
+        .lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
+        .and_then(|value| value.split_whitespace().next()?.parse().ok())
+        .unwrap_or(0)
+}
+
 /// Processor time so far, of each thread of this process by its name, and of all executors together.
 pub(crate) fn processor_time(
     supervisors: &Supervisors,

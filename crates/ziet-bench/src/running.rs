@@ -89,7 +89,7 @@ impl Running {
         (0..executors)
             .map(|_| {
                 let gate = Gate::new()?;
-                self.submit("actions.hold", &gate.input()?)?;
+                self.submit("actions.hold", &Json::parse(&gate.input()?)?)?;
                 Ok(gate)
             })
             .collect()
@@ -107,13 +107,14 @@ fn is_end(happening: &Happening) -> bool {
 pub(crate) struct Gate(TcpListener);
 
 impl Gate {
-    fn new() -> anyhow::Result<Self> {
+    pub(crate) fn new() -> anyhow::Result<Self> {
         Ok(Self(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?))
     }
 
-    fn input(&self) -> anyhow::Result<Json> {
+    /// What an attempt is given so that it comes here.
+    pub(crate) fn input(&self) -> anyhow::Result<String> {
         let port = self.0.local_addr()?.port();
-        Ok(Json::parse(&format!("{{\"gate\": {port}}}"))?)
+        Ok(format!("{{\"gate\": {port}}}"))
     }
 
     /// Waits until its attempt has come to it, which goes on when the connection is dropped.

@@ -8,7 +8,7 @@ use ziet_core::Json;
 use ziet_core::run::Status;
 
 use crate::running::{Gate, Running};
-use crate::{Bench, throughput};
+use crate::{Bench, backlog, idle, over_http, remembering, throughput};
 
 #[expect(clippy::disallowed_methods, reason = "a test has no settings")]
 fn bench() -> Bench {
@@ -23,6 +23,18 @@ fn bench() -> Bench {
 #[test]
 fn throughput_is_measured() {
     throughput::measure(&bench()).unwrap();
+}
+
+/// The program that they start must have been built.
+#[test]
+fn a_server_is_measured() {
+    let bench = bench();
+    over_http::one_at_a_time(&bench).unwrap();
+    over_http::batches(&bench).unwrap();
+    over_http::many_waiting(&bench).unwrap();
+    remembering::measure(&bench).unwrap();
+    backlog::measure(&bench).unwrap();
+    idle::measure(&bench).unwrap();
 }
 
 #[test]

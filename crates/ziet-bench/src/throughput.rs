@@ -7,11 +7,10 @@ use ziet_core::Json;
 use ziet_core::action::Isolation;
 
 use crate::drive::Drive;
-use crate::figures::{count, figure, goal, per_second, title};
+use crate::figures::{at_least, count, figure, per_second, title};
+use crate::noop::{NOOP, input};
 use crate::running::{Gate, Running};
 use crate::{Bench, clock, machine, processes};
-
-const NOOP: &str = "actions.noop";
 
 pub(crate) fn measure(bench: &Bench) -> anyhow::Result<()> {
     title("Calls a second that do nothing, with a checked input of 1 KB");
@@ -30,19 +29,14 @@ pub(crate) fn measure(bench: &Bench) -> anyhow::Result<()> {
             &format!("the engine, {executors} executors"),
             &format!("{:.0} % of bare round trips", whole / bare * 100.0),
         );
-        goal(
-            &format!("the engine, {executors} executors"),
-            &format!("{whole:.0}/s"),
-            &format!("at least {least:.0}/s"),
-            whole >= least,
-        );
+        at_least(&format!("the engine, {executors} executors"), whole, least);
     }
     Ok(())
 }
 
 fn of_worker(bench: &Bench, executors: usize) -> anyhow::Result<f64> {
     let calls = bench.times(50_000);
-    let input = input()?;
+    let input = Json::parse(&input())?;
     let mut drive = Drive::start(bench.worker("executors")?)?;
     let taken: Result<Vec<_>, _> = (0..executors)
         .map(|_| drive.executor(Isolation::Shared))
@@ -64,7 +58,7 @@ fn of_worker(bench: &Bench, executors: usize) -> anyhow::Result<f64> {
 /// The runs are queued before the clock starts, and counted when they are committed.
 fn of_engine(bench: &Bench, executors: usize) -> anyhow::Result<f64> {
     let calls = bench.times(50_000);
-    let input = input()?;
+    let input = Json::parse(&input())?;
     let ended = Arc::new(AtomicUsize::new(0));
     let last = {
         let ended = Arc::clone(&ended);
@@ -90,13 +84,4 @@ fn of_engine(bench: &Bench, executors: usize) -> anyhow::Result<f64> {
         );
     }
     Ok(per_second(calls, at.saturating_sub(before)))
-}
-
-/// 1024 bytes.
-fn input() -> anyhow::Result<Json> {
-    let numbers: Vec<_> = (1000..1064).map(|number| number.to_string()).collect();
-    let numbers = numbers.join(",");
-    let start = format!("{{\"number\":1,\"numbers\":[{numbers}],\"text\":\"");
-    let text = "x".repeat(1024 - start.len() - 2);
-    Ok(Json::parse(&format!("{start}{text}\"}}"))?)
 }

@@ -15,6 +15,8 @@ use tokio_util::sync::CancellationToken;
 use ziet_core::RunId;
 use ziet_engine::{Happening, Notice};
 
+use crate::metrics;
+
 /// How many changes a follower of all runs may be behind before it has to look at them anew.
 const REMEMBERED: usize = 4096;
 
@@ -80,6 +82,7 @@ impl Hints {
     /// Takes in what an engine tells. It never waits, and costs next to nothing while nobody follows anything.
     pub fn on_notice(&self, notice: &Notice) {
         if let Notice::Run { run, happening, .. } = notice {
+            metrics::happened(happening);
             match happening {
                 Happening::Output { .. }
                 | Happening::Memory(_)
