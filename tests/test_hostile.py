@@ -39,7 +39,7 @@ def server(ziet: Ziet) -> Iterator[Server]:
 
 def connect(server: Server) -> socket.socket:
     address = urlsplit(server.url)
-    connection = socket.create_connection((address.hostname, address.port))
+    connection = socket.create_connection((str(address.hostname), int(address.port or 0)))
     connection.settimeout(PATIENCE_SECONDS)
     return connection
 

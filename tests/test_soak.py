@@ -33,7 +33,7 @@ def busy() -> None:
     while True:
         number = work(number)
 
-@Action(description="Leaves a child process", timeout=1)
+@Action(description="Leaves a child process")
 def leaves(number: int) -> None:
     subprocess.Popen(SLEEP, start_new_session=True)
 
