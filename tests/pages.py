@@ -41,7 +41,7 @@ from program import PROGRAM, REPOSITORY, Ziet
 FOLDER = "/srv/shop"
 """What the pages call the folder that they work in."""
 
-HOME = "/home/ada"
+HOME = "/srv/ada"
 """What the pages call the reader's home."""
 ADDRESS = "127.0.0.1:7878"
 """What the pages call the address of their server."""

@@ -110,6 +110,18 @@ NOT_IN_LOCAL_RUNS = {
     "store_unavailable": "the store is in memory",
     "cancelled": "told by test_an_interrupt_tells_of_every_run",
     "invalid_input": "told by test_wrong_input",
+    **dict.fromkeys(
+        [
+            "too_many_runs",
+            "run_not_found",
+            "run_finished",
+            "not_created",
+            "memory_not_found",
+            "idempotency_mismatch",
+            "draining",
+        ],
+        "told by a server, to whom asks it for something",
+    ),
 }
 
 NEW = pytest.mark.skipif(sys.version_info < (3, 11), reason="ExceptionGroup is new in Python 3.11")
