@@ -7,11 +7,11 @@ the example). The blocks are taken from top to bottom:
   it ends with a comment `# SomeError: …`: then importing it must raise that, and the file is taken away again.
 - `toml`: is ziet.toml, or the file that its first line names.
 - `json`: must be JSON.
-- `console`: each line after `$ ` is run by a shell, and what follows is what it must print, but for durations, ids and
-  dates. A line `...` stands for lines that are left out; as the last one of a command it says that the reader has seen
-  enough, and the command is interrupted. A line `^C` presses those keys, and `Changed: FILE` saves that file again. A
-  command that ends with ` &` stays in the background when it has printed what is shown, until `kill %1` or the end of
-  the page. What the page calls 127.0.0.1:7878 is an address of the page's own.
+- `console`: each line after `$ ` is run by a shell, and what follows is what it must print, but for durations, ids,
+  keys and dates. A line `...` stands for lines that are left out; as the last one of a command it says that the reader
+  has seen enough, and the command is interrupted. A line `^C` presses those keys, and `Changed: FILE` saves that file
+  again. A command that ends with ` &` stays in the background when it has printed what is shown, until `kill %1` or the
+  end of the page. What the page calls 127.0.0.1:7878 is an address of the page's own.
 - `pycon`: sessions of Python; all of a page are one session, as doctest runs it.
 """
 
@@ -50,6 +50,7 @@ MASKS = [
     (re.compile(r"\b\d+\.\d+s\b"), "0.00s"),
     (re.compile(r"\b\d+ ms after its deadline\b"), "0 ms after its deadline"),
     (re.compile(r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b"), "ID"),
+    (re.compile(r"\bsk_[0-9a-f]+…?"), "sk_KEY"),
     (re.compile(r"\bprocess \d+\b"), "process 1"),
     (re.compile(r"\bused \d+(\.\d)? MB\b"), "used 0 MB"),
     (re.compile(r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|\+00:00)"), "DATE"),
