@@ -1,12 +1,24 @@
 //! What the engine answers to those who ask it for something.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use ziet_core::document::RunDocument;
 use ziet_core::{ErrorCode, Json, RunId};
 use ziet_store::StoreError;
 
 /// Called once, with the answer.
 pub(crate) type Done<T> = Box<dyn FnOnce(T) + Send>;
+
+/// Shown a run, as it stands in the store by now; None where that has to be read.
+pub(crate) type Seen = Done<Option<Arc<RunDocument>>>;
+
+/// How far a run is to come before it is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Until {
+    Accepted,
+    Finished,
+}
 
 /// How long to wait after the store could not write.
 pub(crate) const STORE_RETRY: Duration = Duration::from_secs(1);

@@ -8,9 +8,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use ziet_core::document::RunDocument;
 use ziet_core::wire::Level;
 use ziet_core::{RunId, Time};
-use ziet_store::{Change, StateChange, StoreError, Tx, changes};
+use ziet_store::{Change, StateChange, StoreError, Tx, changes, runs};
 
 use crate::notice::Notice;
 use crate::turn::{Scheduler, Work};
@@ -255,6 +256,7 @@ impl Scheduler {
             Arc::clone(&changes),
         );
         let closing = gate.clone();
+        let shown = self.documents_wanted(&changes);
         self.unwritten.in_flight += 1;
         let done = self.then(move |scheduler, result| scheduler.written(result, kept, afters));
         self.store.write(
@@ -264,7 +266,13 @@ impl Scheduler {
                 if done.is_err() {
                     gate.close();
                 }
-                done
+                done?;
+                // Here what was just written is at hand; a reader would have to find it again.
+                let mut documents = Vec::with_capacity(shown.len());
+                for run in &shown {
+                    documents.extend(runs::document(tx, &project, *run).await?);
+                }
+                Ok(documents)
             },
             move |result| {
                 if result.is_err() {
@@ -275,16 +283,35 @@ impl Scheduler {
         );
     }
 
+    /// The runs for whose documents somebody waits, when these changes are written.
+    fn documents_wanted(&mut self, changes: &[Change]) -> Vec<RunId> {
+        if self.waiters.is_empty() && self.shown_at_once.is_empty() {
+            return Vec::new();
+        }
+        let shown = changes.iter().filter_map(|change| match change {
+            Change::Submit(new) if self.shown_at_once.remove(&new.id) => Some(new.id),
+            Change::State(change)
+                if change.run.state.is_finished() && self.waiters.contains_key(&change.id) =>
+            {
+                Some(change.id)
+            }
+            _ => None,
+        });
+        shown.collect()
+    }
+
     fn written(
         &mut self,
-        result: Result<(), StoreError>,
+        result: Result<Vec<RunDocument>, StoreError>,
         changes: Arc<Vec<Change>>,
         afters: Vec<(usize, After)>,
     ) {
         self.unwritten.in_flight -= 1;
         match result {
-            Ok(()) => {
+            Ok(documents) => {
                 self.unwritten.outage = None;
+                let documents = documents.into_iter();
+                self.documents = documents.map(|one| (one.id, Arc::new(one))).collect();
                 for (_, after) in afters {
                     match after {
                         After::Written(after) => after(self),

@@ -12,7 +12,7 @@ use ziet_core::run::Cancelled;
 use ziet_core::{ActionId, Catalogue, Json, MemoryId, ProjectId, RunId};
 use ziet_store::{Store, memory, runs};
 
-use crate::answer::{Accepted, Cancelling, Done, Figures, Refusal};
+use crate::answer::{Accepted, Cancelling, Done, Figures, Refusal, Seen, Until};
 use crate::notice::{Notice, Watcher};
 use crate::settings::{EngineError, EngineSettings};
 use crate::submit::{Asked, Submission};
@@ -42,7 +42,7 @@ pub(crate) enum Message {
     },
     WhenFinished {
         run: RunId,
-        done: Done<()>,
+        done: Seen,
     },
     Drain {
         grace: Duration,
@@ -134,8 +134,28 @@ impl Engine {
         submissions: Vec<Submission>,
         done: impl FnOnce(Result<Vec<Accepted>, Refusal>) + Send + 'static,
     ) {
-        let done = Box::new(done);
-        let asked = Asked { submissions, done };
+        let asked = Asked {
+            submissions,
+            done: Box::new(done),
+            watch: None,
+        };
+        self.mailbox.send(Message::Submit(asked));
+    }
+
+    /// Accepts one run, and shows it when it has come as far as `until`, after `done`. Nothing is shown of a run that is
+    /// refused; and nothing as its document where whoever asked has to read that from the store.
+    pub fn submit_and_watch(
+        &self,
+        submission: Submission,
+        until: Until,
+        done: impl FnOnce(Result<Vec<Accepted>, Refusal>) + Send + 'static,
+        seen: impl FnOnce(Option<Arc<RunDocument>>) + Send + 'static,
+    ) {
+        let asked = Asked {
+            submissions: vec![submission],
+            done: Box::new(done),
+            watch: Some((until, Box::new(seen))),
+        };
         self.mailbox.send(Message::Submit(asked));
     }
 
@@ -179,9 +199,14 @@ impl Engine {
         });
     }
 
-    /// Tells when the run has finished: at once when it has already, or when there is no such run.
-    pub fn when_finished(&self, run: RunId, done: impl FnOnce() + Send + 'static) {
-        let done = Box::new(move |()| done());
+    /// Tells when the run has finished: at once when it has already, or when there is no such run. The document comes with it
+    /// where that costs no reading.
+    pub fn when_finished(
+        &self,
+        run: RunId,
+        done: impl FnOnce(Option<Arc<RunDocument>>) + Send + 'static,
+    ) {
+        let done = Box::new(done);
         self.mailbox.send(Message::WhenFinished { run, done });
     }
 

@@ -27,7 +27,7 @@ mod submit;
 mod turn;
 mod wake;
 
-pub use answer::{Accepted, Cancelling, Figures, MadeInput, Refusal};
+pub use answer::{Accepted, Cancelling, Figures, MadeInput, Refusal, Until};
 pub use engine::Engine;
 pub use notice::{Happening, MemoryUse, Notice};
 pub use settings::{EngineError, EngineSettings};

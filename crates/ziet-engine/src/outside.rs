@@ -7,7 +7,7 @@ use ziet_core::run::{Cancelled, Rejected, RunState};
 use ziet_core::{ErrorCode, Event, RunId};
 use ziet_store::{StoreError, runs};
 
-use crate::answer::{Cancelling, Done, Refusal};
+use crate::answer::{Cancelling, Done, Refusal, Seen};
 use crate::live::Live;
 use crate::turn::Scheduler;
 
@@ -119,7 +119,7 @@ impl Scheduler {
         self.cancel(run, cancelled, Box::new(drop));
     }
 
-    pub(crate) fn when_finished(&mut self, run: RunId, done: Done<()>) {
+    pub(crate) fn when_finished(&mut self, run: RunId, done: Seen) {
         if self.runs.contains_key(&run) || self.waiters.contains_key(&run) {
             return self.waiters.entry(run).or_default().push(done);
         }
@@ -133,7 +133,7 @@ impl Scheduler {
                 if alive || scheduler.runs.contains_key(&run) {
                     scheduler.waiters.entry(run).or_default().push(done);
                 } else {
-                    done(());
+                    done(None);
                 }
             },
         );

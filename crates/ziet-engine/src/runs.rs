@@ -187,6 +187,7 @@ impl Scheduler {
             .map(|started| now.since(started))
             .unwrap_or_default();
         let caller = self.callers.remove(&id);
+        let document = self.documents.remove(&id);
         let (happening, output, failure) = match state {
             RunState::Completed { output } => (
                 Happening::Completed {
@@ -220,7 +221,7 @@ impl Scheduler {
             self.backlog.remove(&live);
         }
         for done in self.waiters.remove(&id).into_iter().flatten() {
-            done(());
+            done(document.clone());
         }
         if let Some(caller) = caller {
             let answer = ToExecutor::CallEnded {

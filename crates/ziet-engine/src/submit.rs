@@ -10,7 +10,7 @@ use ziet_core::run::{Policy, Transition};
 use ziet_core::{ActionId, ErrorCode, Json, MemoryId, Run, RunId, Time};
 use ziet_store::{Change, Idempotency, NewRun, Parent, StoreError};
 
-use crate::answer::{Accepted, Done, Refusal};
+use crate::answer::{Accepted, Done, Refusal, Seen, Until};
 use crate::keys::{Known, same_request};
 use crate::live::{Caller, Live};
 use crate::notice::Notice;
@@ -69,6 +69,8 @@ pub(crate) enum Place {
 pub(crate) struct Asked {
     pub(crate) submissions: Vec<Submission>,
     pub(crate) done: Done<Result<Vec<Accepted>, Refusal>>,
+    /// Who is to be shown the first of them, and when.
+    pub(crate) watch: Option<(Until, Seen)>,
 }
 
 /// Runs that are accepted together.
@@ -110,7 +112,11 @@ impl Scheduler {
 
     /// `known` are the runs that were accepted with the keys among them.
     pub(crate) fn accept(&mut self, asked: Asked, known: &Known) {
-        let Asked { submissions, done } = asked;
+        let Asked {
+            submissions,
+            done,
+            watch,
+        } = asked;
         let alone = submissions
             .iter()
             .any(|one| one.memory.is_some() || one.idempotency_key.is_some());
@@ -125,10 +131,16 @@ impl Scheduler {
         for key in batch.keys.keys() {
             self.claimed_keys.insert(key.clone(), Vec::new());
         }
-        let after = move |scheduler: &mut Self, result| scheduler.accepted(batch, result, done);
+        let shown_at_once = match (&watch, batch.made.first()) {
+            (Some((Until::Accepted, _)), Some((id, _))) => Some(*id),
+            _ => None,
+        };
+        let after =
+            move |scheduler: &mut Self, result| scheduler.accepted(batch, result, done, watch);
         if alone {
             self.commit_alone(changes, after);
         } else {
+            self.shown_at_once.extend(shown_at_once);
             self.commit_or(changes, after);
         }
     }
@@ -209,11 +221,16 @@ impl Scheduler {
         batch: Batch,
         result: Result<(), StoreError>,
         done: Done<Result<Vec<Accepted>, Refusal>>,
+        watch: Option<(Until, Seen)>,
     ) {
         match result {
             // First: so that whoever waits for an end is known before there can be one.
             Ok(()) => {
+                let first = batch.accepted.first().map(|accepted| accepted.run);
                 done(Ok(batch.accepted));
+                if let (Some((until, seen)), Some(run)) = (watch, first) {
+                    self.watch(run, until, seen);
+                }
                 for (id, accepted) in &batch.made {
                     self.enter(*id, accepted);
                 }
@@ -224,6 +241,13 @@ impl Scheduler {
             }
         }
         self.release_keys(batch.keys.into_keys());
+    }
+
+    fn watch(&mut self, run: RunId, until: Until, seen: Seen) {
+        match until {
+            Until::Accepted => seen(self.documents.remove(&run)),
+            Until::Finished => self.when_finished(run, seen),
+        }
     }
 
     /// What follows from a run's being accepted, once that is durable.
@@ -300,6 +324,7 @@ impl Scheduler {
 
     /// The run was not accepted after all.
     pub(crate) fn unmake(&mut self, id: RunId) {
+        self.shown_at_once.remove(&id);
         self.callers.remove(&id);
         if let Some(live) = self.runs.remove(&id) {
             self.backlog.remove(&live);

@@ -8,11 +8,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use mio::{Events, Poll, Registry, Token};
+use ziet_core::document::RunDocument;
 use ziet_core::{Catalogue, ProjectId, RunId, Time, WorkerId};
 use ziet_store::Store;
 use ziet_worker::{ExecutorId, Worker, WorkerEvent};
 
-use crate::answer::{Done, Figures, MadeInput};
+use crate::answer::{Figures, MadeInput, Seen};
 use crate::backlog::Backlog;
 use crate::clock::Clock;
 use crate::commit::Unwritten;
@@ -45,7 +46,11 @@ pub(crate) struct Scheduler {
     /// Who waits for which run, in memory or not.
     pub(crate) callers: HashMap<RunId, Caller>,
     /// Who from outside waits for the end of which run.
-    pub(crate) waiters: HashMap<RunId, Vec<Done<()>>>,
+    pub(crate) waiters: HashMap<RunId, Vec<Seen>>,
+    /// Runs that are shown to who submits them.
+    pub(crate) shown_at_once: HashSet<RunId>,
+    /// What the last commit has made of runs that are to be shown, for the end of its batch.
+    pub(crate) documents: HashMap<RunId, Arc<RunDocument>>,
     /// Idempotency keys that are being given to runs, and what waits for each.
     pub(crate) claimed_keys: HashMap<String, Vec<Asked>>,
     pub(crate) queue: Queue,
@@ -97,6 +102,8 @@ impl Scheduler {
             runs: HashMap::new(),
             callers: HashMap::new(),
             waiters: HashMap::new(),
+            shown_at_once: HashSet::new(),
+            documents: HashMap::new(),
             claimed_keys: HashMap::new(),
             queue: Queue::unread(),
             backlog: Backlog::default(),

@@ -1,9 +1,15 @@
 //! Asking an engine from a request: its answers come on its own thread, and are only passed on from there.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use tokio::sync::oneshot;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 use ziet_core::RunId;
+use ziet_core::document::RunDocument;
 use ziet_core::run::Cancelled;
-use ziet_engine::{Accepted, Refusal, Submission};
+use ziet_engine::{Accepted, Refusal, Submission, Until};
 
 use crate::platform::Project;
 use crate::problem::{Code, Problem};
@@ -28,14 +34,71 @@ impl Project {
         Ok(())
     }
 
-    /// Until the run has finished. It has also ended when the engine has.
-    pub(crate) async fn finished(&self, run: RunId) {
-        let (done, finished) = oneshot::channel();
-        self.engine.when_finished(run, move || {
-            // Whoever waited may have gone.
-            let _ = done.send(());
-        });
-        let _ = finished.await;
+    /// Accepts one run, and calls `accepted` when that is durable. With the document: of the run as it was accepted when
+    /// `wait` is zero, else when it has finished in that time; none where it is to be read.
+    ///
+    /// Whoever asks is woken once, not a first time for the acceptance.
+    pub(crate) async fn run(
+        &self,
+        submission: Submission,
+        wait: Wait<'_>,
+        accepted: impl FnOnce(RunId) + Send + 'static,
+    ) -> Result<(RunId, Shown), Problem> {
+        let until = if wait.at_most.is_zero() {
+            Until::Accepted
+        } else {
+            Until::Finished
+        };
+        let (show, shown) = oneshot::channel();
+        let seen = move |document| drop(show.send(document));
+        let (tell, answer) = oneshot::channel();
+        let done = move |result: Result<Vec<Accepted>, Refusal>| {
+            if let Some(first) = result.iter().flatten().next() {
+                accepted(first.run);
+            }
+            drop(tell.send(result));
+        };
+        self.engine.submit_and_watch(submission, until, done, seen);
+        let shown = match until {
+            Until::Accepted => shown.await.ok().flatten(),
+            Until::Finished => wait.for_it(shown).await,
+        };
+        let accepted = received(answer).await?;
+        let first = accepted.first().map(|accepted| accepted.run);
+        let run = first.ok_or_else(|| Problem::internal("the engine accepted nothing"))?;
+        Ok((run, shown))
+    }
+
+    /// Waits until the run has finished, or the time is over; with its document where that need not be read.
+    pub(crate) async fn finished(&self, run: RunId, wait: Wait<'_>) -> Shown {
+        if wait.at_most.is_zero() {
+            return None;
+        }
+        let (show, shown) = oneshot::channel();
+        self.engine
+            .when_finished(run, move |document| drop(show.send(document)));
+        wait.for_it(shown).await
+    }
+}
+
+/// A run as it was last written.
+pub(crate) type Shown = Option<Arc<RunDocument>>;
+
+/// For how long a request waits for its run.
+#[derive(Clone, Copy)]
+pub(crate) struct Wait<'a> {
+    pub(crate) at_most: Duration,
+    /// Ends it earlier.
+    pub(crate) stop: &'a CancellationToken,
+}
+
+impl Wait<'_> {
+    /// Nothing also when whoever should have answered is gone.
+    async fn for_it(self, shown: oneshot::Receiver<Shown>) -> Shown {
+        tokio::select! {
+            shown = timeout(self.at_most, shown) => shown.ok()?.ok()?,
+            () = self.stop.cancelled() => None,
+        }
     }
 }
 
@@ -44,6 +107,10 @@ type Answer<T> = Box<dyn FnOnce(Result<T, Refusal>) + Send>;
 async fn asked<T: Send + 'static>(ask: impl FnOnce(Answer<T>)) -> Result<T, Problem> {
     let (done, answer) = oneshot::channel();
     ask(Box::new(move |result| drop(done.send(result))));
+    received(answer).await
+}
+
+async fn received<T>(answer: oneshot::Receiver<Result<T, Refusal>>) -> Result<T, Problem> {
     match answer.await {
         Ok(result) => Ok(result?),
         Err(_) => Err(Problem::new(Code::Draining, "the server is stopping")),

@@ -11,6 +11,7 @@ use ziet_core::ProjectId;
 use ziet_engine::Engine;
 use ziet_store::{Store, StoreError, Tx, keys};
 
+use crate::asking::Wait;
 use crate::checks::{Checks, Compiled};
 use crate::clock;
 use crate::hints::Hints;
@@ -106,6 +107,14 @@ impl Platform {
         let valid = stored.iter().filter(|record| record.revoked_at.is_none());
         valid.for_each(|record| self.keys.add(Key::from(record)));
         Ok(())
+    }
+
+    /// Waiting ends when the server is to stop.
+    pub(crate) fn wait(&self, at_most: Duration) -> Wait<'_> {
+        Wait {
+            at_most,
+            stop: self.hints.closed(),
+        }
     }
 
     /// Has the use of a key written down now and then; nobody waits for it.

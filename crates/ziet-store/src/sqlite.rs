@@ -78,11 +78,11 @@ pub(crate) fn open_for_reading(path: &Path) -> Result<Connection> {
     open_reader(path).map_err(|error| file::explain(path, error))
 }
 
+/// Nothing of the file is mapped: after each commit of the writer a reader would map it anew.
 fn open_reader(path: &Path) -> Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
     prepare(&connection)?;
-    connection.execute_batch(FILE_PRAGMAS)?;
     Ok(connection)
 }
 

@@ -44,7 +44,7 @@ fn many_are_accepted_together_or_none() {
     };
     let refusal = running.accept_all(batch("nothing")).unwrap_err();
     assert_eq!(refusal.code, ErrorCode::UnknownAction);
-    assert_eq!(running.engine.figures().live, 0);
+    assert_eq!(running.figures().live, 0);
     let accepted = running.accept_all(batch("echo")).unwrap();
     assert_eq!(accepted.len(), 21);
     for one in accepted {
@@ -136,7 +136,7 @@ fn a_run_that_is_not_started_waits_for_that() {
         running.invoke(unknown).unwrap_err().code,
         ErrorCode::RunNotFound
     );
-    running.engine.when_finished(unknown, || {});
+    running.engine.when_finished(unknown, |_| {});
     let refused = running.accept(Submission {
         memory: Some(MemoryId::new(Time::from_millis(1))),
         ..submission("echo", "{}")
@@ -228,7 +228,7 @@ fn a_run_is_cancelled_however_it_stands_with_who_and_why() {
         running.cancel(done.id).unwrap_err().code,
         ErrorCode::RunFinished
     );
-    assert_eq!(running.engine.figures().live, 0);
+    assert_eq!(running.figures().live, 0);
 }
 
 #[test]

@@ -83,7 +83,7 @@ fn what_a_lost_attempt_has_called_is_cancelled_and_called_again() {
     assert_eq!(statuses, [Status::Cancelled, Status::Completed]);
     let called = second.document(children[0].id);
     assert_eq!(called.cancelled.unwrap().by, "parent");
-    assert_eq!(second.engine.figures().live, 0);
+    assert_eq!(second.figures().live, 0);
 }
 
 #[test]
@@ -125,7 +125,7 @@ fn queued_created_and_scheduled_runs_go_on() {
     assert!(second.completed(scheduled).started_at.unwrap() >= soon);
     second.invoke(created).unwrap();
     second.completed(created);
-    assert_eq!(second.engine.figures().live, 0);
+    assert_eq!(second.figures().live, 0);
 }
 
 /// Of a run that waits for its next attempt, the wait is known; of one that was scheduled, only the time.

@@ -11,7 +11,9 @@ use ziet_core::retry::Backoff;
 use ziet_core::run::{Cancelled, Status};
 use ziet_core::wire::StartMethod;
 use ziet_core::{ActionId, Json, RunId};
-use ziet_engine::{Accepted, Cancelling, Engine, EngineSettings, Notice, Refusal, Submission};
+use ziet_engine::{
+    Accepted, Cancelling, Engine, EngineSettings, Figures, Notice, Refusal, Submission,
+};
 use ziet_store::{Durability, Location, Store};
 use ziet_worker::python::{Found, Python};
 use ziet_worker::{PoolSettings, Project, WorkerSettings};
@@ -139,9 +141,19 @@ impl Running {
     pub(crate) fn finished(&self, run: RunId) -> RunDocument {
         answered(|answer| {
             self.engine
-                .when_finished(run, move || answer.send(()).unwrap());
+                .when_finished(run, move |_| answer.send(()).unwrap());
         });
         self.document(run)
+    }
+
+    /// Those of a turn that is over: what was told before is in them.
+    pub(crate) fn figures(&self) -> Figures {
+        let unknown = RunId::new(ziet_core::Time::from_millis(0));
+        answered(|answer| {
+            self.engine
+                .when_finished(unknown, move |_| answer.send(()).unwrap());
+        });
+        self.engine.figures()
     }
 
     pub(crate) fn completed(&self, run: RunId) -> RunDocument {

@@ -1,7 +1,6 @@
 //! What becomes of a run that is there: starting one that was only created, cancelling, repeating.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::extract::State;
 use axum::response::Response;
@@ -11,7 +10,7 @@ use ziet_core::run::Cancelled;
 use ziet_engine::Submission;
 use ziet_store::{Tx, runs};
 
-use super::submit::{answer, checked_input, first, wait};
+use super::submit::{answer, checked_input, submitted, wait};
 use crate::auth::{Allowed, Run};
 use crate::body::{ONE, Payload};
 use crate::params::{Named, Params};
@@ -62,7 +61,8 @@ pub(crate) async fn invoke(
     let (project, run) = (caller.project()?, name.run()?);
     project.invoke(run).await?;
     platform.hints.changed(run);
-    answer(&platform, project, run, wait).await
+    let shown = project.finished(run, platform.wait(wait)).await;
+    answer(&platform, project, run, shown).await
 }
 
 /// Cancel a run and all below it
@@ -94,7 +94,7 @@ pub(crate) async fn cancel(
     let by = format!("key {}", caller.key.name);
     let (project, run) = (caller.project()?, name.run()?);
     project.cancel(run, Cancelled { by, reason }).await?;
-    answer(&platform, project, run, Duration::ZERO).await
+    answer(&platform, project, run, None).await
 }
 
 /// Run a finished run again
@@ -142,10 +142,5 @@ pub(crate) async fn retry(
         retry_of: Some(old),
         ..Submission::new(document.action_id, document.input)
     };
-    let room = caller.key.share.runs(1).await?;
-    let accepted = project.submit(vec![submission]).await?;
-    drop(room);
-    let run = first(&accepted)?;
-    platform.hints.changed(run);
-    answer(&platform, project, run, wait).await
+    submitted(&platform, &caller, submission, wait).await
 }

@@ -13,11 +13,12 @@ use axum::http::header::LOCATION;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use tokio::time::timeout;
 use utoipa::ToSchema;
 use ziet_core::{ActionId, Json, MemoryId, RunId, Time, limits};
-use ziet_engine::{Accepted, Submission};
+use ziet_engine::Submission;
+use ziet_store::{Tx, runs};
 
+use crate::asking::Shown;
 use crate::auth::{Allowed, Run};
 use crate::body::{MANY, ONE, Payload};
 use crate::checks::Compiled;
@@ -121,12 +122,27 @@ pub(crate) async fn submit(
     let project = caller.project()?;
     let actions = project.actions()?;
     let submission = body.parse::<NewRun<'_>>()?.checked(&actions, "")?;
+    drop(body);
+    submitted(&platform, &caller, submission, wait).await
+}
+
+/// Has a run accepted, and answers with it.
+pub(super) async fn submitted(
+    platform: &Platform,
+    caller: &Allowed<Run>,
+    submission: Submission,
+    wait: Duration,
+) -> Result<Response, Problem> {
+    let project = caller.project()?;
     let room = caller.key.share.runs(1).await?;
-    let accepted = project.submit(vec![submission]).await?;
-    drop((room, body));
-    let run = first(&accepted)?;
-    platform.hints.changed(run);
-    answer(&platform, project, run, wait).await
+    let hints = platform.hints.clone();
+    let accepted = move |run| {
+        drop(room);
+        hints.changed(run);
+    };
+    let wait = platform.wait(wait);
+    let (run, shown) = project.run(submission, wait, accepted).await?;
+    answer(platform, project, run, shown).await
 }
 
 /// Submit up to 1,000 runs
@@ -170,32 +186,28 @@ pub(crate) async fn submit_batch(
     Ok((StatusCode::ACCEPTED, Body(AcceptedRuns { data })))
 }
 
-/// The document of a run, when it has finished or the wait is over.
+/// The document of a run, read where it is not at hand.
 pub(super) async fn answer(
     platform: &Platform,
     project: &Project,
     run: RunId,
-    wait: Duration,
+    shown: Shown,
 ) -> Result<Response, Problem> {
-    if !wait.is_zero() {
-        tokio::select! {
-            // What is found below says whether it was in time.
-            _ = timeout(wait, project.finished(run)) => {}
-            () = platform.hints.closed().cancelled() => {}
-        }
-    }
-    let id = project.id.clone();
-    let document = platform
-        .read(async move |tx| ziet_store::runs::document(tx, &id, run).await)
-        .await?;
-    let document = document.ok_or_else(|| Problem::run_not_found(run))?;
+    let document = if let Some(document) = shown {
+        document
+    } else {
+        let id = project.id.clone();
+        let read = async move |tx: &mut Tx<'_>| runs::document(tx, &id, run).await;
+        let document = platform.read(read).await?;
+        Arc::new(document.ok_or_else(|| Problem::run_not_found(run))?)
+    };
     let status = if document.finished_at.is_some() {
         StatusCode::OK
     } else {
         StatusCode::ACCEPTED
     };
     let place = format!("/v1/runs/{run}");
-    Ok((status, [(LOCATION, place)], Body(document)).into_response())
+    Ok((status, [(LOCATION, place)], Body(&*document)).into_response())
 }
 
 /// For how long the caller wants to wait for the run.
@@ -328,12 +340,6 @@ pub(super) fn checked_input(
     }
     let detail = format!("the input does not fit the parameters of {action}");
     Err(Problem::new(Code::InvalidInput, detail).with_errors(faults))
-}
-
-/// The one run that was asked for.
-pub(super) fn first(accepted: &[Accepted]) -> Result<RunId, Problem> {
-    let accepted = accepted.first().map(|accepted| accepted.run);
-    accepted.ok_or_else(|| Problem::internal("the engine accepted nothing"))
 }
 
 /// One thing that is wrong, at one place of the request.
