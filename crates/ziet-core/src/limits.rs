@@ -37,6 +37,12 @@ pub const KEY_CHARS: usize = 512;
 /// Runs below each other, so that an action that calls itself for ever cannot fill the machine with processes.
 pub const CALL_DEPTH: u32 = 50;
 
+/// Calls of one attempt that have not been answered.
+pub const OPEN_CALLS: u32 = 1000;
+
+/// The inputs of all called runs of a project that have not finished: they are in memory, since attempts wait for them.
+pub const CALLED_BYTES: u64 = 256 * MB as u64;
+
 /// Characters of an action's id.
 pub const ID_CHARS: usize = 128;
 
@@ -153,6 +159,16 @@ pub const LIMITS: &[Limit] = &[
         name: "call depth",
         amount: Amount::Count(0, CALL_DEPTH),
         beyond: "the call raises an error",
+    },
+    Limit {
+        name: "open calls",
+        amount: Amount::Count(0, OPEN_CALLS),
+        beyond: "one call more of the same attempt raises an error",
+    },
+    Limit {
+        name: "inputs of called runs",
+        amount: Amount::Bytes(0, CALLED_BYTES),
+        beyond: "while those of a project that have not finished take more, a call raises an error",
     },
     Limit {
         name: "input",

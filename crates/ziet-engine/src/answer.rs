@@ -10,8 +10,24 @@ use ziet_store::StoreError;
 /// Called once, with the answer.
 pub(crate) type Done<T> = Box<dyn FnOnce(T) + Send>;
 
-/// Shown a run, as it stands in the store by now; None where that has to be read.
-pub(crate) type Seen = Done<Option<Arc<RunDocument>>>;
+/// Is shown a run: any closure, or what can also tell that nobody looks any more.
+pub trait Watch: Send {
+    /// The run as it stands in the store by now; None where that has to be read.
+    fn see(self: Box<Self>, document: Option<Arc<RunDocument>>);
+
+    /// Whether nobody looks any more, so that it need not be kept.
+    fn is_gone(&self) -> bool {
+        false
+    }
+}
+
+impl<F: FnOnce(Option<Arc<RunDocument>>) + Send> Watch for F {
+    fn see(self: Box<Self>, document: Option<Arc<RunDocument>>) {
+        self(document);
+    }
+}
+
+pub(crate) type Seen = Box<dyn Watch>;
 
 /// How far a run is to come before it is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,6 +1,7 @@
 //! An attempt from its start frame to its end, whichever way it ends.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use ziet_core::call::CallCounter;
 use ziet_core::error::{ErrorCode, Failure};
@@ -104,6 +105,7 @@ impl Scheduler {
             claim,
             memory,
             waiting: false,
+            asked: Arc::default(),
             time_up: None,
         };
         self.slots.insert(executor, slot);

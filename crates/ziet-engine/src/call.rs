@@ -1,5 +1,7 @@
 //! Calls: a running attempt asks for a child run, waits for it, and is answered when that has finished.
 
+use std::collections::HashMap;
+
 use ziet_core::limits;
 use ziet_core::run::{Claim, WaitingOn};
 use ziet_core::wire::ToExecutor;
@@ -11,6 +13,40 @@ use crate::answer::Refusal;
 use crate::live::Caller;
 use crate::submit::{Made, Place, Submission};
 use crate::turn::Scheduler;
+
+/// Who waits for which run, in memory or not.
+#[derive(Default)]
+pub(crate) struct Callers {
+    of: HashMap<RunId, Caller>,
+    bytes: u64,
+}
+
+impl Callers {
+    pub(crate) fn insert(&mut self, child: RunId, caller: Caller) {
+        self.bytes += caller.bytes;
+        self.of.insert(child, caller);
+    }
+
+    pub(crate) fn get(&self, child: RunId) -> Option<&Caller> {
+        self.of.get(&child)
+    }
+
+    pub(crate) fn remove(&mut self, child: RunId) -> Option<Caller> {
+        let caller = self.of.remove(&child)?;
+        self.bytes -= caller.bytes;
+        Some(caller)
+    }
+
+    /// Called runs that have not finished.
+    pub(crate) fn len(&self) -> usize {
+        self.of.len()
+    }
+
+    /// Those of their inputs.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+}
 
 impl Scheduler {
     /// A running attempt calls an action. It waits from here on; the child run is answered when it has finished.
@@ -56,23 +92,29 @@ impl Scheduler {
     ) -> Result<(Caller, Made), Refusal> {
         let ended = || Refusal::new(ErrorCode::Lost, "the attempt has ended");
         let (parent_id, claim) = self.claimed(executor).ok_or_else(ended)?;
-        let depth = self
-            .callers
-            .get(&parent_id)
-            .map_or(0, |caller| caller.depth)
-            + 1;
+        let depth = self.callers.get(parent_id).map_or(0, |caller| caller.depth) + 1;
         if depth > limits::CALL_DEPTH {
             let limit = limits::CALL_DEPTH;
             let message = format!("{depth} actions have called each other, limit {limit}");
             return Err(Refusal::new(ErrorCode::CallDepth, message));
         }
+        let bytes = input.as_bytes().len() as u64;
+        let room = self.room_for_calls();
         let parent = self.runs.get_mut(&parent_id).ok_or_else(ended)?;
         let attempt = parent.attempt.as_mut().ok_or_else(ended)?;
+        let (open, limit) = (attempt.open_calls.len(), limits::OPEN_CALLS);
+        if open >= limit as usize {
+            let message =
+                format!("{open} calls of this attempt have not been answered, limit {limit}");
+            return Err(Refusal::new(ErrorCode::TooManyRuns, message));
+        }
+        room.admit(1, bytes)?;
         let caller = Caller {
             run: parent_id,
             claim,
             request,
             depth,
+            bytes,
         };
         let call = attempt.calls.key(action, &input);
         let place = Place::Below {
@@ -87,7 +129,7 @@ impl Scheduler {
             memory: Some(parent.memory),
             ..Submission::new(action.clone(), input)
         };
-        let made = self.make(submission, place)?;
+        let made = self.make(submission, None, place)?;
         if let Some(parent) = self.runs.get_mut(&parent_id) {
             parent.children.insert(made.id);
             if let Some(attempt) = &mut parent.attempt {

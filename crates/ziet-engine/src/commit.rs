@@ -166,23 +166,6 @@ impl Scheduler {
         self.unwritten.push(by, Unit { changes, after });
     }
 
-    /// The same for what the store may refuse, as nothing else of the turn should be.
-    pub(crate) fn commit_alone(
-        &mut self,
-        changes: Vec<Change>,
-        after: impl FnOnce(&mut Self, Result<(), StoreError>) + Send + 'static,
-    ) {
-        let (project, gate) = (self.project.clone(), self.unwritten.gate());
-        let done = self.then(after);
-        self.store.write(
-            async move |tx| {
-                gate.check()?;
-                changes::commit(tx, &project, &changes).await
-            },
-            done,
-        );
-    }
-
     /// Does not hold the run's transition back any longer: something is written that belongs to the attempt, and must not be
     /// there without it.
     pub(crate) fn write_claim(&mut self, run: RunId) {

@@ -5,14 +5,15 @@ use std::time::Duration;
 
 use ziet_core::action::Isolation;
 use ziet_core::error::{ErrorCode, Failure};
-use ziet_core::run::{Ending, RunState};
+use ziet_core::run::{Ending, RunState, Status};
 use ziet_core::wire::Level;
 use ziet_core::{Catalogue, Event, RunId, Time};
-use ziet_store::{LoadedRun, StoreError, runs};
+use ziet_store::runs::{self, Lump};
 use ziet_worker::{Demand, Stack, WorkerError};
 
 use crate::live::Live;
 use crate::notice::Notice;
+use crate::queue::LUMP;
 use crate::turn::Scheduler;
 
 /// How long every run fails with what is known after an import has failed, before it is tried once more.
@@ -85,12 +86,11 @@ impl Scheduler {
         let Some(after) = self.queue.begin_reading() else {
             return;
         };
-        let limit = self.backlog.lump();
         let project = self.project.clone();
         self.read_in_order(
-            async move |tx| runs::due_queued(tx, &project, Some(after), limit).await,
-            move |scheduler, read: Result<Vec<LoadedRun>, StoreError>| match read {
-                Ok(read) => scheduler.take_queued(read, limit),
+            async move |tx| runs::unfinished(tx, &project, Status::Queued, Some(after), LUMP).await,
+            move |scheduler, read| match read {
+                Ok(read) => scheduler.take_queued(read),
                 Err(error) => {
                     scheduler.queue.fail_reading(after);
                     scheduler.store_failed(error);
@@ -99,23 +99,25 @@ impl Scheduler {
         );
     }
 
-    fn take_queued(&mut self, read: Vec<LoadedRun>, limit: usize) {
-        let (last, more) = (read.last().map(|run| run.id), read.len() == limit);
-        let mut taken = Vec::with_capacity(read.len());
-        for loaded in read {
+    fn take_queued(&mut self, read: Lump) {
+        let last = read.runs.last().map(|run| run.id);
+        let mut taken = Vec::with_capacity(read.runs.len());
+        for loaded in read.runs {
             let id = loaded.id;
             if self.runs.contains_key(&id) {
                 continue; // In the queue already, or changed since.
             }
-            let orphan = self.is_orphan(&loaded);
-            self.runs.insert(id, Live::from(loaded));
+            let live = Live::from(loaded);
+            let orphan = self.is_orphan(id, &live);
+            let bytes = live.bytes();
+            self.runs.insert(id, live);
             if orphan {
                 self.cancel_orphan(id);
             } else {
-                taken.push(id);
+                taken.push((id, bytes));
             }
         }
-        self.queue.end_reading(last, more, taken);
+        self.queue.end_reading(last, read.more, taken);
     }
 
     /// Has as many executors made as runs wait for, and may execute. One is made for those that were passed over also
@@ -143,10 +145,9 @@ impl Scheduler {
     /// Why it cannot be, when the project as it was imported last does not have its action.
     fn wanted(&self, run: RunId) -> Result<Option<Wanted>, Box<Failure>> {
         let live = self.runs.get(&run);
-        let (Some(live), Some(catalogue)) = (
-            live.filter(|live| live.run.state == RunState::Queued),
-            &self.catalogue,
-        ) else {
+        // One whose caller's attempt is over is cancelled as soon as that is written.
+        let waits = |live: &&Live| live.run.state == RunState::Queued && !self.is_orphan(run, live);
+        let (Some(live), Some(catalogue)) = (live.filter(waits), &self.catalogue) else {
             return Ok(None);
         };
         let Some(spec) = catalogue.get(&live.action) else {

@@ -12,7 +12,7 @@ use ziet_core::run::Cancelled;
 use ziet_core::{ActionId, Catalogue, Json, MemoryId, ProjectId, RunId};
 use ziet_store::{Store, memory, runs};
 
-use crate::answer::{Accepted, Cancelling, Done, Figures, Refusal, Seen, Until};
+use crate::answer::{Accepted, Cancelling, Done, Figures, Refusal, Seen, Until, Watch};
 use crate::notice::{Notice, Watcher};
 use crate::settings::{EngineError, EngineSettings};
 use crate::submit::{Asked, Submission};
@@ -134,11 +134,7 @@ impl Engine {
         submissions: Vec<Submission>,
         done: impl FnOnce(Result<Vec<Accepted>, Refusal>) + Send + 'static,
     ) {
-        let asked = Asked {
-            submissions,
-            done: Box::new(done),
-            watch: None,
-        };
+        let asked = Asked::new(submissions, Box::new(done), None);
         self.mailbox.send(Message::Submit(asked));
     }
 
@@ -149,13 +145,10 @@ impl Engine {
         submission: Submission,
         until: Until,
         done: impl FnOnce(Result<Vec<Accepted>, Refusal>) + Send + 'static,
-        seen: impl FnOnce(Option<Arc<RunDocument>>) + Send + 'static,
+        seen: impl Watch + 'static,
     ) {
-        let asked = Asked {
-            submissions: vec![submission],
-            done: Box::new(done),
-            watch: Some((until, Box::new(seen))),
-        };
+        let watch = Some((until, Box::new(seen) as Seen));
+        let asked = Asked::new(vec![submission], Box::new(done), watch);
         self.mailbox.send(Message::Submit(asked));
     }
 
@@ -201,11 +194,7 @@ impl Engine {
 
     /// Tells when the run has finished: at once when it has already, or when there is no such run. The document comes with it
     /// where that costs no reading.
-    pub fn when_finished(
-        &self,
-        run: RunId,
-        done: impl FnOnce(Option<Arc<RunDocument>>) + Send + 'static,
-    ) {
+    pub fn when_finished(&self, run: RunId, done: impl Watch + 'static) {
         let done = Box::new(done);
         self.mailbox.send(Message::WhenFinished { run, done });
     }

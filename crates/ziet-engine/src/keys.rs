@@ -1,16 +1,21 @@
 //! Idempotency keys: the same request with the same key is the same run.
 
 use std::collections::HashMap;
+use std::slice;
 
-use ziet_core::{ErrorCode, Json, RunId};
-use ziet_store::{Idempotency, StoreError, runs};
+use ziet_core::{ErrorCode, Json, ProjectId, RunId};
+use ziet_store::{Change, Idempotency, NewRun, StoreError, Tx, changes, runs};
 
 use crate::answer::Refusal;
-use crate::submit::{Asked, Submission};
+use crate::backlog::Room;
+use crate::submit::Submission;
 use crate::turn::Scheduler;
 
 /// The runs of keys, and the digests of what was asked with them.
 pub(crate) type Known = HashMap<String, (RunId, [u8; 32])>;
+
+/// The runs that were there already, by those that would have been made in their place.
+pub(crate) type Existing = HashMap<RunId, RunId>;
 
 impl Submission {
     /// Its key, with a digest of what it asks for: which action, with which input.
@@ -26,77 +31,80 @@ impl Submission {
 ///
 /// # Errors
 /// When that was another one.
-pub(crate) fn same_request<'a>(
-    key: &str,
-    request: &[u8; 32],
-    earlier: Option<&'a (RunId, [u8; 32])>,
-) -> Result<Option<&'a (RunId, [u8; 32])>, Refusal> {
-    match earlier {
-        Some((run, other)) if other != request => {
-            let message = format!(
-                "idempotency key {key:?} was used for run {run}, with another action or input"
-            );
-            Err(Refusal::new(ErrorCode::IdempotencyMismatch, message))
-        }
-        earlier => Ok(earlier),
+pub(crate) fn same_request(
+    asked: &Idempotency,
+    (run, request): (RunId, [u8; 32]),
+) -> Result<RunId, Refusal> {
+    if request == asked.request {
+        return Ok(run);
     }
+    let key = &asked.key;
+    let message =
+        format!("idempotency key {key:?} was used for run {run}, with another action or input");
+    Err(Refusal::new(ErrorCode::IdempotencyMismatch, message))
+}
+
+/// The run that has the key of this one.
+async fn earlier(
+    tx: &mut Tx<'_>,
+    project: &ProjectId,
+    new: &NewRun,
+) -> Result<Result<Option<RunId>, Refusal>, StoreError> {
+    let Some(asked) = &new.idempotency else {
+        return Ok(Ok(None));
+    };
+    let found = runs::by_idempotency_key(tx, project, &asked.key, new.created_at).await?;
+    Ok(found
+        .map(|earlier| same_request(asked, earlier))
+        .transpose())
 }
 
 impl Scheduler {
-    /// Finds out which of the keys have runs. A key that is just being given to one is waited for.
-    pub(crate) fn look_up_keys(&mut self, asked: Asked) {
-        let Some(asked) = self.wait_for_keys(asked) else {
-            return;
-        };
-        let keys = asked.submissions.iter();
-        let keys: Vec<String> = keys.filter_map(|one| one.idempotency_key.clone()).collect();
-        let (project, now) = (self.project.clone(), self.clock.now());
-        self.read_in_order(
-            async move |tx| {
-                let mut known = Known::new();
-                for key in &keys {
-                    let found = runs::by_idempotency_key(tx, &project, key, now).await?;
-                    known.extend(found.map(|found| (key.clone(), found)));
-                }
-                Ok(known)
-            },
-            move |scheduler, known: Result<Known, StoreError>| match known {
-                Ok(known) => {
-                    if let Some(asked) = scheduler.wait_for_keys(asked) {
-                        scheduler.accept(asked, &known);
-                    }
-                }
-                Err(error) => (asked.done)(Err(Refusal::from(&error))),
+    /// Writes those of `new` whose keys have no runs yet, if there is room for them, as one verb: so two requests with one
+    /// key make one run.
+    pub(crate) fn commit_new(
+        &mut self,
+        new: Vec<Change>,
+        room: Room,
+        after: impl FnOnce(&mut Self, Result<Existing, Refusal>) + Send + 'static,
+    ) {
+        let (project, gate) = (self.project.clone(), self.unwritten.gate());
+        let done = self.then(
+            move |scheduler, result: Result<Result<Existing, Refusal>, StoreError>| {
+                let result = result.map_err(|error| Refusal::from(&error));
+                after(scheduler, result.flatten());
             },
         );
-    }
-
-    /// Gives it back unless one of its keys is being given to a run.
-    fn wait_for_keys(&mut self, asked: Asked) -> Option<Asked> {
-        let mut keys = asked
-            .submissions
-            .iter()
-            .filter_map(|one| one.idempotency_key.as_ref());
-        let claimed = keys
-            .find(|key| self.claimed_keys.contains_key(*key))
-            .cloned();
-        match claimed.and_then(|key| self.claimed_keys.get_mut(&key)) {
-            Some(waiting) => {
-                waiting.push(asked);
-                None
-            }
-            None => Some(asked),
-        }
-    }
-
-    /// The keys are in the store, or have no run after all.
-    pub(crate) fn release_keys(&mut self, keys: impl Iterator<Item = String>) {
-        let waiting: Vec<Asked> = keys
-            .filter_map(|key| self.claimed_keys.remove(&key))
-            .flatten()
-            .collect();
-        for asked in waiting {
-            self.submit(asked);
-        }
+        self.store.write(
+            async move |tx| {
+                gate.check()?;
+                let mut existing = Existing::new();
+                let mut fresh = Vec::with_capacity(new.len());
+                let mut bytes = 0;
+                for change in &new {
+                    let Change::Submit(run) = change else {
+                        continue;
+                    };
+                    match earlier(tx, &project, run).await? {
+                        Ok(Some(earlier)) => {
+                            existing.insert(run.id, earlier);
+                        }
+                        Ok(None) => {
+                            bytes += run.input.as_bytes().len() as u64;
+                            fresh.push(change);
+                        }
+                        Err(refusal) => return Ok(Err(refusal)),
+                    }
+                }
+                if let Err(refusal) = room.admit(fresh.len() as u64, bytes) {
+                    return Ok(Err(refusal));
+                }
+                for change in fresh {
+                    changes::commit(tx, &project, slice::from_ref(change)).await?;
+                }
+                Ok(Ok(existing))
+            },
+            done,
+        );
     }
 }

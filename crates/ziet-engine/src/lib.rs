@@ -25,9 +25,10 @@ mod runs;
 mod settings;
 mod submit;
 mod turn;
+mod waiters;
 mod wake;
 
-pub use answer::{Accepted, Cancelling, Figures, MadeInput, Refusal, Until};
+pub use answer::{Accepted, Cancelling, Figures, MadeInput, Refusal, Until, Watch};
 pub use engine::Engine;
 pub use notice::{Happening, MemoryUse, Notice};
 pub use settings::{EngineError, EngineSettings};

@@ -2,6 +2,8 @@
 //! store alone.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 use ziet_core::call::CallCounter;
 use ziet_core::run::Claim;
@@ -32,6 +34,8 @@ pub(crate) struct Caller {
     pub(crate) request: u64,
     /// How many runs are above the child.
     pub(crate) depth: u32,
+    /// Those of the child's input.
+    pub(crate) bytes: u64,
 }
 
 /// A run's current attempt.
@@ -56,6 +60,8 @@ pub(crate) struct Slot {
     pub(crate) memory: u64,
     /// Whether the attempt waits for its calls: then it does not count as executing.
     pub(crate) waiting: bool,
+    /// Bytes of the attempt's requests that the store has not answered.
+    pub(crate) asked: Arc<AtomicUsize>,
     /// It was stopped because the attempt's time was up; its stack comes with the end.
     pub(crate) time_up: Option<TimeUp>,
 }
@@ -69,6 +75,11 @@ pub(crate) struct TimeUp {
 }
 
 impl Live {
+    /// Those of its input.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.input.as_bytes().len() as u64
+    }
+
     /// When the attempt began; None when there is none.
     pub(crate) fn began(&self) -> Option<Time> {
         let known = self.attempt.as_ref().map(|attempt| attempt.started_at);

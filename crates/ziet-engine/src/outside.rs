@@ -55,7 +55,17 @@ impl Scheduler {
         );
     }
 
+    /// What is asked from outside is refused while it cannot be written.
+    pub(crate) fn writable(&self) -> Result<(), Refusal> {
+        self.unwritten
+            .outage()
+            .map_or(Ok(()), |error| Err(Refusal::from(error)))
+    }
+
     pub(crate) fn invoke(&mut self, run: RunId, done: Done<Result<(), Refusal>>) {
+        if let Err(refusal) = self.writable() {
+            return done(Err(refusal));
+        }
         self.with_run(run, move |scheduler, found| {
             let started = found.and_then(|()| {
                 scheduler
@@ -79,6 +89,18 @@ impl Scheduler {
     }
 
     pub(crate) fn cancel(
+        &mut self,
+        run: RunId,
+        cancelled: Cancelled,
+        done: Done<Result<Cancelling, Refusal>>,
+    ) {
+        match self.writable() {
+            Ok(()) => self.cancel_now(run, cancelled, done),
+            Err(refusal) => done(Err(refusal)),
+        }
+    }
+
+    fn cancel_now(
         &mut self,
         run: RunId,
         cancelled: Cancelled,
@@ -115,25 +137,27 @@ impl Scheduler {
             by: "parent".to_owned(),
             reason: Some(reason.to_owned()),
         };
-        // One that has finished meanwhile needs no cancelling.
-        self.cancel(run, cancelled, Box::new(drop));
+        // One that has finished meanwhile needs no cancelling; one that could not be read is an orphan when it is due.
+        self.cancel_now(run, cancelled, Box::new(drop));
     }
 
-    pub(crate) fn when_finished(&mut self, run: RunId, done: Seen) {
+    pub(crate) fn when_finished(&mut self, run: RunId, seen: Seen) {
         if self.runs.contains_key(&run) || self.waiters.contains_key(&run) {
-            return self.waiters.entry(run).or_default().push(done);
+            return self.waiters.add(run, seen);
         }
         let project = self.project.clone();
         self.read_in_order(
-            async move |tx| runs::load(tx, &project, run).await,
-            move |scheduler, loaded: Result<_, StoreError>| {
-                let alive = loaded.is_ok_and(|loaded| {
-                    loaded.is_some_and(|loaded| !loaded.run.state.is_finished())
-                });
-                if alive || scheduler.runs.contains_key(&run) {
-                    scheduler.waiters.entry(run).or_default().push(done);
-                } else {
-                    done(None);
+            async move |tx| runs::is_unfinished(tx, &project, run).await,
+            move |scheduler, unfinished| match unfinished {
+                _ if scheduler.runs.contains_key(&run) => scheduler.waiters.add(run, seen),
+                Ok(true) => scheduler.waiters.add(run, seen),
+                Ok(false) => seen.see(None),
+                Err(error) => {
+                    scheduler.store_failed(error);
+                    // Asked again as soon as the store works.
+                    scheduler.commit(Vec::new(), move |scheduler| {
+                        scheduler.when_finished(run, seen);
+                    });
                 }
             },
         );

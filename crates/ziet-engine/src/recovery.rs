@@ -1,26 +1,19 @@
 //! What an engine takes over from the one before it: nothing is executed any more that was, and the rest waits in the
 //! store.
 
-use std::collections::HashMap;
-
-use ziet_core::run::Ending;
+use ziet_core::run::{Ending, Status};
 use ziet_core::{Event, RunId};
-use ziet_store::runs::Backlog as Stored;
-use ziet_store::{LoadedRun, StoreError, runs};
+use ziet_store::LoadedRun;
+use ziet_store::runs::{self, Most};
 
 use crate::live::Live;
 use crate::turn::Scheduler;
 
-/// What the store has.
-struct Found {
-    /// Runs in the middle of an attempt.
-    executed: Vec<LoadedRun>,
-    /// Those that they have called, and that have not finished.
-    called: HashMap<RunId, Vec<RunId>>,
-    /// Runs whose next attempt is further away than any can be: the clock was set back.
-    misdated: Vec<RunId>,
-    backlog: Stored,
-}
+/// Runs that are settled at once.
+const LUMP: Most = Most {
+    runs: 500,
+    bytes: 16 * 1024 * 1024,
+};
 
 impl Scheduler {
     /// Settles what the last engine has left. Before that nothing is executed.
@@ -29,47 +22,55 @@ impl Scheduler {
         let beyond = self.clock.now().plus(ziet_core::retry::LONGEST_WAIT);
         self.read_in_order(
             async move |tx| {
-                let executed = runs::live(tx, &project).await?;
-                let mut called = HashMap::new();
-                for run in &executed {
-                    let children = runs::children(tx, &project, run.id).await?;
-                    let live = children
-                        .into_iter()
-                        .filter(|child| !child.status.is_finished());
-                    called.insert(run.id, live.map(|child| child.id).collect());
-                }
-                Ok(Found {
-                    executed,
-                    called,
-                    misdated: runs::retrying_beyond(tx, &project, beyond).await?,
-                    backlog: runs::backlog(tx, &project).await?,
-                })
+                // Their next attempt is further away than any can be: the clock was set back.
+                let misdated = runs::retrying_beyond(tx, &project, beyond).await?;
+                Ok((misdated, runs::backlog(tx, &project).await?))
             },
-            |scheduler, found: Result<Found, StoreError>| match found {
-                Ok(found) => scheduler.take_over(found),
+            |scheduler, found| match found {
+                Ok((misdated, stored)) => {
+                    scheduler.backlog.runs += stored.runs;
+                    scheduler.backlog.bytes += stored.bytes;
+                    scheduler.backlog.queued += stored.queued;
+                    for run in misdated {
+                        scheduler.retry_now(run);
+                    }
+                    scheduler.lose_those_that(Status::Running, None);
+                }
                 Err(error) => scheduler.break_down(error.into()),
             },
         );
     }
 
-    fn take_over(&mut self, mut found: Found) {
-        let Stored {
-            runs,
-            bytes,
-            queued,
-        } = found.backlog;
-        self.backlog.runs += runs;
-        self.backlog.bytes += bytes;
-        self.backlog.queued += queued;
-        for loaded in found.executed {
-            let called = found.called.remove(&loaded.id).unwrap_or_default();
-            self.lose_loaded(loaded, called);
-        }
-        for run in found.misdated {
-            self.retry_now(run);
-        }
-        self.alarm.set(self.clock.now());
-        self.recovered = true;
+    /// Loses the attempts of the runs that stand so, after `after`; then those that waited in the middle of one.
+    fn lose_those_that(&mut self, status: Status, after: Option<RunId>) {
+        let project = self.project.clone();
+        self.read_in_order(
+            async move |tx| {
+                let lump = runs::unfinished(tx, &project, status, after, LUMP).await?;
+                let mut called = Vec::with_capacity(lump.runs.len());
+                for run in &lump.runs {
+                    called.push(runs::open_children(tx, &project, run.id).await?);
+                }
+                Ok((lump, called))
+            },
+            move |scheduler, read| match read {
+                Ok((lump, called)) => {
+                    let last = lump.runs.last().map(|run| run.id);
+                    for (loaded, called) in lump.runs.into_iter().zip(called) {
+                        scheduler.lose_loaded(loaded, called);
+                    }
+                    match status {
+                        _ if lump.more => scheduler.lose_those_that(status, last),
+                        Status::Running => scheduler.lose_those_that(Status::Waiting, None),
+                        _ => {
+                            scheduler.alarm.set(scheduler.clock.now());
+                            scheduler.recovered = true;
+                        }
+                    }
+                }
+                Err(error) => scheduler.break_down(error.into()),
+            },
+        );
     }
 
     fn retry_now(&mut self, run: RunId) {
@@ -82,7 +83,9 @@ impl Scheduler {
     /// Nobody knows how the attempt ended, and nobody waits for what it called.
     fn lose_loaded(&mut self, loaded: LoadedRun, called: Vec<RunId>) {
         let (id, orphan) = (loaded.id, loaded.parent.is_some());
-        let Some(claim) = loaded.run.state.claim() else {
+        let claim = loaded.run.state.claim();
+        // One that is in memory was cancelled meanwhile.
+        let Some(claim) = claim.filter(|_| !self.runs.contains_key(&id)) else {
             return;
         };
         let mut live = Live::from(loaded);

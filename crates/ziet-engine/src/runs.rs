@@ -158,15 +158,17 @@ impl Scheduler {
     }
 
     fn enqueue(&mut self, id: RunId) {
-        if self.callers.contains_key(&id) {
+        if self.callers.get(id).is_some() {
             self.queue.push_called(id);
-        } else if !self.queue.push(id) {
+        } else if let Some(bytes) = self.runs.get(&id).map(Live::bytes)
+            && !self.queue.push(id, bytes)
+        {
             self.leave_in_store(id, &RunState::Queued);
         }
     }
 
     /// The store has all of it, and nothing is to be done with it for now.
-    fn leave_in_store(&mut self, id: RunId, state: &RunState) {
+    pub(crate) fn leave_in_store(&mut self, id: RunId, state: &RunState) {
         // Not while a later transition is on its way into the store.
         if self
             .runs
@@ -186,7 +188,7 @@ impl Scheduler {
             .started_at
             .map(|started| now.since(started))
             .unwrap_or_default();
-        let caller = self.callers.remove(&id);
+        let caller = self.callers.remove(id);
         let document = self.documents.remove(&id);
         let (happening, output, failure) = match state {
             RunState::Completed { output } => (
@@ -220,8 +222,8 @@ impl Scheduler {
         if let Some(live) = self.runs.remove(&id) {
             self.backlog.remove(&live);
         }
-        for done in self.waiters.remove(&id).into_iter().flatten() {
-            done(document.clone());
+        for seen in self.waiters.remove(id) {
+            seen.see(document.clone());
         }
         if let Some(caller) = caller {
             let answer = ToExecutor::CallEnded {

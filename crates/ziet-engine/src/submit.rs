@@ -1,23 +1,19 @@
 //! How runs come into being: submitted from outside, or called by a running attempt.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use ziet_core::action::ActionSpec;
 use ziet_core::limits;
 use ziet_core::retry::RetryPolicy;
 use ziet_core::run::{Policy, Transition};
-use ziet_core::{ActionId, ErrorCode, Json, MemoryId, Run, RunId, Time};
-use ziet_store::{Change, Idempotency, NewRun, Parent, StoreError};
+use ziet_core::{ActionId, ErrorCode, Json, MemoryId, Run, RunId, RunState, Time};
+use ziet_store::{Change, Idempotency, NewRun, Parent};
 
 use crate::answer::{Accepted, Done, Refusal, Seen, Until};
-use crate::keys::{Known, same_request};
+use crate::keys::{Existing, Known, same_request};
 use crate::live::{Caller, Live};
 use crate::notice::Notice;
 use crate::turn::Scheduler;
-
-/// How long to wait when there are too many runs.
-const BACKLOG_RETRY: Duration = Duration::from_secs(5);
 
 /// A root run that is asked for.
 #[derive(Clone, Debug)]
@@ -67,10 +63,30 @@ pub(crate) enum Place {
 
 /// Runs that are asked for together.
 pub(crate) struct Asked {
-    pub(crate) submissions: Vec<Submission>,
-    pub(crate) done: Done<Result<Vec<Accepted>, Refusal>>,
+    /// With the digests of those that have keys.
+    wanted: Vec<(Submission, Option<Idempotency>)>,
+    done: Done<Result<Vec<Accepted>, Refusal>>,
     /// Who is to be shown the first of them, and when.
-    pub(crate) watch: Option<(Until, Seen)>,
+    watch: Option<(Until, Seen)>,
+}
+
+impl Asked {
+    /// To be called on the thread of who asks: a digest of a large input takes its time.
+    pub(crate) fn new(
+        submissions: Vec<Submission>,
+        done: Done<Result<Vec<Accepted>, Refusal>>,
+        watch: Option<(Until, Seen)>,
+    ) -> Self {
+        let wanted = submissions.into_iter().map(|one| {
+            let idempotency = one.idempotency();
+            (one, idempotency)
+        });
+        Self {
+            wanted: wanted.collect(),
+            done,
+            watch,
+        }
+    }
 }
 
 /// Runs that are accepted together.
@@ -97,51 +113,45 @@ impl Scheduler {
     }
 
     pub(crate) fn submit(&mut self, asked: Asked) {
-        if let Err(refusal) = self.admit(&asked.submissions) {
-            (asked.done)(Err(refusal));
-        } else if asked
-            .submissions
-            .iter()
-            .any(|one| one.idempotency_key.is_some())
-        {
-            self.look_up_keys(asked);
-        } else {
-            self.accept(asked, &HashMap::new());
-        }
-    }
-
-    /// `known` are the runs that were accepted with the keys among them.
-    pub(crate) fn accept(&mut self, asked: Asked, known: &Known) {
         let Asked {
-            submissions,
+            wanted,
             done,
             watch,
         } = asked;
-        let alone = submissions
-            .iter()
-            .any(|one| one.memory.is_some() || one.idempotency_key.is_some());
+        let keyed = wanted.iter().any(|(_, key)| key.is_some());
+        let alone = keyed || wanted.iter().any(|(one, _)| one.memory.is_some());
+        let room = self.room();
+        let bytes = wanted.iter().map(|(one, _)| one.input.as_bytes().len());
+        // Of those with keys only the store knows which are new.
+        let admitted = self.writable().and_then(|()| {
+            if keyed {
+                return Ok(());
+            }
+            room.admit(wanted.len() as u64, bytes.sum::<usize>() as u64)
+        });
+        if let Err(refusal) = admitted {
+            return done(Err(refusal));
+        }
         let mut batch = Batch::default();
-        for submission in submissions {
-            if let Err(refusal) = self.add_to(&mut batch, submission, known) {
+        for (submission, idempotency) in wanted {
+            if let Err(refusal) = self.add_to(&mut batch, submission, idempotency) {
                 batch.made.iter().for_each(|(id, _)| self.unmake(*id));
                 return done(Err(refusal));
             }
         }
         let changes = std::mem::take(&mut batch.changes);
-        for key in batch.keys.keys() {
-            self.claimed_keys.insert(key.clone(), Vec::new());
-        }
-        let shown_at_once = match (&watch, batch.made.first()) {
-            (Some((Until::Accepted, _)), Some((id, _))) => Some(*id),
-            _ => None,
-        };
-        let after =
-            move |scheduler: &mut Self, result| scheduler.accepted(batch, result, done, watch);
         if alone {
-            self.commit_alone(changes, after);
+            self.commit_new(changes, room, move |scheduler, result| {
+                scheduler.accepted(batch, result, done, watch);
+            });
         } else {
-            self.shown_at_once.extend(shown_at_once);
-            self.commit_or(changes, after);
+            if let (Some((Until::Accepted, _)), Some((id, _))) = (&watch, batch.made.first()) {
+                self.shown_at_once.insert(*id);
+            }
+            self.commit_or(changes, move |scheduler, result| {
+                let result = result.map(|()| Existing::new());
+                scheduler.accepted(batch, result.map_err(|error| (&error).into()), done, watch);
+            });
         }
     }
 
@@ -149,27 +159,27 @@ impl Scheduler {
         &mut self,
         batch: &mut Batch,
         submission: Submission,
-        known: &Known,
+        idempotency: Option<Idempotency>,
     ) -> Result<(), Refusal> {
-        let idempotency = submission.idempotency();
-        if let Some(Idempotency { key, request }) = &idempotency {
-            let earlier = batch.keys.get(key).or_else(|| known.get(key));
-            if let Some((run, _)) = same_request(key, request, earlier)? {
-                batch.accepted.push(Accepted {
-                    run: *run,
-                    existing: true,
-                });
-                return Ok(());
-            }
+        if let Some(asked) = &idempotency
+            && let Some(earlier) = batch.keys.get(&asked.key)
+        {
+            let run = same_request(asked, *earlier)?;
+            batch.accepted.push(Accepted {
+                run,
+                existing: true,
+            });
+            return Ok(());
         }
+        let key = idempotency.clone();
         let Made {
             id,
             change,
             accepted,
-        } = self.make(submission, Place::Root)?;
-        if let Some(Idempotency { key, request }) = idempotency {
-            batch.keys.insert(key, (id, request));
-        }
+        } = self.make(submission, idempotency, Place::Root)?;
+        batch
+            .keys
+            .extend(key.map(|Idempotency { key, request }| (key, (id, request))));
         batch.accepted.push(Accepted {
             run: id,
             existing: false,
@@ -179,73 +189,49 @@ impl Scheduler {
         Ok(())
     }
 
-    /// Refuses what there is no room for, or nobody to execute it.
-    fn admit(&self, submissions: &[Submission]) -> Result<(), Refusal> {
-        if self.drain.is_some() {
-            return Err(Refusal::new(
-                ErrorCode::Draining,
-                "the server is being stopped",
-            ));
-        }
-        if let Some(error) = self.unwritten.outage() {
-            return Err(Refusal::from(error));
-        }
-        let bytes: usize = submissions
-            .iter()
-            .map(|one| one.input.as_bytes().len())
-            .sum();
-        let (runs, bytes) = (submissions.len() as u64, bytes as u64);
-        let settings = &self.settings;
-        let message = if self.backlog.runs + runs > settings.max_queued {
-            format!(
-                "{} runs have not finished, limit {}",
-                self.backlog.runs, settings.max_queued
-            )
-        } else if self.backlog.bytes + bytes > settings.max_queued_bytes {
-            let limit = limits::memory_text(settings.max_queued_bytes);
-            format!(
-                "the inputs of runs that have not finished take {}, limit {limit}",
-                limits::memory_text(self.backlog.bytes)
-            )
-        } else {
-            return Ok(());
-        };
-        Err(Refusal {
-            retry_after: Some(BACKLOG_RETRY),
-            ..Refusal::new(ErrorCode::TooManyRuns, message)
-        })
-    }
-
     fn accepted(
         &mut self,
         batch: Batch,
-        result: Result<(), StoreError>,
+        result: Result<Existing, Refusal>,
         done: Done<Result<Vec<Accepted>, Refusal>>,
         watch: Option<(Until, Seen)>,
     ) {
-        match result {
-            // First: so that whoever waits for an end is known before there can be one.
-            Ok(()) => {
-                let first = batch.accepted.first().map(|accepted| accepted.run);
-                done(Ok(batch.accepted));
-                if let (Some((until, seen)), Some(run)) = (watch, first) {
-                    self.watch(run, until, seen);
-                }
-                for (id, accepted) in &batch.made {
-                    self.enter(*id, accepted);
-                }
+        let Batch {
+            mut accepted, made, ..
+        } = batch;
+        let existing = match result {
+            Ok(existing) => existing,
+            Err(refusal) => {
+                made.iter().for_each(|(id, _)| self.unmake(*id));
+                return done(Err(refusal));
             }
-            Err(error) => {
-                batch.made.iter().for_each(|(id, _)| self.unmake(*id));
-                done(Err(Refusal::from(&error)));
+        };
+        for one in &mut accepted {
+            if let Some(run) = existing.get(&one.run) {
+                *one = Accepted {
+                    run: *run,
+                    existing: true,
+                };
             }
         }
-        self.release_keys(batch.keys.into_keys());
+        let first = accepted.first().map(|accepted| accepted.run);
+        // First: so that whoever waits for an end is known before there can be one.
+        done(Ok(accepted));
+        if let (Some((until, seen)), Some(run)) = (watch, first) {
+            self.watch(run, until, seen);
+        }
+        for (id, accepted) in &made {
+            if existing.contains_key(id) {
+                self.unmake(*id);
+            } else {
+                self.enter(*id, accepted);
+            }
+        }
     }
 
     fn watch(&mut self, run: RunId, until: Until, seen: Seen) {
         match until {
-            Until::Accepted => seen(self.documents.remove(&run)),
+            Until::Accepted => seen.see(self.documents.remove(&run)),
             Until::Finished => self.when_finished(run, seen),
         }
     }
@@ -254,7 +240,7 @@ impl Scheduler {
     pub(crate) fn enter(&mut self, id: RunId, accepted: &Transition) {
         let now = self.clock.now();
         if accepted.effects.is_empty() {
-            self.runs.remove(&id); // Until somebody starts it.
+            self.leave_in_store(id, &RunState::Created); // Until somebody starts it.
         }
         for effect in &accepted.effects {
             // One that was cancelled meanwhile is in the queue for nothing.
@@ -263,9 +249,13 @@ impl Scheduler {
     }
 
     /// Makes a run; it is there for others once the change is committed.
-    pub(crate) fn make(&mut self, submission: Submission, place: Place) -> Result<Made, Refusal> {
+    pub(crate) fn make(
+        &mut self,
+        submission: Submission,
+        idempotency: Option<Idempotency>,
+        place: Place,
+    ) -> Result<Made, Refusal> {
         let policy = self.check(&submission)?;
-        let idempotency = submission.idempotency();
         let Submission {
             action,
             input,
@@ -325,7 +315,7 @@ impl Scheduler {
     /// The run was not accepted after all.
     pub(crate) fn unmake(&mut self, id: RunId) {
         self.shown_at_once.remove(&id);
-        self.callers.remove(&id);
+        self.callers.remove(id);
         if let Some(live) = self.runs.remove(&id) {
             self.backlog.remove(&live);
         }

@@ -13,19 +13,23 @@ use ziet_core::{Catalogue, ProjectId, RunId, Time, WorkerId};
 use ziet_store::Store;
 use ziet_worker::{ExecutorId, Worker, WorkerEvent};
 
-use crate::answer::{Figures, MadeInput, Seen};
+use crate::answer::{Figures, MadeInput};
 use crate::backlog::Backlog;
+use crate::call::Callers;
 use crate::clock::Clock;
 use crate::commit::Unwritten;
 use crate::dispatch::ImportFailure;
 use crate::drain::Drain;
 use crate::engine::{Mailbox, Message, Shown};
-use crate::live::{Caller, Live, Slot};
+use crate::live::{Live, Slot};
 use crate::notice::{Happening, Notice, Watcher};
 use crate::queue::Queue;
 use crate::settings::{EngineError, EngineSettings};
-use crate::submit::Asked;
+use crate::waiters::Waiters;
 use crate::wake::Alarm;
+
+/// How long messages are taken before everything else has its turn.
+const LONGEST_TURN: Duration = Duration::from_millis(5);
 
 /// Something to be done on the engine's thread.
 pub(crate) type Work = Box<dyn FnOnce(&mut Scheduler) + Send>;
@@ -44,15 +48,13 @@ pub(crate) struct Scheduler {
     pub(crate) recovered: bool,
     pub(crate) runs: HashMap<RunId, Live>,
     /// Who waits for which run, in memory or not.
-    pub(crate) callers: HashMap<RunId, Caller>,
+    pub(crate) callers: Callers,
     /// Who from outside waits for the end of which run.
-    pub(crate) waiters: HashMap<RunId, Vec<Seen>>,
+    pub(crate) waiters: Waiters,
     /// Runs that are shown to who submits them.
     pub(crate) shown_at_once: HashSet<RunId>,
     /// What the last commit has made of runs that are to be shown, for the end of its batch.
     pub(crate) documents: HashMap<RunId, Arc<RunDocument>>,
-    /// Idempotency keys that are being given to runs, and what waits for each.
-    pub(crate) claimed_keys: HashMap<String, Vec<Asked>>,
     pub(crate) queue: Queue,
     pub(crate) backlog: Backlog,
     pub(crate) alarm: Alarm,
@@ -70,6 +72,8 @@ pub(crate) struct Scheduler {
     pub(crate) drain: Option<Drain>,
     pub(crate) shown: Arc<Mutex<Shown>>,
     watcher: Watcher,
+    /// Whether the last turn has left messages to the next one.
+    messages_left: bool,
     pub(crate) stopping: bool,
 }
 
@@ -100,11 +104,10 @@ impl Scheduler {
             catalogue: None,
             recovered: false,
             runs: HashMap::new(),
-            callers: HashMap::new(),
-            waiters: HashMap::new(),
+            callers: Callers::default(),
+            waiters: Waiters::default(),
             shown_at_once: HashSet::new(),
             documents: HashMap::new(),
-            claimed_keys: HashMap::new(),
             queue: Queue::unread(),
             backlog: Backlog::default(),
             alarm: Alarm::default(),
@@ -118,6 +121,7 @@ impl Scheduler {
             drain: None,
             shown: Arc::default(),
             watcher,
+            messages_left: false,
             stopping: false,
         })
     }
@@ -140,9 +144,7 @@ impl Scheduler {
             }
             self.worker.on_time(self.clock.instant());
             self.take_worker_events();
-            while let Ok(message) = messages.try_recv() {
-                self.on_message(message);
-            }
+            self.take_messages(messages);
             self.fire_timers();
             self.wake();
             self.dispatch();
@@ -157,7 +159,7 @@ impl Scheduler {
 
     /// How long nothing is to be done; None for ever.
     fn sleep(&self) -> Option<Duration> {
-        if self.worker.is_busy() {
+        if self.worker.is_busy() || self.messages_left {
             return Some(Duration::ZERO);
         }
         let now = self.clock.now();
@@ -176,6 +178,19 @@ impl Scheduler {
             .map(|at| at.saturating_duration_since(self.clock.instant()));
         let import = self.import_pause().filter(|_| !down);
         [own, worker, import].into_iter().flatten().min()
+    }
+
+    /// Those that have come, but for no longer than a time that is up may wait. The rest follows in the next turn.
+    fn take_messages(&mut self, messages: &Receiver<Message>) {
+        let until = self.clock.instant() + LONGEST_TURN;
+        self.messages_left = false;
+        while let Ok(message) = messages.try_recv() {
+            self.on_message(message);
+            self.messages_left = self.clock.instant() >= until;
+            if self.messages_left {
+                return;
+            }
+        }
     }
 
     fn on_message(&mut self, message: Message) {

@@ -1,13 +1,17 @@
 //! Runs that wait for a time: they are in the store, and memory has only the next time at which one is due.
 
 use ziet_core::{Event, RunId, Time};
-use ziet_store::{LoadedRun, StoreError, runs};
+use ziet_store::LoadedRun;
+use ziet_store::runs::{self, Most};
 
 use crate::live::Live;
 use crate::turn::Scheduler;
 
 /// Runs that are read at once.
-const LUMP: usize = 500;
+const LUMP: Most = Most {
+    runs: 500,
+    bytes: 16 * 1024 * 1024,
+};
 
 /// When to look for runs that are due.
 #[derive(Default)]
@@ -41,28 +45,15 @@ impl Scheduler {
         };
         let project = self.project.clone();
         self.read_in_order(
-            async move |tx| {
-                // One more than are taken, which says when to look again.
-                let timers = runs::timers(tx, &project, None, LUMP + 1).await?;
-                let count = timers
-                    .iter()
-                    .take(LUMP)
-                    .take_while(|timer| timer.at <= now)
-                    .count();
-                let mut due = Vec::with_capacity(count);
-                for timer in &timers[..count] {
-                    due.extend(runs::load(tx, &project, timer.run).await?);
-                }
-                Ok((due, timers.get(count).map(|timer| timer.at)))
-            },
-            move |scheduler, read: Result<(Vec<LoadedRun>, Option<Time>), StoreError>| {
+            async move |tx| runs::due(tx, &project, now, LUMP).await,
+            move |scheduler, read| {
                 scheduler.alarm.reading = false;
                 match read {
-                    Ok((due, next)) => {
-                        for loaded in due {
+                    Ok(due) => {
+                        for loaded in due.runs {
                             scheduler.on_due(loaded);
                         }
-                        if let Some(at) = next {
+                        if let Some(at) = due.next {
                             scheduler.alarm.set(at);
                         }
                     }
@@ -80,8 +71,9 @@ impl Scheduler {
         if self.runs.contains_key(&id) {
             return; // It is being changed by something else.
         }
-        let orphan = self.is_orphan(&loaded);
-        self.runs.insert(id, Live::from(loaded));
+        let live = Live::from(loaded);
+        let orphan = self.is_orphan(id, &live);
+        self.runs.insert(id, live);
         if orphan {
             self.cancel_orphan(id);
         } else {
@@ -90,9 +82,15 @@ impl Scheduler {
         }
     }
 
-    /// Whether a run was called by an attempt that is over: the last engine ended before it could cancel it.
-    pub(crate) fn is_orphan(&self, loaded: &LoadedRun) -> bool {
-        loaded.parent.is_some() && !self.callers.contains_key(&loaded.id)
+    /// Whether a run was called by an attempt that is over, or does not wait for it any more, so that nobody does.
+    pub(crate) fn is_orphan(&self, id: RunId, live: &Live) -> bool {
+        let awaited = || {
+            let caller = self.callers.get(id)?;
+            let attempt = self.runs.get(&caller.run)?.attempt.as_ref()?;
+            let same = attempt.claim == caller.claim;
+            same.then(|| attempt.open_calls.get(&caller.request).copied())?
+        };
+        live.root != id && awaited() != Some(id)
     }
 
     pub(crate) fn cancel_orphan(&mut self, run: RunId) {

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use ziet_core::RunId;
 use ziet_core::document::RunDocument;
 use ziet_core::run::Cancelled;
-use ziet_engine::{Accepted, Refusal, Submission, Until};
+use ziet_engine::{Accepted, Refusal, Submission, Until, Watch};
 
 use crate::platform::Project;
 use crate::problem::{Code, Problem};
@@ -50,7 +50,6 @@ impl Project {
             Until::Finished
         };
         let (show, shown) = oneshot::channel();
-        let seen = move |document| drop(show.send(document));
         let (tell, answer) = oneshot::channel();
         let done = move |result: Result<Vec<Accepted>, Refusal>| {
             if let Some(first) = result.iter().flatten().next() {
@@ -58,7 +57,8 @@ impl Project {
             }
             drop(tell.send(result));
         };
-        self.engine.submit_and_watch(submission, until, done, seen);
+        self.engine
+            .submit_and_watch(submission, until, done, Show(show));
         let shown = match until {
             Until::Accepted => shown.await.ok().flatten(),
             Until::Finished => wait.for_it(shown).await,
@@ -75,9 +75,22 @@ impl Project {
             return None;
         }
         let (show, shown) = oneshot::channel();
-        self.engine
-            .when_finished(run, move |document| drop(show.send(document)));
+        self.engine.when_finished(run, Show(show));
         wait.for_it(shown).await
+    }
+}
+
+/// Shows a run to a request, for as long as that waits.
+struct Show(oneshot::Sender<Shown>);
+
+impl Watch for Show {
+    fn see(self: Box<Self>, document: Shown) {
+        // A request that has gone looks no more.
+        let _ = self.0.send(document);
+    }
+
+    fn is_gone(&self) -> bool {
+        self.0.is_closed()
     }
 }
 

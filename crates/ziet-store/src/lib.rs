@@ -32,7 +32,7 @@ pub use error::StoreError;
 pub use events::EventRecord;
 pub use file::{StateLock, backup, lock, restore};
 pub use memory::Added;
-pub use runs::{Child, LoadedRun};
+pub use runs::LoadedRun;
 pub use store::{Durability, Location, Store};
 pub use tx::Tx;
 pub use value::{Column, Row, Value};

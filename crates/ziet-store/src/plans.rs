@@ -16,7 +16,7 @@ use crate::catalogue::DeploymentRecord;
 use crate::changes::{self, Change, Idempotency, NewRun, StateChange};
 use crate::job::Access;
 use crate::logs::{LogQuery, NewLine};
-use crate::runs::{RunFilter, Timer};
+use crate::runs::{Most, RunFilter};
 use crate::{
     EventRecord, Result, Tx, catalogue, events, figures, keys, logs, memory, retention, runs,
     sessions, sqlite,
@@ -150,15 +150,15 @@ async fn everything(tx: &mut Tx<'_>) -> Result<()> {
     write(tx, project, &new, now).await?;
     lists(tx, project, new.id).await?;
     runs::document(tx, project, new.id).await?;
-    runs::children(tx, project, new.id).await?;
+    runs::open_children(tx, project, new.id).await?;
+    runs::is_unfinished(tx, project, new.id).await?;
     runs::by_idempotency_key(tx, project, "k", now).await?;
-    runs::due_queued(tx, project, Some(new.id), 10).await?;
-    let timer = Timer {
-        at: now,
-        run: new.id,
+    let most = Most {
+        runs: 10,
+        bytes: 1000,
     };
-    runs::timers(tx, project, Some(timer), 10).await?;
-    runs::live(tx, project).await?;
+    runs::unfinished(tx, project, Status::Queued, Some(new.id), most).await?;
+    runs::due(tx, project, now, most).await?;
     runs::retrying_beyond(tx, project, now).await?;
     runs::backlog(tx, project).await?;
     events::page(tx, project, new.id, 0, 10).await?;

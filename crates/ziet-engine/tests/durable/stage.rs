@@ -6,14 +6,15 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
 use tempfile::TempDir;
-use ziet_core::document::RunDocument;
+use ziet_core::document::{RunDocument, RunSummary};
 use ziet_core::retry::Backoff;
 use ziet_core::run::{Cancelled, Status};
 use ziet_core::wire::StartMethod;
-use ziet_core::{ActionId, Json, RunId};
+use ziet_core::{ActionId, Json, ProjectId, RunId};
 use ziet_engine::{
     Accepted, Cancelling, Engine, EngineSettings, Figures, Notice, Refusal, Submission,
 };
+use ziet_store::runs::{self, RunFilter};
 use ziet_store::{Durability, Location, Store};
 use ziet_worker::python::{Found, Python};
 use ziet_worker::{PoolSettings, Project, WorkerSettings};
@@ -168,6 +169,21 @@ impl Running {
 
     pub(crate) fn status(&self, run: RunId) -> Status {
         self.document(run).status
+    }
+
+    /// The runs that this one called, the oldest first.
+    pub(crate) fn children(&self, run: RunId) -> Vec<RunSummary> {
+        let filter = RunFilter {
+            parent_id: Some(run),
+            ..RunFilter::default()
+        };
+        let project = ProjectId::new("shop");
+        let listed = self
+            .store
+            .read_now(async move |tx| runs::list(tx, &project, &filter, None, 100).await);
+        let mut found = listed.unwrap().runs;
+        found.reverse();
+        found
     }
 
     /// Waits until something is told that is `wanted`.

@@ -157,7 +157,7 @@ fn while_the_store_cannot_write_nothing_is_accepted_and_nothing_is_lost() {
         ..submission("echo", "{}")
     });
     assert!(refusal.unwrap_err().retry_after.is_some());
-    assert!(running.figures().store_down);
+    assert!(running.engine.figures().store_down);
     other.execute_batch("ROLLBACK").unwrap();
     assert_eq!(running.completed(held).attempts.len(), 1);
     running.completed(running.submit("echo", "{}"));

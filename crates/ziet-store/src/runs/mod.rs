@@ -1,4 +1,4 @@
-//! Runs as they are read: one as a document, one as core decides on it, the children of one.
+//! Runs as they are read: one as a document, one as core decides on it, the open children of one.
 
 mod list;
 mod queue;
@@ -8,13 +8,13 @@ use std::time::Duration;
 use ziet_core::call::CallKey;
 use ziet_core::document::{AttemptDocument, ErrorDocument, RunDocument};
 use ziet_core::retry::RetryPolicy;
-use ziet_core::run::{Policy, Status};
+use ziet_core::run::Policy;
 use ziet_core::{
     ActionId, DeploymentId, Failure, Json, MemoryId, ProjectId, Run, RunId, RunState, Time,
 };
 
 pub use list::{Listed, RunFilter, list, summary};
-pub use queue::{Backlog, Timer, backlog, due_queued, live, retrying_beyond, timers};
+pub use queue::{Backlog, Due, Lump, Most, backlog, due, retrying_beyond, unfinished};
 
 use crate::changes::Parent;
 use crate::state::{Ended, Live, failure, rebuild};
@@ -52,17 +52,6 @@ pub struct LoadedRun {
     pub finished_at: Option<Time>,
 }
 
-/// A run that another one started.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Child {
-    /// Its id.
-    pub id: RunId,
-    /// Which call of its parent it answers.
-    pub call: CallKey,
-    /// How it stands.
-    pub status: Status,
-}
-
 /// The run document; None when the project has no such run.
 ///
 /// # Errors
@@ -79,25 +68,49 @@ pub async fn document(
     Ok(Some(shown(project, loaded, attempts)))
 }
 
-/// What [`loaded`] reads.
-const LOADED: &str = "SELECT r.run_id, r.action_id, r.memory_id, r.root_id, r.created_at, r.started_at, r.finished_at,
-        i.deployment_id, i.retry_of, i.metadata, i.input,
-        r.parent_id, i.call_action_id, i.call_arguments, i.call_occurrence,
-        r.timeout_ms, r.retries, r.backoff, r.on_lost, r.attempts, r.counted, r.lost_in_a_row,
-        r.status, r.waiting_on, r.run_at, r.worker, r.used_ms, r.since,
-        o.output, o.failure, o.cancelled
-    FROM runs r
-    JOIN inputs i ON i.project_id = r.project_id AND i.run_id = r.run_id
-    LEFT JOIN results o ON o.project_id = r.project_id AND o.run_id = r.run_id";
+/// What [`loaded`] reads of the runs `r`: all of each, or only what is decided with of one that has not finished.
+fn loading(whole: bool) -> String {
+    const RESULTS: &str =
+        "LEFT JOIN results o ON o.project_id = r.project_id AND o.run_id = r.run_id";
+    let (metadata, result, results) = if whole {
+        ("i.metadata", "o.output, o.failure, o.cancelled", RESULTS)
+    } else {
+        ("NULL", "NULL, NULL, NULL", "")
+    };
+    format!(
+        "SELECT r.run_id, r.action_id, r.memory_id, r.root_id, r.created_at, r.started_at, r.finished_at,
+            i.deployment_id, i.retry_of, {metadata}, i.input,
+            r.parent_id, i.call_action_id, i.call_arguments, i.call_occurrence,
+            r.timeout_ms, r.retries, r.backoff, r.on_lost, r.attempts, r.counted, r.lost_in_a_row,
+            r.status, r.waiting_on, r.run_at, r.worker, r.used_ms, r.since,
+            {result}
+        FROM runs r JOIN inputs i ON i.project_id = r.project_id AND i.run_id = r.run_id {results}"
+    )
+}
 
 /// The run as it was last committed; None when the project has no such run.
 ///
 /// # Errors
 /// What the database says.
 pub async fn load(tx: &mut Tx<'_>, project: &ProjectId, id: RunId) -> Result<Option<LoadedRun>> {
-    let sql = format!("{LOADED} WHERE r.project_id = ?1 AND r.run_id = ?2");
+    let sql = format!(
+        "{} WHERE r.project_id = ?1 AND r.run_id = ?2",
+        loading(true)
+    );
     tx.query_one(&sql, &[project.into(), (&id).into()], loaded)
         .await
+}
+
+/// Whether there is such a run, and it has not finished.
+///
+/// # Errors
+/// What the database says.
+pub async fn is_unfinished(tx: &mut Tx<'_>, project: &ProjectId, id: RunId) -> Result<bool> {
+    let sql = "SELECT 1 FROM runs WHERE project_id = ?1 AND run_id = ?2 AND finished_at IS NULL";
+    let found = tx
+        .query_one(sql, &[project.into(), (&id).into()], |_| Ok(()))
+        .await?;
+    Ok(found.is_some())
 }
 
 /// The run that was accepted with `key`, and the digest of what was asked with it. A key is forgotten a day after its
@@ -125,24 +138,19 @@ pub(crate) fn forgotten(now: Time) -> i64 {
     now.as_millis().saturating_sub(DAY_MS)
 }
 
-/// The runs that `parent` started, in their order.
+/// The runs that `parent` called and that have not finished, in their order.
 ///
 /// # Errors
 /// What the database says.
-pub async fn children(tx: &mut Tx<'_>, project: &ProjectId, parent: RunId) -> Result<Vec<Child>> {
-    let sql = "SELECT r.run_id, i.call_action_id, i.call_arguments, i.call_occurrence, r.status
-        FROM runs r JOIN inputs i ON i.project_id = r.project_id AND i.run_id = r.run_id
-        WHERE r.project_id = ?1 AND r.parent_id = ?2 ORDER BY r.run_id";
-    tx.query(sql, &[project.into(), (&parent).into()], |row| {
-        let mut columns = row.columns();
-        let columns = &mut columns;
-        Ok(Child {
-            id: columns.next()?,
-            call: needed(call(columns)?)?,
-            status: columns.next()?,
-        })
-    })
-    .await
+pub async fn open_children(
+    tx: &mut Tx<'_>,
+    project: &ProjectId,
+    parent: RunId,
+) -> Result<Vec<RunId>> {
+    let sql = "SELECT run_id FROM runs
+        WHERE project_id = ?1 AND parent_id = ?2 AND finished_at IS NULL ORDER BY run_id";
+    tx.query(sql, &[project.into(), (&parent).into()], |row| row.get(0))
+        .await
 }
 
 /// The attempts of a run that have ended, in their order.

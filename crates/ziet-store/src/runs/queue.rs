@@ -1,9 +1,11 @@
 //! Runs that are not finished, as the engine takes them up: what waits for an executor, what waits for its time, and
 //! what was being executed when the last engine ended.
 
+use ziet_core::run::Status;
 use ziet_core::{ProjectId, RunId, Time};
 
-use super::{LOADED, LoadedRun, loaded};
+use super::{LoadedRun, loaded, loading};
+use crate::word::Word;
 use crate::{Result, Row, Tx};
 
 /// What has been accepted and has not finished.
@@ -17,81 +19,119 @@ pub struct Backlog {
     pub queued: u64,
 }
 
-/// When a scheduled or retrying run is due.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Timer {
-    /// The time.
-    pub at: Time,
-    /// The run.
-    pub run: RunId,
+/// How much is read at once, since inputs may be large: one run at least.
+#[derive(Clone, Copy, Debug)]
+pub struct Most {
+    /// Runs.
+    pub runs: usize,
+    /// Bytes of their inputs.
+    pub bytes: u64,
 }
 
-/// At most `limit` queued runs in the order of their ids, those after `after` when it is given.
-///
-/// # Errors
-/// What the database says.
-pub async fn due_queued(
-    tx: &mut Tx<'_>,
-    project: &ProjectId,
-    after: Option<RunId>,
-    limit: usize,
-) -> Result<Vec<LoadedRun>> {
-    let sql = format!(
-        "{LOADED} WHERE r.project_id = ?1 AND r.finished_at IS NULL AND r.status = 'queued'
-        AND r.run_id > ?2 ORDER BY r.run_id LIMIT ?3"
-    );
-    let after = after.unwrap_or(RunId::NONE);
-    let args = [project.into(), (&after).into(), limit.into()];
-    tx.query(&sql, &args, loaded).await
-}
-
-/// The runs that are being executed, or wait in the middle of an attempt.
-///
-/// # Errors
-/// What the database says.
-pub async fn live(tx: &mut Tx<'_>, project: &ProjectId) -> Result<Vec<LoadedRun>> {
-    let mut found = Vec::new();
-    for status in ["running", "waiting"] {
-        let sql = format!(
-            "{LOADED} WHERE r.project_id = ?1 AND r.finished_at IS NULL AND r.status = '{status}'
-            ORDER BY r.run_id"
-        );
-        found.extend(tx.query(&sql, &[project.into()], loaded).await?);
+impl Most {
+    /// How many runs with inputs of these sizes that are.
+    fn of(self, sizes: impl Iterator<Item = u64>) -> usize {
+        let mut bytes = 0;
+        sizes
+            .take(self.runs)
+            .take_while(|size| {
+                let first = bytes == 0;
+                bytes += size;
+                first || bytes <= self.bytes
+            })
+            .count()
     }
-    Ok(found)
 }
 
-/// At most `limit` times at which scheduled and retrying runs are due, the earliest first; those after `after` when it
-/// is given.
+/// Runs that are read together, without their metadata: that may be large, and nothing is decided with it.
+#[derive(Debug)]
+pub struct Lump {
+    /// The runs.
+    pub runs: Vec<LoadedRun>,
+    /// Whether more come after them.
+    pub more: bool,
+}
+
+/// Runs that have not finished and stand so, in the order of their ids; those after `after` when it is given.
 ///
 /// # Errors
 /// What the database says.
-pub async fn timers(
+pub async fn unfinished(
     tx: &mut Tx<'_>,
     project: &ProjectId,
-    after: Option<Timer>,
-    limit: usize,
-) -> Result<Vec<Timer>> {
-    let sql = "SELECT run_at, run_id FROM runs
-        WHERE project_id = ?1 AND run_at IS NOT NULL AND (run_at, run_id) > (?2, ?3)
-        ORDER BY run_at, run_id LIMIT ?4";
-    let after = after.unwrap_or(Timer {
-        at: Time::from_millis(i64::MIN),
-        run: RunId::NONE,
-    });
+    status: Status,
+    after: Option<RunId>,
+    most: Most,
+) -> Result<Lump> {
+    let after = after.unwrap_or(RunId::NONE);
+    let sql = "SELECT run_id, input_bytes FROM runs
+        WHERE project_id = ?1 AND finished_at IS NULL AND status = ?2 AND run_id > ?3
+        ORDER BY run_id LIMIT ?4";
+    let status = status.word().into();
     let args = [
         project.into(),
-        after.at.into(),
-        (&after.run).into(),
-        limit.into(),
+        status,
+        (&after).into(),
+        (most.runs + 1).into(),
     ];
-    tx.query(sql, &args, |row| {
-        Ok(Timer {
-            at: row.get(0)?,
-            run: row.get(1)?,
-        })
+    let sizes: Vec<(RunId, u64)> = tx
+        .query(sql, &args, |row| Ok((row.get(0)?, row.get(1)?)))
+        .await?;
+    let count = most.of(sizes.iter().map(|(_, size)| *size));
+    let last = sizes[..count].last().map_or(after, |(run, _)| *run);
+    let sql = format!(
+        "{} WHERE r.project_id = ?1 AND r.finished_at IS NULL AND r.status = ?2
+            AND r.run_id > ?3 AND r.run_id <= ?4 ORDER BY r.run_id",
+        loading(false)
+    );
+    let args = [project.into(), status, (&after).into(), (&last).into()];
+    Ok(Lump {
+        runs: tx.query(&sql, &args, loaded).await?,
+        more: count < sizes.len(),
     })
-    .await
+}
+
+/// Scheduled and retrying runs whose time has come, and when to look again.
+#[derive(Debug)]
+pub struct Due {
+    /// The runs, without their metadata, the earliest first.
+    pub runs: Vec<LoadedRun>,
+    /// When the next one is due, which may be now; None when there is none.
+    pub next: Option<Time>,
+}
+
+/// What is due at `now`.
+///
+/// # Errors
+/// What the database says.
+pub async fn due(tx: &mut Tx<'_>, project: &ProjectId, now: Time, most: Most) -> Result<Due> {
+    let sql = "SELECT run_at, run_id, input_bytes FROM runs
+        WHERE project_id = ?1 AND run_at IS NOT NULL ORDER BY run_at, run_id LIMIT ?2";
+    let args = [project.into(), (most.runs + 1).into()];
+    let timers: Vec<(Time, RunId, u64)> = tx
+        .query(sql, &args, |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+        })
+        .await?;
+    let sizes = timers.iter().take_while(|(at, ..)| *at <= now);
+    let count = most.of(sizes.map(|(.., size)| *size));
+    let next = timers.get(count).map(|(at, ..)| *at);
+    let Some((at, last, _)) = timers[..count].last() else {
+        return Ok(Due {
+            runs: Vec::new(),
+            next,
+        });
+    };
+    let sql = format!(
+        "{} WHERE r.project_id = ?1 AND r.run_at IS NOT NULL AND (r.run_at, r.run_id) <= (?2, ?3)
+            ORDER BY r.run_at, r.run_id",
+        loading(false)
+    );
+    let args = [project.into(), (*at).into(), last.into()];
+    Ok(Due {
+        runs: tx.query(&sql, &args, loaded).await?,
+        next,
+    })
 }
 
 /// The retrying runs that are due later than `beyond`.

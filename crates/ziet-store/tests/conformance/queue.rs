@@ -4,23 +4,36 @@ use std::time::Duration;
 
 use ziet_core::run::{Cancelled, Status, WaitingOn};
 use ziet_core::{Event, ProjectId, Run, RunId, Time};
-use ziet_store::runs::{self, Backlog, Timer};
-use ziet_store::{NewRun, Store, Tx};
+use ziet_store::runs::{self, Backlog, Lump, Most};
+use ziet_store::{LoadedRun, NewRun, Store, Tx};
 
 use crate::stage::{
     change, claimed, commit, completed, json, load, new_run, now, on_each, policy, project, submit,
 };
 
-fn queued(store: &Store, after: Option<RunId>, limit: usize) -> Vec<RunId> {
-    let found =
-        store.read_now(async move |tx| runs::due_queued(tx, &project(), after, limit).await);
-    found.unwrap().iter().map(|run| run.id).collect()
+const MOST: Most = Most {
+    runs: 10,
+    bytes: 1000,
+};
+
+fn unfinished(store: &Store, status: Status, after: Option<RunId>, most: Most) -> Lump {
+    store
+        .read_now(async move |tx| runs::unfinished(tx, &project(), status, after, most).await)
+        .unwrap()
 }
 
-fn timers(store: &Store, after: Option<Timer>, limit: usize) -> Vec<Timer> {
-    store
-        .read_now(async move |tx| runs::timers(tx, &project(), after, limit).await)
-        .unwrap()
+fn queued(store: &Store, after: Option<RunId>) -> Vec<RunId> {
+    ids(&unfinished(store, Status::Queued, after, MOST).runs)
+}
+
+fn ids(runs: &[LoadedRun]) -> Vec<RunId> {
+    runs.iter().map(|run| run.id).collect()
+}
+
+fn due_at(store: &Store, now: Time, most: Most) -> (Vec<RunId>, Option<Time>) {
+    let found = store.read_now(async move |tx| runs::due(tx, &project(), now, most).await);
+    let found = found.unwrap();
+    (ids(&found.runs), found.next)
 }
 
 fn backlog(store: &Store) -> Backlog {
@@ -47,14 +60,46 @@ fn the_queue_is_read_in_lumps_in_the_order_of_ids() {
         expected.remove(3);
         let (mut found, mut after) = (Vec::new(), None);
         loop {
-            let lump = queued(store, after, 10);
-            after = lump.last().copied();
-            if lump.is_empty() {
+            let lump = unfinished(store, Status::Queued, after, MOST);
+            after = lump.runs.last().map(|run| run.id);
+            found.extend(ids(&lump.runs));
+            if !lump.more {
                 break;
             }
-            found.extend(lump);
         }
         assert_eq!(found, expected);
+        let nothing = unfinished(store, Status::Queued, after, MOST);
+        assert!(nothing.runs.is_empty() && !nothing.more);
+    });
+}
+
+#[test]
+fn a_lump_ends_before_its_inputs_are_too_large() {
+    on_each(|store| {
+        let at = |number: i64| Time::from_millis(1_900_000_000_000 + number);
+        let sized = |new: NewRun, bytes: usize| NewRun {
+            input: json(&format!("\"{}\"", "x".repeat(bytes - 2))),
+            ..new
+        };
+        let sizes = [400, 600, 5, 2000, 3];
+        let queued = sizes.map(|bytes| sized(new_run(), bytes));
+        let timed = [(0, 400), (1, 600), (2, 4), (3, 2000)]
+            .map(|(number, bytes)| sized(due(at(number)), bytes));
+        commit(store, queued.iter().chain(&timed).map(submit).collect()).unwrap();
+        let mut from = 0_usize;
+        for expected in [2, 1, 1, 1] {
+            let after = from.checked_sub(1).map(|last: usize| queued[last].id);
+            let lump = unfinished(store, Status::Queued, after, MOST);
+            let wanted: Vec<RunId> = queued[from..from + expected]
+                .iter()
+                .map(|run| run.id)
+                .collect();
+            assert_eq!(ids(&lump.runs), wanted);
+            from += expected;
+            assert_eq!(lump.more, from < queued.len());
+        }
+        let first = timed[..2].iter().map(|run| run.id).collect();
+        assert_eq!(due_at(store, at(3), MOST), (first, Some(at(2))));
     });
 }
 
@@ -68,38 +113,41 @@ fn a_queued_run_comes_as_it_is_loaded() {
             ..new_run()
         };
         commit(store, vec![submit(&run)]).unwrap();
-        let found = store.read_now(async |tx| runs::due_queued(tx, &project(), None, 9).await);
-        let found = found.unwrap().remove(0);
-        assert_eq!(Some(&found), load(store, run.id).as_ref());
+        let found = unfinished(store, Status::Queued, None, MOST).runs.remove(0);
+        let whole = load(store, run.id).unwrap();
+        let expected = LoadedRun {
+            metadata: None,
+            ..whole
+        };
+        assert_eq!(found, expected);
         assert_eq!(
-            (found.retry_of, found.deployment_id),
-            (run.retry_of, run.deployment_id)
+            (found.retry_of, found.deployment_id, found.input),
+            (run.retry_of, run.deployment_id, run.input)
         );
-        assert_eq!((found.metadata, found.input), (run.metadata, run.input));
     });
 }
 
 #[test]
 fn timers_come_by_their_time() {
     on_each(|store| {
-        let at = |millis| Time::from_millis(1_900_000_000_000 + millis);
+        let at = |millis: i64| Time::from_millis(1_900_000_000_000 + millis);
         let runs = [due(at(5)), due(at(1)), due(at(5)), due(at(3))];
         commit(store, runs.iter().map(submit).collect()).unwrap();
         commit(store, vec![submit(&new_run())]).unwrap();
-        let expected = [(1, 1), (3, 3), (5, 0), (5, 2)].map(|(millis, run): (i64, usize)| Timer {
-            at: at(millis),
-            run: runs[run].id,
-        });
-        assert_eq!(timers(store, None, 10), expected);
-        assert_eq!(timers(store, None, 2), expected[..2]);
-        assert_eq!(timers(store, Some(expected[2]), 10), expected[3..]);
+        let expected = [1, 3, 0, 2].map(|run: usize| runs[run].id);
+        let due_at = |millis, most| due_at(store, at(millis), most);
+        assert_eq!(due_at(0, MOST), (vec![], Some(at(1))));
+        assert_eq!(due_at(4, MOST), (expected[..2].to_vec(), Some(at(5))));
+        assert_eq!(due_at(5, MOST), (expected.to_vec(), None));
+        let two = Most { runs: 2, ..MOST };
+        assert_eq!(due_at(9, two), (expected[..2].to_vec(), Some(at(5))));
         let cancelled = Cancelled {
             by: "ada".to_owned(),
             reason: None,
         };
         let (cancel, _) = change(runs[1].id, &runs[1].run, Event::Cancel(cancelled));
         commit(store, vec![cancel]).unwrap();
-        assert_eq!(timers(store, None, 10), expected[1..]);
+        assert_eq!(due_at(9, MOST), (expected[1..].to_vec(), None));
     });
 }
 
@@ -112,19 +160,17 @@ fn a_run_that_fails_has_a_timer_until_its_next_attempt() {
         commit(store, life).unwrap();
         let retrying = load(store, run.id).unwrap().run;
         assert_eq!(retrying.state.status(), Status::Retrying);
-        let found = timers(store, None, 10);
+        let long_ago = Time::from_millis(0);
+        let (_, at) = due_at(store, long_ago, MOST);
+        let at = at.unwrap();
         let beyond = |at| {
             let verb = async move |tx: &mut Tx<'_>| runs::retrying_beyond(tx, &project(), at).await;
             store.read_now(verb).unwrap()
         };
-        let before = Time::from_millis(found[0].at.as_millis() - 1);
-        assert_eq!(
-            (beyond(before), beyond(found[0].at)),
-            (vec![run.id], vec![])
-        );
-        assert_eq!(found.len(), 1);
-        assert_eq!(found[0].run, run.id);
-        let later = found[0].at.plus(Duration::from_millis(1));
+        let before = Time::from_millis(at.as_millis() - 1);
+        assert_eq!((beyond(before), beyond(at)), (vec![run.id], vec![]));
+        assert_eq!(due_at(store, at, MOST), (vec![run.id], None));
+        let later = at.plus(Duration::from_millis(1));
         let after = ziet_core::transition(&retrying, Event::Due, later)
             .unwrap()
             .run;
@@ -136,10 +182,8 @@ fn a_run_that_fails_has_a_timer_until_its_next_attempt() {
             now: later,
         };
         commit(store, vec![ziet_store::Change::State(Box::new(go))]).unwrap();
-        assert_eq!(
-            (timers(store, None, 10), queued(store, None, 9)),
-            (vec![], vec![run.id])
-        );
+        assert_eq!(due_at(store, later, MOST), (vec![], None));
+        assert_eq!(queued(store, None), [run.id]);
     });
 }
 
@@ -169,14 +213,11 @@ fn what_was_being_executed_is_found_after_a_crash() {
             [completed(&new_run()), vec![submit(&new_run())]].concat(),
         )
         .unwrap();
-        let live = store
-            .read_now(async |tx| runs::live(tx, &project()).await)
-            .unwrap();
-        assert_eq!(
-            live.iter().map(|run| run.id).collect::<Vec<_>>(),
-            [running.id, waiting.id]
-        );
-        assert_eq!(Some(&live[1]), load(store, waiting.id).as_ref());
+        for (status, run) in [(Status::Running, &running), (Status::Waiting, &waiting)] {
+            let found = unfinished(store, status, None, MOST);
+            assert_eq!((ids(&found.runs), found.more), (vec![run.id], false));
+            assert_eq!(found.runs.first(), load(store, run.id).as_ref());
+        }
     });
 }
 

@@ -278,7 +278,7 @@ fn attempts_stand_in_their_order() {
 }
 
 #[test]
-fn a_parent_finds_its_children_by_their_calls() {
+fn a_parent_finds_its_children_until_they_have_finished() {
     on_each(|store| {
         let parent = new_run();
         let children = [child_of(&parent, 0), child_of(&parent, 1)];
@@ -288,13 +288,26 @@ fn a_parent_finds_its_children_by_their_calls() {
         )
         .unwrap();
         let id = parent.id;
-        let found = store
-            .read_now(async move |tx| runs::children(tx, &project(), id).await)
-            .unwrap();
-        let ids: Vec<_> = found.iter().map(|child| child.id).collect();
-        assert_eq!(ids, children.each_ref().map(|child| child.id));
-        assert_eq!(found[1].call, children[1].parent.as_ref().unwrap().call);
-        assert_eq!(found[0].status, Status::Queued);
+        let open = || {
+            store
+                .read_now(async move |tx| runs::open_children(tx, &project(), id).await)
+                .unwrap()
+        };
+        assert_eq!(open(), children.each_ref().map(|child| child.id));
+        let cancelled = Cancelled {
+            by: "parent".to_owned(),
+            reason: None,
+        };
+        let event = Event::Cancel(cancelled);
+        let (cancel, _) = change(children[1].id, &children[1].run, event);
+        commit(store, vec![cancel]).unwrap();
+        assert_eq!(open(), [children[0].id]);
+        for (child, expected) in [(&parent, true), (&children[0], true), (&children[1], false)] {
+            let id = child.id;
+            let found =
+                store.read_now(async move |tx| runs::is_unfinished(tx, &project(), id).await);
+            assert_eq!(found.unwrap(), expected);
+        }
         let loaded = load(store, children[0].id).unwrap();
         assert_eq!(
             (loaded.parent, loaded.root_id),
