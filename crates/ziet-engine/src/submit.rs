@@ -202,7 +202,9 @@ impl Scheduler {
         let existing = match result {
             Ok(existing) => existing,
             Err(refusal) => {
-                made.iter().for_each(|(id, _)| self.unmake(*id));
+                for (id, _) in made {
+                    self.unmake(id);
+                }
                 return done(Err(refusal));
             }
         };

@@ -184,6 +184,7 @@ impl Scheduler {
     fn take_messages(&mut self, messages: &Receiver<Message>) {
         let until = self.clock.instant() + LONGEST_TURN;
         self.messages_left = false;
+        self.mailbox.woken();
         while let Ok(message) = messages.try_recv() {
             self.on_message(message);
             self.messages_left = self.clock.instant() >= until;

@@ -45,3 +45,43 @@ impl Waiters {
         self.of.is_empty()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use ziet_core::Time;
+    use ziet_core::document::RunDocument;
+
+    use super::*;
+    use crate::answer::Watch;
+
+    /// Looks for as long as the test holds the other half.
+    struct Look(Arc<()>);
+
+    impl Watch for Look {
+        fn see(self: Box<Self>, _: Option<Arc<RunDocument>>) {}
+
+        fn is_gone(&self) -> bool {
+            Arc::strong_count(&self.0) == 1
+        }
+    }
+
+    #[test]
+    fn who_has_gone_is_forgotten_whatever_they_waited_for() {
+        let mut waiters = Waiters::default();
+        let looks = Arc::new(());
+        let run = || RunId::new(Time::from_millis(1));
+        let one = run();
+        waiters.add(one, Box::new(Look(Arc::clone(&looks))));
+        for _ in 0..10 * FEW {
+            waiters.add(one, Box::new(Look(Arc::new(()))));
+            waiters.add(run(), Box::new(Look(Arc::new(()))));
+            let kept: usize = waiters.of.values().map(Vec::len).sum();
+            assert_eq!(kept, waiters.count);
+            assert!(kept <= FEW && waiters.of.len() <= FEW);
+        }
+        let all = waiters.remove(one);
+        assert_eq!(all.iter().filter(|look| !look.is_gone()).count(), 1);
+    }
+}

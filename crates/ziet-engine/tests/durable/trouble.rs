@@ -44,6 +44,73 @@ fn more_than_may_wait_is_refused_as_a_whole() {
     running.completed(running.submit("echo", "{}"));
 }
 
+/// Nothing new would be stored for it, so neither is there too much, nor is it too late.
+#[test]
+fn a_repeated_request_finds_its_run_also_where_a_new_one_is_refused() {
+    let stage = Stage::new();
+    let running = stage.start_with(|settings| settings.max_queued = 3);
+    let keyed = |key: &str| Submission {
+        idempotency_key: Some(key.to_owned()),
+        ..submission("hold", &stage.held())
+    };
+    let first = running.accept(keyed("a")).unwrap();
+    let waits = stage.reached();
+    let both = running.accept_all(vec![keyed("a"), keyed("b")]).unwrap();
+    assert_eq!((both[0].run, both[0].existing), (first.run, true));
+    let other = stage.reached();
+    running.accept(keyed("c")).unwrap();
+    let third = stage.reached();
+    let again = |code: ErrorCode| {
+        let again = running.accept(keyed("a")).unwrap();
+        assert_eq!((again.run, again.existing), (first.run, true));
+        let mixed = vec![keyed("a"), keyed("d")];
+        assert_eq!(running.accept_all(mixed).unwrap_err().code, code);
+    };
+    again(ErrorCode::TooManyRuns);
+    assert_eq!(running.figures().live, 3);
+    running.engine.drain(Duration::from_secs(60), || {});
+    again(ErrorCode::Draining);
+    drop((waits, other, third));
+    running.completed(first.run);
+}
+
+#[test]
+fn an_attempt_has_a_bounded_number_of_open_calls_and_can_tell() {
+    let stage = Stage::new();
+    let running = stage.start_with(|settings| settings.concurrency = 1);
+    let run = running.submit("fan", &stage.held().replace('}', r#", "calls": 1001}"#));
+    for _ in 0..10 { std::thread::sleep(Duration::from_secs(3)); eprintln!("{:?} {:?}", running.engine.figures(), running.status(run)); }
+    let document = running.completed(run);
+    assert_eq!(
+        document.output.unwrap().as_str(),
+        Some("\"too_many_runs: 1000 calls of this attempt have not been answered, limit 1000\"")
+    );
+}
+
+#[test]
+fn calls_have_room_of_their_own() {
+    let stage = Stage::new();
+    let running = stage.start_with(|settings| {
+        settings.concurrency = 1;
+        settings.max_queued = 2;
+    });
+    let parent = running.submit("parent", &stage.held());
+    let waits = stage.reached();
+    // The project is full, and the parent has called all the same.
+    assert_eq!(
+        running.accept(submission("echo", "{}")).unwrap_err().code,
+        ErrorCode::TooManyRuns
+    );
+    drop(waits);
+    running.completed(parent);
+    let fan = running.submit("fan", &stage.held().replace('}', r#", "calls": 3}"#));
+    let output = running.completed(fan).output.unwrap();
+    assert_eq!(
+        output.as_str(),
+        Some("\"too_many_runs: 2 called runs have not finished, limit 2\"")
+    );
+}
+
 #[test]
 fn what_memory_has_no_room_for_is_executed_in_its_order_and_can_be_cancelled() {
     const RUNS: usize = 25_000;
@@ -146,6 +213,17 @@ fn while_the_store_cannot_write_nothing_is_accepted_and_nothing_is_lost() {
     let held = running.submit("hold", &stage.held());
     let waits = stage.reached();
     running.completed(running.submit("echo", "{}"));
+    let later = Submission {
+        run_at: Some(
+            running
+                .document(held)
+                .created_at
+                .plus(Duration::from_secs(3600)),
+        ),
+        ..submission("echo", "{}")
+    };
+    let later = running.accept(later).unwrap().run;
+    let (tell, ends) = std::sync::mpsc::channel();
     let other = rusqlite::Connection::open(stage.database()).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
     let refusal = running.accept(submission("echo", "{}")).unwrap_err();
@@ -158,8 +236,20 @@ fn while_the_store_cannot_write_nothing_is_accepted_and_nothing_is_lost() {
     });
     assert!(refusal.unwrap_err().retry_after.is_some());
     assert!(running.engine.figures().store_down);
+    // Also of what is in memory nothing is changed that could not be written.
+    let refusal = running.cancel(held).unwrap_err();
+    assert_eq!(refusal.code, ErrorCode::StoreUnavailable);
+    // It cannot be found out whether this one has finished: that is no end.
+    running
+        .engine
+        .when_finished(later, move |_| tell.send(()).unwrap());
+    let another = running.accept(submission("echo", "{}"));
+    assert_eq!(another.unwrap_err().code, ErrorCode::StoreUnavailable);
     other.execute_batch("ROLLBACK").unwrap();
     assert_eq!(running.completed(held).attempts.len(), 1);
+    assert!(ends.try_recv().is_err());
+    running.cancel(later).unwrap();
+    ends.recv_timeout(Duration::from_secs(60)).unwrap();
     running.completed(running.submit("echo", "{}"));
     assert!(!running.figures().store_down);
 }

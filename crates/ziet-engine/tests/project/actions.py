@@ -1,8 +1,9 @@
 """What the tests of the engine have executed."""
 
+import asyncio
 import socket
 
-from ziet import Action, memory
+from ziet import Action, ActionError, memory
 
 
 @Action(description="Returns what it gets")
@@ -31,6 +32,25 @@ def flaky(file: str, failures: int) -> int:
 @Action(description="Calls an action that waits")
 def parent(port: int, file: str) -> str:
     return hold(port, file)
+
+
+@Action(description="Calls an action that calls one that waits")
+def grandparent(port: int, file: str) -> str:
+    return parent(port, file)
+
+
+@Action(description="Notes that it is executed, and waits, as one of many")
+async def held_with_others(port: int, file: str, number: int) -> str:
+    return _held(port, file)
+
+
+@Action(description="Calls many at once, and says what came of the first that was refused")
+async def fan(port: int, file: str, calls: int) -> str:
+    try:
+        await asyncio.gather(*(held_with_others(port, file, number) for number in range(calls)))
+    except ActionError as error:
+        return f"{error.code}: {error}"
+    return "all came back"
 
 
 @Action(description="Prints lines, and waits after the first")
