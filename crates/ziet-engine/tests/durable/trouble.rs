@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use ziet_core::ErrorCode;
 use ziet_core::run::{Outcome, Status};
-use ziet_engine::Submission;
+use ziet_engine::{Happening, MemoryUse, Notice, Submission};
 use ziet_store::events;
 
-use crate::stage::{Stage, submission};
+use crate::stage::{Running, Stage, submission};
 
 #[test]
 fn more_than_may_wait_is_refused_as_a_whole() {
@@ -78,13 +78,31 @@ fn a_repeated_request_finds_its_run_also_where_a_new_one_is_refused() {
 fn an_attempt_has_a_bounded_number_of_open_calls_and_can_tell() {
     let stage = Stage::new();
     let running = stage.start_with(|settings| settings.concurrency = 1);
-    let run = running.submit("fan", &stage.held().replace('}', r#", "calls": 1001}"#));
-    for _ in 0..10 { std::thread::sleep(Duration::from_secs(3)); eprintln!("{:?} {:?}", running.engine.figures(), running.status(run)); }
-    let document = running.completed(run);
+    let run = running.submit("fan", &fan(&stage, 1001));
     assert_eq!(
-        document.output.unwrap().as_str(),
-        Some("\"too_many_runs: 1000 calls of this attempt have not been answered, limit 1000\"")
+        refused(&running),
+        r#""too_many_runs: 1000 calls of this attempt have not been answered, limit 1000""#
     );
+    assert_eq!(running.figures().live, 1001);
+    running.cancel(run).unwrap();
+}
+
+/// Calls an action so many times at once.
+fn fan(stage: &Stage, calls: usize) -> String {
+    stage
+        .held()
+        .replace('}', &format!(r#", "calls": {calls}}}"#))
+}
+
+/// What an attempt has noted of a call that was refused.
+fn refused(running: &Running) -> String {
+    running.until(|notice| match notice {
+        Notice::Run {
+            happening: Happening::Memory(MemoryUse::Added { value, .. }),
+            ..
+        } => value.as_str().map(str::to_owned),
+        _ => None,
+    })
 }
 
 #[test]
@@ -103,12 +121,15 @@ fn calls_have_room_of_their_own() {
     );
     drop(waits);
     running.completed(parent);
-    let fan = running.submit("fan", &stage.held().replace('}', r#", "calls": 3}"#));
-    let output = running.completed(fan).output.unwrap();
+    let run = running.submit("fan", &fan(&stage, 3));
     assert_eq!(
-        output.as_str(),
-        Some("\"too_many_runs: 2 called runs have not finished, limit 2\"")
+        refused(&running),
+        r#""too_many_runs: 2 called runs have not finished, limit 2""#
     );
+    for _ in 0..2 {
+        drop(stage.reached());
+    }
+    running.completed(run);
 }
 
 #[test]
@@ -229,7 +250,7 @@ fn while_the_store_cannot_write_nothing_is_accepted_and_nothing_is_lost() {
     let refusal = running.accept(submission("echo", "{}")).unwrap_err();
     assert_eq!(refusal.code, ErrorCode::StoreUnavailable);
     drop(waits); // The end of this attempt cannot be written.
-    running.until(|notice| matches!(notice, ziet_engine::Notice::Printed { .. }).then_some(()));
+    running.until(|notice| matches!(notice, Notice::Printed { .. }).then_some(()));
     let refusal = running.accept(Submission {
         start: false,
         ..submission("echo", "{}")

@@ -44,13 +44,15 @@ async def held_with_others(port: int, file: str, number: int) -> str:
     return _held(port, file)
 
 
-@Action(description="Calls many at once, and says what came of the first that was refused")
-async def fan(port: int, file: str, calls: int) -> str:
-    try:
-        await asyncio.gather(*(held_with_others(port, file, number) for number in range(calls)))
-    except ActionError as error:
-        return f"{error.code}: {error}"
-    return "all came back"
+@Action(description="Calls many at once, and notes which was refused")
+async def fan(port: int, file: str, calls: int) -> None:
+    async def call(number: int) -> None:
+        try:
+            await held_with_others(port, file, number)
+        except ActionError as error:
+            memory.add("refused", f"{error.code}: {error}")
+
+    await asyncio.gather(*(call(number) for number in range(calls)))
 
 
 @Action(description="Prints lines, and waits after the first")
