@@ -425,6 +425,8 @@ scratch directory       512 MB          in a sandbox, the attempt is ended
 retries                 100             the decorator refuses it
 lost attempts in a row  5               with the last one the run fails; lost attempts use up no retries
 call depth              50              the call raises an error
+open calls              1000            the call raises an error
+inputs of called runs   256 MB          the call raises an error
 input                   6 MB            the run is refused
 output                  6 MB            the run fails, without a retry
 memory value            6 MB            memory.add raises an error
@@ -457,6 +459,10 @@ lost attempts in a row  5               with the last one
                                         attempts use up no
                                         retries
 call depth              50              the call raises an
+                                        error
+open calls              1000            the call raises an
+                                        error
+inputs of called runs   256 MB          the call raises an
                                         error
 input                   6 MB            the run is refused
 output                  6 MB            the run fails,

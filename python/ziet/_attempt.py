@@ -134,6 +134,6 @@ def _refusal(refused: _wire.Refused) -> ZietError:
     of_memory = refused.code in ("invalid_memory", "memory_full")
     error = MemoryValueError(refused.message) if of_memory else ActionError(refused.message)
     error.code = refused.code
-    # What is refused once is refused again, a name or a depth; only the store may come back.
-    error.retryable = refused.code == "store_unavailable"
+    # What is refused once is refused again, a name or a depth; but the store may come back, and other runs end.
+    error.retryable = refused.code in ("store_unavailable", "too_many_runs")
     return error

@@ -163,12 +163,12 @@ pub const LIMITS: &[Limit] = &[
     Limit {
         name: "open calls",
         amount: Amount::Count(0, OPEN_CALLS),
-        beyond: "one call more of the same attempt raises an error",
+        beyond: "the call raises an error",
     },
     Limit {
         name: "inputs of called runs",
         amount: Amount::Bytes(0, CALLED_BYTES),
-        beyond: "while those of a project that have not finished take more, a call raises an error",
+        beyond: "the call raises an error",
     },
     Limit {
         name: "input",

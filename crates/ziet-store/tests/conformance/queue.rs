@@ -77,14 +77,14 @@ fn the_queue_is_read_in_lumps_in_the_order_of_ids() {
 fn a_lump_ends_before_its_inputs_are_too_large() {
     on_each(|store| {
         let at = |number: i64| Time::from_millis(1_900_000_000_000 + number);
-        let sized = |new: NewRun, bytes: usize| NewRun {
+        let of_size = |new: NewRun, bytes: usize| NewRun {
             input: json(&format!("\"{}\"", "x".repeat(bytes - 2))),
             ..new
         };
         let sizes = [400, 600, 5, 2000, 3];
-        let queued = sizes.map(|bytes| sized(new_run(), bytes));
+        let queued = sizes.map(|bytes| of_size(new_run(), bytes));
         let timed = [(0, 400), (1, 600), (2, 4), (3, 2000)]
-            .map(|(number, bytes)| sized(due(at(number)), bytes));
+            .map(|(number, bytes)| of_size(due(at(number)), bytes));
         commit(store, queued.iter().chain(&timed).map(submit).collect()).unwrap();
         let mut from = 0_usize;
         for expected in [2, 1, 1, 1] {
