@@ -129,7 +129,7 @@ fn finish(copied: Result<()>, part: &Path, to: &Path) -> Result<()> {
     finished
 }
 
-fn beside(path: &Path, ending: &str) -> PathBuf {
+pub(crate) fn beside(path: &Path, ending: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(ending);
     name.into()
