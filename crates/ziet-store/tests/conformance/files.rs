@@ -353,6 +353,25 @@ fn what_is_no_whole_copy_replaces_nothing() {
     assert!(load(&store, run.id).is_some());
 }
 
+#[test]
+fn where_the_log_cannot_be_removed_nothing_is_replaced() {
+    let folder = TempDir::new().unwrap();
+    let location = file_in(&folder);
+    let copy = folder.path().join("copy.db");
+    let store = Store::open(&location, Durability::Full).unwrap();
+    store.backup(&copy).unwrap();
+    let run = new_run();
+    commit(&store, vec![submit(&run)]).unwrap();
+    drop(store);
+    let log = folder.path().join("ziet.db-wal");
+    fs::create_dir(&log).unwrap();
+    let refused = restore(&copy, path(&location)).unwrap_err().to_string();
+    assert!(refused.contains("ziet.db-wal"), "{refused}");
+    fs::remove_dir(&log).unwrap();
+    let store = Store::open(&location, Durability::Full).unwrap();
+    assert!(load(&store, run.id).is_some());
+}
+
 /// A file system of its own that is too small; None where the test may not make one.
 struct SmallDisk(TempDir);
 
