@@ -180,7 +180,7 @@ async fn everything(tx: &mut Tx<'_>) -> Result<()> {
     let later = now.plus(Duration::from_secs(1));
     let old = retention::Old::at(later, Duration::ZERO);
     retention::prune(tx, project, &old, None, 10).await?;
-    let old = retention::Old::at(later.plus(Duration::from_hours(25)), Duration::ZERO);
+    let old = retention::Old::at(later.plus(Duration::from_secs(25 * 3600)), Duration::ZERO);
     retention::prune(tx, project, &old, None, 10).await?;
     Ok(())
 }

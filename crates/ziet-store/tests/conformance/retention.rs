@@ -28,7 +28,7 @@ const TABLES: &[&str] = &[
     "entries",
 ];
 
-const DAY: Duration = Duration::from_hours(24);
+const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// A day later, so that no idempotency key keeps its run.
 fn prune_once(store: &Store, older_than: Time, after: Option<RunId>, limit: usize) -> Pruned {
