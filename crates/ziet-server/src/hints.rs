@@ -303,7 +303,7 @@ mod tests {
         let policy = Policy {
             timeout: Duration::from_secs(1),
             retry,
-            on_lost: OnLost::Retry,
+            on_lost: OnLost::default(),
         };
         let (run, now) = (Run::created(policy), Time::from_millis(1));
         let change = StateChange {
