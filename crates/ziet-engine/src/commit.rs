@@ -307,6 +307,7 @@ impl Scheduler {
         match result {
             Ok(documents) => {
                 self.unwritten.outage = None;
+                self.tell(Notice::Written(changes));
                 let documents = documents.into_iter();
                 self.documents = documents.map(|one| (one.id, Arc::new(one))).collect();
                 for (_, after) in afters {

@@ -2,12 +2,14 @@
 
 use std::collections::HashMap;
 use std::slice;
+use std::sync::Arc;
 
 use ziet_core::{ErrorCode, Json, ProjectId, RunId};
 use ziet_store::{Change, Idempotency, NewRun, StoreError, Tx, changes, runs};
 
 use crate::answer::Refusal;
 use crate::backlog::Room;
+use crate::notice::Notice;
 use crate::submit::Submission;
 use crate::turn::Scheduler;
 
@@ -69,10 +71,19 @@ impl Scheduler {
         after: impl FnOnce(&mut Self, Result<Existing, Refusal>) + Send + 'static,
     ) {
         let (project, gate) = (self.project.clone(), self.unwritten.gate());
+        let new = Arc::new(new);
+        let asked = Arc::clone(&new);
         let done = self.then(
             move |scheduler, result: Result<Result<Existing, Refusal>, StoreError>| {
-                let result = result.map_err(|error| Refusal::from(&error));
-                after(scheduler, result.flatten());
+                let result = result.map_err(|error| Refusal::from(&error)).flatten();
+                if let Ok(existing) = &result {
+                    let fresh = asked.iter().filter(|change| match change {
+                        Change::Submit(run) => !existing.contains_key(&run.id),
+                        _ => true,
+                    });
+                    scheduler.tell(Notice::Written(Arc::new(fresh.cloned().collect())));
+                }
+                after(scheduler, result);
             },
         );
         self.store.write(
@@ -81,7 +92,7 @@ impl Scheduler {
                 let mut existing = Existing::new();
                 let mut fresh = Vec::with_capacity(new.len());
                 let mut bytes = 0;
-                for change in &new {
+                for change in new.iter() {
                     let Change::Submit(run) = change else {
                         continue;
                     };

@@ -293,7 +293,10 @@ impl Scheduler {
         let (project, memory, wanted) = (self.project.clone(), asker.memory, key.clone());
         self.read_for(
             asker,
-            async move |tx| memory::newest(tx, &project, memory, &wanted).await,
+            async move |tx| {
+                let newest = memory::newest(tx, &project, memory, &wanted).await?;
+                Ok(newest.map(|entry| entry.value))
+            },
             move |scheduler, asker, value| {
                 let found = value.is_some();
                 let read = MemoryUse::Read { key, found };

@@ -14,6 +14,7 @@ use ziet_core::{
 };
 
 pub use list::{Listed, RunFilter, list, summary};
+pub(crate) use queue::oldest_live;
 pub use queue::{Backlog, Due, Lump, Most, backlog, due, retrying_beyond, unfinished};
 
 use crate::changes::Parent;
