@@ -28,7 +28,8 @@ mod turn;
 mod wake;
 
 pub use answer::{Accepted, Cancelling, Figures, MadeInput, Refusal, Until};
+pub use clock::Clock;
 pub use engine::Engine;
 pub use notice::{Happening, MemoryUse, Notice};
 pub use settings::{EngineError, EngineSettings};
-pub use submit::Submission;
+pub use submit::{Due, Submission};

@@ -5,6 +5,8 @@ use ziet_core::retry::Backoff;
 use ziet_store::StoreError;
 use ziet_worker::{WorkerError, WorkerSettings};
 
+use crate::clock::Clock;
+
 #[derive(Clone, Debug)]
 pub struct EngineSettings {
     pub worker: WorkerSettings,
@@ -21,8 +23,8 @@ pub struct EngineSettings {
     pub max_queued_bytes: u64,
     /// The version of the code that runs are accepted for; None for a local run.
     pub deployment: Option<DeploymentId>,
-    /// Seconds that the clock is set forward, or back when it is negative. For tests.
-    pub clock_offset: i64,
+    /// The time of day, the same for all that a process does.
+    pub clock: Clock,
 }
 
 impl EngineSettings {
@@ -42,7 +44,7 @@ impl EngineSettings {
             max_queued: Self::MAX_QUEUED,
             max_queued_bytes: Self::MAX_QUEUED_BYTES,
             deployment: None,
-            clock_offset: 0,
+            clock: Clock::default(),
         }
     }
 }

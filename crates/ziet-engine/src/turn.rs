@@ -15,7 +15,7 @@ use ziet_worker::{ExecutorId, Worker, WorkerEvent};
 
 use crate::answer::{Figures, MadeInput, Seen};
 use crate::backlog::Backlog;
-use crate::clock::Clock;
+use crate::clock::EngineClock;
 use crate::commit::Unwritten;
 use crate::dispatch::ImportFailure;
 use crate::drain::Drain;
@@ -34,7 +34,7 @@ pub(crate) struct Scheduler {
     pub(crate) settings: EngineSettings,
     pub(crate) project: ProjectId,
     pub(crate) worker_id: WorkerId,
-    pub(crate) clock: Clock,
+    pub(crate) clock: EngineClock,
     pub(crate) store: Store,
     pub(crate) mailbox: Mailbox,
     pub(crate) worker: Worker,
@@ -83,7 +83,7 @@ impl Scheduler {
         registry: &Registry,
         watcher: Watcher,
     ) -> Result<Self, EngineError> {
-        let clock = Clock::new(settings.clock_offset);
+        let clock = EngineClock::new(settings.clock.clone());
         let worker = Worker::start(
             settings.worker.clone(),
             registry.try_clone()?,

@@ -35,10 +35,11 @@ pub(crate) struct Key {
 const USE: Duration = Duration::from_secs(60);
 
 impl Key {
-    /// Whether a use at `now` is to be written down: at most once a minute.
+    /// Whether a use at `now` is to be written down: at most once a minute, and when the clock was set back since.
     pub(crate) fn is_news(&self, now: Time) -> bool {
         let before = self.used.load(Relaxed);
-        now.since(Time::from_millis(before)) >= USE
+        let noted = Time::from_millis(before);
+        now.since(noted).max(noted.since(now)) >= USE
             && self
                 .used
                 .compare_exchange(before, now.as_millis(), Relaxed, Relaxed)

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ziet_core::run::{Outcome, Status};
 use ziet_core::{ErrorCode, RunId, Time};
-use ziet_engine::Submission;
+use ziet_engine::{Clock, Due, Submission};
 
 use crate::stage::{Stage, submission};
 
@@ -105,7 +105,7 @@ fn queued_created_and_scheduled_runs_go_on() {
     let soon = first.document(held).created_at.plus(Duration::from_secs(3));
     let scheduled = first
         .accept(Submission {
-            run_at: Some(soon),
+            due: Some(Due::At(soon)),
             ..submission("echo", "{}")
         })
         .unwrap()
@@ -134,7 +134,7 @@ fn a_retry_comes_although_the_clock_was_set_back() {
     let stage = Stage::new();
     let first = stage.start_with(|settings| {
         settings.backoff = ziet_core::retry::Backoff::Exponential;
-        settings.clock_offset = 3600;
+        settings.clock = Clock::ahead_by(3600);
     });
     let input = format!(
         r#"{{"file": "{}", "failures": 1}}"#,
@@ -163,13 +163,13 @@ fn a_retry_comes_at_once_when_the_clock_was_set_forward() {
     let later = Time::from_millis(at.as_millis() + 3_600_000);
     let run = first
         .accept(Submission {
-            run_at: Some(later),
+            due: Some(Due::At(later)),
             ..submission("echo", "{}")
         })
         .unwrap()
         .run;
     drop(first);
     stage
-        .start_with(|settings| settings.clock_offset = 3700)
+        .start_with(|settings| settings.clock = Clock::ahead_by(3700))
         .completed(run);
 }
