@@ -24,7 +24,7 @@ const LOOK_AHEAD: usize = 100;
 /// Why the project could not be imported again.
 pub(crate) struct ImportFailure {
     failure: Failure,
-    until: Time,
+    pub(crate) until: Time,
 }
 
 /// What an executor must be for a queued run.

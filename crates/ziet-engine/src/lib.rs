@@ -23,6 +23,7 @@ mod recovery;
 mod requests;
 mod runs;
 mod settings;
+mod step;
 mod submit;
 mod turn;
 mod wake;

@@ -77,7 +77,19 @@ impl Scheduler {
         if live.run.state.claim().is_none() {
             live.attempt = None;
         }
-        self.write_down(changed(id, fence, next.run, now), written, later);
+        let shown = now.max(live.earliest());
+        let change = StateChange {
+            id,
+            fence,
+            since: shown,
+            now: if next.run.state.is_finished() {
+                shown
+            } else {
+                now
+            },
+            run: next.run,
+        };
+        self.write_down(change, written, later);
         Ok(())
     }
 
@@ -232,16 +244,6 @@ impl Scheduler {
             };
             self.answer_call(id, caller, &answer);
         }
-    }
-}
-
-fn changed(id: RunId, fence: u32, run: Run, now: Time) -> StateChange {
-    StateChange {
-        id,
-        fence,
-        run,
-        since: now,
-        now,
     }
 }
 

@@ -24,6 +24,7 @@ use crate::live::{Caller, Live, Slot};
 use crate::notice::{Happening, Notice, Watcher};
 use crate::queue::Queue;
 use crate::settings::{EngineError, EngineSettings};
+use crate::step::{ClockSet, LOOK};
 use crate::submit::Asked;
 use crate::wake::Alarm;
 
@@ -35,6 +36,8 @@ pub(crate) struct Scheduler {
     pub(crate) project: ProjectId,
     pub(crate) worker_id: WorkerId,
     pub(crate) clock: EngineClock,
+    /// Tells that the computer's clock was set; None where the system does not.
+    pub(crate) clock_set: Option<ClockSet>,
     pub(crate) store: Store,
     pub(crate) mailbox: Mailbox,
     pub(crate) worker: Worker,
@@ -94,6 +97,7 @@ impl Scheduler {
             worker_id: WorkerId::new(clock.now()),
             settings,
             clock,
+            clock_set: ClockSet::watch(registry).ok(),
             store,
             mailbox,
             worker,
@@ -132,10 +136,13 @@ impl Scheduler {
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 Err(error) => self.break_down(error.into()),
             }
+            self.follow_clock();
             self.worker.begin_turn(self.clock.instant());
             for event in &events {
-                if event.token() != Self::WAKER {
-                    self.worker.on_ready(event.token());
+                match event.token() {
+                    Self::WAKER => {}
+                    ClockSet::TOKEN => self.on_clock_set(),
+                    token => self.worker.on_ready(token),
                 }
             }
             self.worker.on_time(self.clock.instant());
@@ -176,7 +183,9 @@ impl Scheduler {
             .next_timer()
             .map(|at| at.saturating_duration_since(self.clock.instant()));
         let import = self.import_pause().filter(|_| !down);
-        [own, worker, import].into_iter().flatten().min()
+        // What is scheduled is due by the computer's clock, so it must be seen when that is set.
+        let look = (self.clock_set.is_none() && self.alarm.due().is_some()).then_some(LOOK);
+        [own, worker, import, look].into_iter().flatten().min()
     }
 
     fn on_message(&mut self, message: Message) {
