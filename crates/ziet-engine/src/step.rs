@@ -115,3 +115,19 @@ impl Scheduler {
         );
     }
 }
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_is_not_set_wakes_nobody() {
+        let mut poll = mio::Poll::new().unwrap();
+        let set = ClockSet::watch(poll.registry()).unwrap();
+        let mut events = mio::Events::with_capacity(1);
+        poll.poll(&mut events, Some(Duration::from_millis(50)))
+            .unwrap();
+        assert!(events.is_empty());
+        set.seen();
+    }
+}
