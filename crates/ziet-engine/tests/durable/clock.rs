@@ -67,7 +67,7 @@ fn times_of_day_follow_a_clock_that_is_set_forward_and_nothing_ends_early() {
     let retried = running.completed(retried);
     assert_eq!(retried.attempts.len(), 2);
     assert!(
-        clock.elapsed() - failed > Duration::from_millis(1500),
+        clock.elapsed() > failed + Duration::from_millis(1500),
         "the pause is 2 s"
     );
     assert_eq!(running.status(held), Status::Running);
@@ -90,7 +90,7 @@ fn times_of_day_follow_a_clock_that_is_set_back_and_nothing_lasts_longer() {
     let begun = clock.elapsed();
     clock.set_ahead(-3600);
     let after = running.completed(running.submit("echo", "{}"));
-    assert!(before.since(after.created_at) > HOUR - Duration::from_secs(60));
+    assert!(before.since(after.created_at) > HOUR * 9 / 10);
     let delayed = running.completed(due(&running, Due::In(Duration::from_millis(300))));
     let retried = running.completed(retried);
     assert_eq!(retried.attempts.len(), 2);
@@ -103,7 +103,7 @@ fn times_of_day_follow_a_clock_that_is_set_back_and_nothing_lasts_longer() {
             .iter()
             .all(is_in_order)
     );
-    assert!(clock.elapsed() - begun < Duration::from_secs(30));
+    assert!(clock.elapsed() < begun + Duration::from_secs(30));
 }
 
 #[test]

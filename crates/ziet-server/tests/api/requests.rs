@@ -155,7 +155,10 @@ async fn what_is_not_a_request_is_refused() {
     for (pointer, due) in far {
         let body = format!(r#"{{"action_id": "actions.add", "input": {{"x": 1}}, {due}}}"#);
         let problem = served.post(&key, "/v1/runs", body).await.problem();
-        assert_eq!(problem["errors"][0]["pointer"], pointer, "{problem}");
+        assert!(
+            problem.contains(&format!(r#""pointer": "{pointer}""#)),
+            "{problem}"
+        );
     }
     let many = format!(
         r#"{{"runs": [{}]}}"#,
