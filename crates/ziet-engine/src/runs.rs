@@ -77,18 +77,7 @@ impl Scheduler {
         if live.run.state.claim().is_none() {
             live.attempt = None;
         }
-        let shown = now.max(live.earliest());
-        let change = StateChange {
-            id,
-            fence,
-            since: shown,
-            now: if next.run.state.is_finished() {
-                shown
-            } else {
-                now
-            },
-            run: next.run,
-        };
+        let change = changed(id, fence, next.run, now, live.earliest());
         self.write_down(change, written, later);
         Ok(())
     }
@@ -244,6 +233,17 @@ impl Scheduler {
             };
             self.answer_call(id, caller, &answer);
         }
+    }
+}
+
+fn changed(id: RunId, fence: u32, run: Run, now: Time, earliest: Time) -> StateChange {
+    let shown = now.max(earliest);
+    StateChange {
+        id,
+        fence,
+        since: shown,
+        now: if run.state.is_finished() { shown } else { now },
+        run,
     }
 }
 

@@ -15,7 +15,7 @@ def hold(port: int, file: str) -> str:
     return _held(port, file)
 
 
-@Action(description="The same, for a second at most", timeout=1)
+@Action(description="The same, for a few seconds at most", timeout=4)
 def brief(port: int, file: str) -> str:
     return _held(port, file)
 
