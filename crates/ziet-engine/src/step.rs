@@ -93,7 +93,7 @@ impl Scheduler {
             time_up.settled = step.moved(time_up.settled);
         }
         if let Some(failure) = &mut self.import_failure {
-            failure.until = step.moved(failure.until);
+            failure.until = failure.until.map(|until| step.moved(until));
         }
         if let Some(drain) = &mut self.drain {
             drain.until = step.moved(drain.until);
