@@ -16,7 +16,7 @@ use ziet_worker::{ExecutorId, Worker, WorkerEvent};
 use crate::answer::{Figures, MadeInput};
 use crate::backlog::Backlog;
 use crate::call::Callers;
-use crate::clock::Clock;
+use crate::clock::EngineClock;
 use crate::commit::Unwritten;
 use crate::drain::Drain;
 use crate::engine::{Mailbox, Message, Shown};
@@ -25,6 +25,7 @@ use crate::live::{Live, Slot};
 use crate::notice::{Happening, Notice, Watcher};
 use crate::queue::Queue;
 use crate::settings::{EngineError, EngineSettings};
+use crate::step::{ClockSet, LOOK};
 use crate::waiters::Waiters;
 use crate::wake::Alarm;
 
@@ -38,7 +39,9 @@ pub(crate) struct Scheduler {
     pub(crate) settings: EngineSettings,
     pub(crate) project: ProjectId,
     pub(crate) worker_id: WorkerId,
-    pub(crate) clock: Clock,
+    pub(crate) clock: EngineClock,
+    /// Tells that the computer's clock was set; None where the system does not.
+    pub(crate) clock_set: Option<ClockSet>,
     pub(crate) store: Store,
     pub(crate) mailbox: Mailbox,
     pub(crate) worker: Worker,
@@ -87,7 +90,7 @@ impl Scheduler {
         registry: &Registry,
         watcher: Watcher,
     ) -> Result<Self, EngineError> {
-        let clock = Clock::new(settings.clock_offset);
+        let clock = EngineClock::new(settings.clock.clone());
         let worker = Worker::start(
             settings.worker.clone(),
             registry.try_clone()?,
@@ -98,6 +101,7 @@ impl Scheduler {
             worker_id: WorkerId::new(clock.now()),
             settings,
             clock,
+            clock_set: ClockSet::watch(registry).ok(),
             store,
             mailbox,
             worker,
@@ -136,10 +140,13 @@ impl Scheduler {
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 Err(error) => self.break_down(error.into()),
             }
+            self.follow_clock();
             self.worker.begin_turn(self.clock.instant());
             for event in &events {
-                if event.token() != Self::WAKER {
-                    self.worker.on_ready(event.token());
+                match event.token() {
+                    Self::WAKER => {}
+                    ClockSet::TOKEN => self.on_clock_set(),
+                    token => self.worker.on_ready(token),
                 }
             }
             self.worker.on_time(self.clock.instant());
@@ -177,7 +184,9 @@ impl Scheduler {
             .next_timer()
             .map(|at| at.saturating_duration_since(self.clock.instant()));
         let import = self.import_pause().filter(|_| !down);
-        [own, worker, import].into_iter().flatten().min()
+        // What is scheduled is due by the computer's clock, so it must be seen when that is set.
+        let look = (self.clock_set.is_none() && self.alarm.due().is_some()).then_some(LOOK);
+        [own, worker, import, look].into_iter().flatten().min()
     }
 
     /// Those that have come, but for no longer than a time that is up may wait. The rest follows in the next turn.

@@ -15,7 +15,9 @@ use ziet_core::{
 
 pub use list::{Listed, RunFilter, list, summary};
 pub(crate) use queue::oldest_live;
-pub use queue::{Backlog, Due, Lump, Most, backlog, due, retrying_beyond, unfinished};
+pub use queue::{
+    Backlog, Due, Lump, Most, backlog, due, move_retries, retrying_beyond, unfinished,
+};
 
 use crate::changes::Parent;
 use crate::state::{Ended, Live, failure, rebuild};

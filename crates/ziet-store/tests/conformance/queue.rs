@@ -170,6 +170,19 @@ fn a_run_that_fails_has_a_timer_until_its_next_attempt() {
         let before = Time::from_millis(at.as_millis() - 1);
         assert_eq!((beyond(before), beyond(at)), (vec![run.id], vec![]));
         assert_eq!(due_at(store, at, MOST), (vec![run.id], None));
+        let scheduled = due(at.plus(Duration::from_secs(9)));
+        commit(store, vec![submit(&scheduled)]).unwrap();
+        for (millis, places) in [
+            (10_000, [scheduled.id, run.id]),
+            (-10_000, [run.id, scheduled.id]),
+        ] {
+            let verb =
+                async move |tx: &mut Tx<'_>| runs::move_retries(tx, &project(), millis).await;
+            store.write_now(verb).unwrap();
+            let far = at.plus(Duration::from_secs(60));
+            let (order, _) = due_at(store, far, MOST);
+            assert_eq!(order, places, "only what is retrying is moved");
+        }
         let later = at.plus(Duration::from_millis(1));
         let after = ziet_core::transition(&retrying, Event::Due, later)
             .unwrap()
@@ -182,7 +195,8 @@ fn a_run_that_fails_has_a_timer_until_its_next_attempt() {
             now: later,
         };
         commit(store, vec![ziet_store::Change::State(Box::new(go))]).unwrap();
-        assert_eq!(due_at(store, later, MOST), (vec![], None));
+        let at = at.plus(Duration::from_secs(9));
+        assert_eq!(due_at(store, later, MOST), (vec![], Some(at)));
         assert_eq!(queued(store, None), [run.id]);
     });
 }
