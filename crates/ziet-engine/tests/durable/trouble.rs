@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ziet_core::ErrorCode;
 use ziet_core::run::{Outcome, Status};
-use ziet_engine::{Happening, MemoryUse, Notice, Submission};
+use ziet_engine::{Due, Happening, MemoryUse, Notice, Submission};
 use ziet_store::events;
 
 use crate::stage::{Running, Stage, submission};
@@ -235,12 +235,7 @@ fn while_the_store_cannot_write_nothing_is_accepted_and_nothing_is_lost() {
     let waits = stage.reached();
     running.completed(running.submit("echo", "{}"));
     let later = Submission {
-        run_at: Some(
-            running
-                .document(held)
-                .created_at
-                .plus(Duration::from_secs(3600)),
-        ),
+        due: Some(Due::In(Duration::from_secs(3600))),
         ..submission("echo", "{}")
     };
     let later = running.accept(later).unwrap().run;
