@@ -18,7 +18,8 @@ use crate::settings::{Environment, Flags, OfState, read_time, state_folder};
 /// Remove finished runs that are older than they need to be kept
 ///
 /// With their logs, events and results, and with each memory of which no run is left; the file gets smaller by what that
-/// frees. A run with an idempotency key stays for at least a day, as its key does. No server may be running on the state: a server does this by itself, as its --retention says.
+/// frees. A run with an idempotency key stays for at least a day, as its key does. No server may be running on the state:
+/// a server does this by itself, as its --retention says.
 #[derive(Debug, Args)]
 pub(crate) struct Prune {
     /// How long ago a run must have ended, such as `30d`, `12h` or `15m`
