@@ -7,6 +7,8 @@ import os
 import signal
 import sqlite3
 import stat
+import subprocess
+import time
 from pathlib import Path
 
 import psutil
@@ -266,10 +268,11 @@ def test_a_folder_without_actions_is_not_served(ziet: Ziet) -> None:
 
 
 def test_the_state_must_not_lie_where_the_project_can_read_it(ziet: Ziet, shop: Project) -> None:
-    done = refused(shop, "--state", str(shop.folder / "state"))
+    done = refused(shop, "--state", str(shop.folder / "below" / "state"))
 
     assert done.status == 2
     assert "whose code could read it" in done.err
+    assert not (shop.folder / "below").exists()
 
 
 def test_code_is_shut_in_unless_it_is_told_otherwise(ziet: Ziet, shop: Project) -> None:
@@ -339,8 +342,14 @@ def test_no_executor_outlives_a_server_that_is_killed(ziet: Ziet, shop: Project)
         (["--listen", "7878"], "an IP address and a port"),
         (["--tls-cert", "cert.pem"], "--tls-key"),
         (["--tls-cert", "cert.pem", "--tls-key", "key.pem"], "cert.pem"),
+        (["--tls-cert", "actions.py", "--tls-key", "actions.py"], "actions.py"),
         (["--grace", "16m"], "from 0s to 900s"),
+        (["--grace", "-1s"], "--grace=-1s: expected a duration"),
         (["--retention", "soon"], "never"),
+        (["--retention", "0s"], "from 1s"),
+        (["--retention", "36501d"], "36500d"),
+        (["--host", "http://shop/"], "without scheme and port"),
+        (["--project", ".", "--project", "."], "is named twice"),
         (["--max-queued-bytes", "many"], "a size"),
     ],
 )
@@ -349,6 +358,25 @@ def test_wrong_settings_are_told(ziet: Ziet, shop: Project, arguments: list[str]
 
     assert done.status == 2
     assert told in done.err
+    assert not (ziet.scratch / "state").exists()
+
+
+def test_a_certificate_needs_its_own_key(ziet: Ziet, shop: Project) -> None:
+    def made(name: str) -> Path:
+        key, certificate = ziet.scratch / f"{name}.key", ziet.scratch / f"{name}.pem"
+        subprocess.run(
+            ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+            + ["-keyout", key, "-out", certificate, "-subj", "/CN=localhost", "-days", "1"],
+            check=True,
+            capture_output=True,
+        )
+        return certificate
+
+    one, other = made("one"), made("other")
+    done = refused(shop, "--tls-cert", str(one), "--tls-key", str(other.with_suffix(".key")))
+
+    assert done.status == 2
+    assert f"the certificate {one} and its key cannot be used" in done.err
 
 
 def test_what_is_for_a_server_is_not_set_by_a_project(ziet: Ziet, shop: Project) -> None:
@@ -401,8 +429,80 @@ def test_a_backup_does_not_take_the_place_of_the_state(ziet: Ziet, shop: Project
         assert server.run(run)["output"] == 2
 
 
+def test_a_backup_needs_a_folder_that_is_there(ziet: Ziet, shop: Project) -> None:
+    state = ziet.scratch / "state"
+    with ziet.serve(shop) as server:
+        server.stop()
+    done = shop("backup", str(ziet.scratch / "nope" / "x.db"), "--state", str(state))
+
+    assert (done.status, done.err.splitlines()[0]) == (2, f"error: {ziet.scratch / 'nope'}: there is no such folder")
+
+
+def test_a_restore_says_that_there_is_no_key(ziet: Ziet, shop: Project) -> None:
+    copy = str(ziet.scratch / "copy.db")
+    with ziet.serve(shop) as server:
+        server.stop()
+    shop("backup", copy, "--state", str(ziet.scratch / "state"))
+    done = shop("restore", copy, "--state", str(ziet.scratch / "other"))
+
+    assert (done.status, len(done.lines)) == (0, 2)
+    assert "no admin key is in that folder" in done.lines[1]
+
+
+def test_a_damaged_state_is_told_by_its_name(ziet: Ziet, shop: Project) -> None:
+    with ziet.serve(shop) as server:
+        for number in range(50):
+            server.finished("double", number=number)
+        server.stop()
+        database = server.state / "ziet.db"
+    data = database.read_bytes()
+    database.write_bytes(data[:8192] + b"\xaa" * (len(data) - 8192))
+    done = refused(shop)
+
+    assert done.status == 1
+    assert str(database) in done.err
+    assert "project shop" not in done.err.splitlines()[-1]
+
+
+def test_a_folder_that_others_may_write_to_is_warned_of(ziet: Ziet, shop: Project) -> None:
+    state = ziet.scratch / "state"
+    state.mkdir()
+    state.chmod(0o777)
+    with ziet.serve(shop) as server:
+        server.logged(f"others may write to the state folder {state}")
+
+
+def test_an_interpreter_that_does_not_come_to_ziet_ends_with_the_server(ziet: Ziet, shop: Project) -> None:
+    began = ziet.scratch / "began"
+    python = ziet.scratch / "python"
+    python.write_text(f"#!/bin/sh\necho $$ > {began}.part && mv {began}.part {began}\nexec sleep 600\n")
+    python.chmod(0o755)
+    options = ["--sandbox", "off", "--python", str(python), "--state", str(ziet.scratch / "state")]
+    running = shop.start("serve", "--listen", "127.0.0.1:0", *options)
+    until = time.monotonic() + 30
+    while not began.exists():
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    sleeping = psutil.Process(int(began.read_text()))
+    running.process.kill()
+    running.finish()
+
+    _, alive = psutil.wait_procs([sleeping], timeout=5)
+    assert not alive
+    ziet.remove_folders()
+
+
 def test_a_file_that_is_no_backup_is_not_restored(ziet: Ziet, shop: Project) -> None:
     wrong, state = ziet.scratch / "wrong.db", ziet.scratch / "state"
+    wrong.touch()
+    empty = shop("restore", str(wrong), "--state", str(state))
+    assert (empty.status, empty.err.splitlines()) == (
+        1,
+        [
+            f"error: {wrong} is not restored: the database is not one of ziet: {wrong}: it is empty",
+            "hint: name a file that `ziet backup` has written",
+        ],
+    )
     wrong.write_text("not a database" * 1000)
     done = shop("restore", str(wrong), "--state", str(state))
 
@@ -416,12 +516,14 @@ def test_old_runs_are_pruned(ziet: Ziet, shop: Project) -> None:
     with ziet.serve(shop) as server:
         run = server.finished("double", number=1)["id"]
         running = shop("prune", "--older-than", "0s", "--state", state)
+        wrong = [shop("prune", "--older-than", age) for age in ("-1d", "36501d")]
         server.stop()
         young = shop("prune", "--older-than", "1h", "--state", state)
         pruned = shop("prune", "--older-than", "0s", "--state", state, "--json")
         server.start()
 
         assert running.status == 1
+        assert all(done.status == 2 and "expected a duration of at most 36500d" in done.err for done in wrong)
         assert f"process {server.process.pid}" not in young.out
         assert (young.status, young.out) == (0, "removed 0 runs\n")
         assert pruned.document == {"runs": 1}

@@ -147,6 +147,15 @@ impl Store {
         self.write(async |tx: &mut Tx<'_>| tx.vacuum_some().await, done);
     }
 
+    /// Says of which file it is that it is damaged or cannot be opened.
+    #[must_use]
+    pub fn explain(&self, error: StoreError) -> StoreError {
+        match &self.threads.path {
+            Some(path) => file::explain(path, error),
+            None => error,
+        }
+    }
+
     /// [`crate::backup`] of this store, on the calling thread.
     ///
     /// # Errors
