@@ -247,6 +247,7 @@ def test_a_wrong_value_names_its_source(
 def test_a_project_is_called_what_its_folder_is_in_characters_that_fit_everywhere(ziet: Ziet) -> None:
     assert shown(ziet.write({"ziet.toml": ""}, "my shop (2)"), "name") == ("my-shop--2", "default")
     assert shown(ziet.write({"ziet.toml": ""}, "a" * 200), "name") == ("a" * 128, "default")
+    assert shop(ziet, 'name = "' + "a" * 129 + '"')("settings").status == 2
     done = shop(ziet, 'name = "a\\nb"')("settings")
     assert (done.status, done.err.partition(" expected ")[0]) == (2, 'error: ziet.toml, line 1: name = "a\\nb":')
 
