@@ -191,7 +191,7 @@ def test_a_wrong_file_of_the_project_above_is_told(ziet: Ziet, name: str, text: 
         ("concurrency = 0", "ziet.toml, line 1: concurrency = 0: expected a whole number from 1 to 1000"),
         ("backoff = 1", "ziet.toml, line 1: backoff = 1: expected true or false"),
         ("color = 'red'", "ziet.toml, line 1: color = 'red': expected auto, always or never"),
-        ("name = 2020-01-01", "ziet.toml, line 1: name = 2020-01-01: expected a text that is not empty"),
+        ("name = 2020-01-01", "ziet.toml, line 1: name = 2020-01-01: expected 1 to 128 of the characters"),
         (
             "modules = ['a.py']",
             "ziet.toml, line 1: modules = ['a.py']: expected names of modules, such as `shop.actions`",
@@ -247,7 +247,6 @@ def test_a_wrong_value_names_its_source(
 def test_a_project_is_called_what_its_folder_is_in_characters_that_fit_everywhere(ziet: Ziet) -> None:
     assert shown(ziet.write({"ziet.toml": ""}, "my shop (2)"), "name") == ("my-shop--2", "default")
     assert shown(ziet.write({"ziet.toml": ""}, "a" * 200), "name") == ("a" * 128, "default")
-    assert shop(ziet, 'name = "' + "a" * 129 + '"')("settings").status == 2
     done = shop(ziet, 'name = "a\\nb"')("settings")
     assert (done.status, done.err.partition(" expected ")[0]) == (2, 'error: ziet.toml, line 1: name = "a\\nb":')
 
