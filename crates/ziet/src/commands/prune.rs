@@ -13,7 +13,7 @@ use super::retention::sweep;
 use super::state::State;
 use crate::error::CliError;
 use crate::output::{Printer, counted};
-use crate::settings::{Environment, Flags, OfState, read_time, state_folder};
+use crate::settings::{Environment, Flags, OfState, read_age, state_folder};
 
 /// Remove finished runs that are older than they need to be kept
 ///
@@ -23,7 +23,7 @@ use crate::settings::{Environment, Flags, OfState, read_time, state_folder};
 #[derive(Debug, Args)]
 pub(crate) struct Prune {
     /// How long ago a run must have ended, such as `30d`, `12h` or `15m`
-    #[arg(long, value_name = "TIME", default_value = "30d", value_parser = age)]
+    #[arg(long, value_name = "TIME", default_value = "30d", value_parser = age, allow_hyphen_values = true)]
     older_than: Duration,
 
     /// Print one JSON document
@@ -40,7 +40,9 @@ struct Removed {
 }
 
 fn age(text: &str) -> Result<Duration, String> {
-    read_time(text).ok_or_else(|| "expected a duration, such as `30d`, `12h` or `15m`".to_owned())
+    read_age(text).ok_or_else(|| {
+        "expected a duration of at most 36500d, such as `30d`, `12h` or `15m`".to_owned()
+    })
 }
 
 pub(crate) fn prune(
