@@ -58,11 +58,10 @@ pub(super) fn sweep(
             }
         }
     }
-    while runs > 0 {
-        let (more, took) = timed(|| vacuum(store));
-        if !more? || !go_on(took) {
-            break;
-        }
+    let mut more = runs > 0;
+    while more {
+        let (left, took) = timed(|| vacuum(store));
+        more = left? && go_on(took);
     }
     Ok(runs)
 }
