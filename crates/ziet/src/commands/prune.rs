@@ -13,16 +13,17 @@ use super::retention::sweep;
 use super::state::State;
 use crate::error::CliError;
 use crate::output::{Printer, counted};
-use crate::settings::{Environment, Flags, OfState, read_time, state_folder};
+use crate::settings::{Environment, Flags, OfState, read_age, state_folder};
 
 /// Remove finished runs that are older than they need to be kept
 ///
 /// With their logs, events and results, and with each memory of which no run is left; the file gets smaller by what that
-/// frees. A run with an idempotency key stays for at least a day, as its key does. No server may be running on the state: a server does this by itself, as its --retention says.
+/// frees. A run with an idempotency key stays for at least a day, as its key does. No server may be running on the state:
+/// a server does this by itself, as its --retention says.
 #[derive(Debug, Args)]
 pub(crate) struct Prune {
     /// How long ago a run must have ended, such as `30d`, `12h` or `15m`
-    #[arg(long, value_name = "TIME", default_value = "30d", value_parser = age)]
+    #[arg(long, value_name = "TIME", default_value = "30d", value_parser = age, allow_hyphen_values = true)]
     older_than: Duration,
 
     /// Print one JSON document
@@ -39,7 +40,9 @@ struct Removed {
 }
 
 fn age(text: &str) -> Result<Duration, String> {
-    read_time(text).ok_or_else(|| "expected a duration, such as `30d`, `12h` or `15m`".to_owned())
+    read_age(text).ok_or_else(|| {
+        "expected a duration of at most 36500d, such as `30d`, `12h` or `15m`".to_owned()
+    })
 }
 
 pub(crate) fn prune(

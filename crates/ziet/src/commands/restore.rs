@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Args, ValueHint};
 use ziet_engine::Clock;
+use ziet_store::StoreError;
 
 use super::state::State;
 use crate::error::CliError;
@@ -48,13 +49,24 @@ pub(crate) fn restore(
         printer.line(format_args!("the old state is in {}", old.display()));
     }
     ziet_store::restore(&args.file, &database).map_err(|error| {
-        CliError::failed(&format!("{} is not restored", args.file.display()), error)
+        let is_foreign = matches!(error, StoreError::Foreign(_));
+        let error = CliError::failed(&format!("{} is not restored", args.file.display()), error);
+        if is_foreign {
+            error.hint("name a file that `ziet backup` has written")
+        } else {
+            error
+        }
     })?;
     printer.line(format_args!(
         "the state in {} is that of {}",
         state.folder.display(),
         args.file.display()
     ));
+    if !state.key_file().is_file() {
+        printer.line(format_args!(
+            "it knows its keys by their hashes alone, so no admin key is in that folder: use one from before"
+        ));
+    }
     Ok(ExitCode::SUCCESS)
 }
 

@@ -16,8 +16,8 @@ use crate::output::counted;
 /// Runs that are looked at in one transaction: a few milliseconds, in which others wait.
 const BATCH: usize = 500;
 
-/// Between two of them, while a server is running: as long as the last one took, within these bounds. So half of the
-/// writer's time is for others, and where they use it, removing keeps up with them.
+/// Between two of them, while a server is running: as long as the last one took, so that others have half of the writer's
+/// time, but within these bounds: what is removed must keep up with what they bring.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(10));
 
 /// Between two sweeps, at most.
@@ -58,11 +58,10 @@ pub(super) fn sweep(
             }
         }
     }
-    while runs > 0 {
-        let (more, took) = timed(|| vacuum(store));
-        if !more? || !go_on(took) {
-            break;
-        }
+    let mut more = runs > 0;
+    while more {
+        let (left, took) = timed(|| vacuum(store));
+        more = left? && go_on(took);
     }
     Ok(runs)
 }

@@ -24,7 +24,7 @@ use ziet_store::{Location, Store};
 use self::projects::Projects;
 use self::stopping::Stop;
 use super::retention::Retention;
-use super::state::State;
+use super::state::{State, real};
 use crate::error::CliError;
 use crate::settings::{Environment, Flags, LogFormat, OfServer, Serving, Settings, state_folder};
 
@@ -57,9 +57,11 @@ pub(crate) fn serve(
         .iter()
         .map(|flags| Settings::resolve(flags, environment));
     let folders = folders.collect::<Result<Vec<_>, _>>()?;
-    let state = State::hold(&state_folder(&args.settings, environment)?)?;
-    projects::check(&folders, &state.folder)?;
+    let state = state_folder(&args.settings, environment)?;
+    projects::check(&folders, &real(&state))?;
+    let state = State::hold(&state)?;
     log::start(&serving);
+    state.warn_of_others();
     let runtime = runtime()?;
     match runtime.block_on(run(&serving, &folders, &state)) {
         // Whoever reads the log as JSON must not meet a line that is none.
@@ -93,7 +95,10 @@ async fn run(serving: &Serving, folders: &[Settings], state: &State) -> Result<E
     let mut projects = Projects::start(folders, serving, &store, &hints, &clock)?;
     tokio::select! {
         loaded = projects.loaded() => loaded?,
-        () = stop.asked() => return Ok(ExitCode::SUCCESS),
+        () = stop.asked() => {
+            info!("ended while the projects were imported");
+            return Ok(ExitCode::SUCCESS);
+        }
     }
     let platform = Platform::new(
         store.clone(),

@@ -46,6 +46,10 @@ pub(super) fn check(folders: &[Settings], state: &Path) -> Result<(), CliError> 
     for settings in folders {
         let (id, root) = (settings.project()?.id, settings.root());
         if let Some(other) = seen.insert(id.clone(), root) {
+            if other == root {
+                let message = format!("{} is named twice", root.display());
+                return Err(CliError::usage(message).hint("name each project once"));
+            }
             let message = format!(
                 "two projects have the id `{id}`: {} and {}",
                 other.display(),
@@ -143,10 +147,7 @@ impl Projects {
                     self.activate(&id, &catalogue)?;
                     missing -= 1;
                 }
-                Told::Broken(error) => {
-                    let what = format!("project {id} cannot be served");
-                    return Err(CliError::failed(&what, error));
-                }
+                Told::Broken(error) => return Err(self.broken_by(&id, "cannot be served", error)),
             }
         }
         Ok(())
@@ -187,13 +188,24 @@ impl Projects {
 
     /// Waits until an engine cannot go on.
     pub(super) async fn broken(&mut self) -> CliError {
+        const WHAT: &str = "has no engine any more";
         loop {
             match self.told.recv().await {
-                Some((id, Told::Broken(error))) => return broken(&id, error),
+                Some((id, Told::Broken(error))) => return self.broken_by(&id, WHAT, error),
                 // After a pause without work, or after the process that had imported it has died.
                 Some((id, Told::Loaded(_))) => info!(project = %id, "{id} is imported again"),
                 None => return EngineError::Stopped.into(),
             }
+        }
+    }
+
+    /// A state that cannot be used is not the project's fault.
+    fn broken_by(&self, id: &ProjectId, what: &str, error: EngineError) -> CliError {
+        match error {
+            EngineError::Store(error) => {
+                CliError::failed("the state cannot be used", self.store.explain(error))
+            }
+            error => CliError::failed(&format!("project {id} {what}"), error),
         }
     }
 
@@ -218,10 +230,6 @@ impl Projects {
             }
         }
     }
-}
-
-fn broken(id: &ProjectId, error: EngineError) -> CliError {
-    CliError::failed(&format!("project {id}: its engine cannot go on"), error)
 }
 
 /// What is called on the thread of an engine with all that it tells.
