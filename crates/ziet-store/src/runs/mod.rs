@@ -13,7 +13,8 @@ use ziet_core::{
     ActionId, DeploymentId, Failure, Json, MemoryId, ProjectId, Run, RunId, RunState, Time,
 };
 
-pub use list::{Listed, RunFilter, list, summary};
+pub(crate) use list::error as error_summary;
+pub use list::{Listed, RunFilter, list, summaries, summary};
 pub use queue::{Backlog, Timer, backlog, due_queued, live, retrying_beyond, timers};
 
 use crate::changes::Parent;
@@ -146,14 +147,7 @@ pub async fn children(tx: &mut Tx<'_>, project: &ProjectId, parent: RunId) -> Re
 }
 
 /// The attempts of a run that have ended, in their order.
-///
-/// # Errors
-/// What the database says.
-pub async fn attempts(
-    tx: &mut Tx<'_>,
-    project: &ProjectId,
-    id: RunId,
-) -> Result<Vec<AttemptDocument>> {
+async fn attempts(tx: &mut Tx<'_>, project: &ProjectId, id: RunId) -> Result<Vec<AttemptDocument>> {
     let sql = "SELECT number, outcome, failure, started_at, finished_at, cpu_ms, peak_memory_bytes, worker
         FROM attempts WHERE project_id = ?1 AND run_id = ?2 ORDER BY number";
     tx.query(sql, &[project.into(), (&id).into()], |row| {
