@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import sqlite3
 import stat
+import time
 from pathlib import Path
 
 import psutil
 import pytest
 
 from program import Project, Result, Ziet
+from server import PATIENCE_SECONDS, PAUSE_SECONDS, Server
 
 SHOP = {
     "ziet.toml": 'name = "shop"\n',
@@ -167,6 +170,85 @@ def test_an_address_that_is_taken_is_told(ziet: Ziet, shop: Project) -> None:
     assert done.status == 1
     assert address in done.err
     assert "Traceback" not in done.err
+
+
+def end_all(server: Server) -> None:
+    """Kills everything that the server has started."""
+    for process in psutil.Process(server.process.pid).children(recursive=True):
+        # It may have ended with another.
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    # A run that is given to one that has just died is lost.
+    until_told(server, "/metrics", 'ziet_executors{project="shop"} 0')
+
+
+def until_told(server: Server, path: str, text: str) -> None:
+    """Waits until this is in what is at the path."""
+    end = time.monotonic() + PATIENCE_SECONDS
+    while text not in (told := server.request("GET", path).text):
+        assert time.monotonic() < end, told
+        time.sleep(PAUSE_SECONDS)
+
+
+def test_runs_wait_while_their_project_cannot_be_imported_again(ziet: Ziet, shop: Project) -> None:
+    file = shop.folder / "shop.py"
+    right = file.read_text()
+    failing = 'ziet_import_failing{project="shop"}'
+    with ziet.serve(shop) as server:
+        assert server.finished("double", number=1)["output"] == 2
+        end_all(server)
+        file.write_text(right + "\n1 / 0\n")
+        run = server.submit("double", number=2)
+        server.logged("ZeroDivisionError: division by zero")
+
+        ready = server.request("GET", "/readyz")
+        assert (ready.status, ready.document["code"]) == (503, "not_ready")
+        assert "cannot be imported again" in ready.document["detail"]
+        assert "ZeroDivisionError" not in ready.text
+        assert f"{failing} 1" in server.request("GET", "/metrics").text
+        document = server.run(run)
+        assert (document["status"], document["attempts"]) == ("queued", [])
+
+        file.write_text(right)
+        document = server.wait(run)
+        assert (document["status"], document["output"], len(document["attempts"])) == ("completed", 4, 1)
+        until_told(server, "/readyz", "ok")
+        assert f"{failing} 0" in server.request("GET", "/metrics").text
+
+
+def test_a_project_is_imported_again_also_when_no_run_waits_for_it(ziet: Ziet, shop: Project) -> None:
+    file = shop.folder / "shop.py"
+    right = file.read_text()
+    with ziet.serve(shop) as server:
+        end_all(server)
+        file.write_text(right + "\n1 / 0\n")
+        run = server.submit("double", number=2)
+        server.logged("cannot be imported again")
+        assert server.request("POST", f"/v1/runs/{run}/cancel").status == 200
+        assert server.request("GET", "/readyz").status == 503
+
+        file.write_text(right)
+        until_told(server, "/readyz", "ok")
+
+
+def test_runs_wait_when_an_import_is_killed(ziet: Ziet) -> None:
+    held = "\nwhile Path(__file__).with_name('held').exists():\n    time.sleep(0.01)\n"
+    shop = ziet.write(SHOP | {"shop.py": SHOP["shop.py"] + held})
+    gate = shop.folder / "held"
+    with ziet.serve(shop) as server:
+        assert server.finished("double", number=1)["output"] == 2
+        end_all(server)
+        gate.touch()
+        run = server.submit("double", number=2)
+        end = time.monotonic() + PATIENCE_SECONDS
+        while not any("cannot be imported again" in line for line in server.log):
+            assert time.monotonic() < end, server.log
+            end_all(server)
+            time.sleep(PAUSE_SECONDS)
+        gate.unlink()
+
+        document = server.wait(run)
+        assert (document["status"], len(document["attempts"])) == ("completed", 1)
 
 
 def test_sigterm_lets_attempts_end(ziet: Ziet, shop: Project) -> None:

@@ -81,6 +81,10 @@ fn describe() {
         "ziet_store_down",
         "1 while the store cannot be written, else 0."
     );
+    describe_gauge!(
+        "ziet_import_failing",
+        "1 while the project cannot be imported again, so that its runs wait, else 0."
+    );
 }
 
 /// Starts counting.
@@ -155,6 +159,7 @@ pub(crate) fn page(platform: &Platform) -> String {
             ("ziet_attempts_waiting", figures.waiting as u64),
             ("ziet_executors", figures.executors as u64),
             ("ziet_store_down", u64::from(figures.store_down)),
+            ("ziet_import_failing", u64::from(figures.import_failing)),
         ];
         for (name, value) in gauges {
             #[expect(clippy::cast_precision_loss, reason = "a figure to look at")]

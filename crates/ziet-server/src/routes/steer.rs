@@ -60,7 +60,6 @@ pub(crate) async fn invoke(
     let Nothing {} = body.parse()?;
     let (project, run) = (caller.project()?, name.run()?);
     project.invoke(run).await?;
-    platform.hints.changed(run);
     let shown = project.finished(run, platform.wait(wait)).await;
     answer(&caller, run, shown).await
 }
