@@ -53,6 +53,7 @@ pub async fn serve(
     stop: CancellationToken,
 ) -> Result<(), ServeError> {
     metrics::start();
+    platform.store.on_commit(metrics::committed);
     platform.load_keys().await?;
     let tls = platform.settings.tls.clone().map(Tls::open).transpose()?;
     let door = Door {

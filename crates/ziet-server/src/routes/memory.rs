@@ -128,7 +128,7 @@ impl Question {
     ) -> ziet_store::Result<Found> {
         match self {
             Self::Newest(key) => {
-                let found = memory::newest_entry(tx, project, of, key).await?;
+                let found = memory::newest(tx, project, of, key).await?;
                 Ok(Found {
                     entries: found.into_iter().collect(),
                     scanned_to: None,

@@ -15,6 +15,7 @@ use ziet_core::{
 
 pub(crate) use list::error as error_summary;
 pub use list::{Listed, RunFilter, list, summaries, summary};
+pub(crate) use queue::oldest_live;
 pub use queue::{Backlog, Timer, backlog, due_queued, live, retrying_beyond, timers};
 
 use crate::changes::Parent;

@@ -137,10 +137,7 @@ fn a_run_or_an_attempt_is_stored_once() {
             commit(store, vec![record()]),
             Err(StoreError::Duplicate(_))
         ));
-        let again = NewRun {
-            new_memory: false,
-            ..run.clone()
-        };
+        let again = run.clone();
         assert!(matches!(
             commit(store, vec![submit(&again)]),
             Err(StoreError::Duplicate(_))
@@ -367,10 +364,8 @@ fn large_events_and_failures_come_in_parts() {
             };
             let (ended, told) = store.read_now(read).unwrap();
             let numbers: Vec<u32> = ended.rows.iter().map(|attempt| attempt.number).collect();
-            assert_eq!(
-                numbers,
-                Vec::from_iter(attempts + 1..=numbers[numbers.len() - 1])
-            );
+            let wanted: Vec<u32> = (attempts + 1..).take(numbers.len()).collect();
+            assert_eq!(numbers, wanted);
             assert_eq!(numbers.len(), told.rows.len());
             assert!(numbers.len() <= 5);
             attempts = numbers[numbers.len() - 1];

@@ -90,7 +90,7 @@ impl Projects {
             let deployment = DeploymentRecord {
                 id: DeploymentId::new(now),
                 source: folder.clone(),
-                created_at: now,
+                active_since: now,
             };
             let engine_settings = EngineSettings {
                 deployment: Some(deployment.id),
