@@ -17,7 +17,6 @@ use ziet_store::{Added, Tx, runs};
 
 use crate::auth::{Allowed, Caller, Read, Run};
 use crate::body::{ONE, Payload};
-use crate::clock;
 use crate::page::Page;
 use crate::params::{Named, Params, wrong};
 use crate::platform::{Look, Platform, Project};
@@ -290,7 +289,9 @@ pub(crate) async fn add(
 ) -> Result<(StatusCode, Json<MemoryEntry>), Problem> {
     let (project, run) = (caller.project()?, name.run()?);
     params.end()?;
-    let entry = body.parse::<NewEntry>()?.check(project, clock::now())?;
+    let entry = body
+        .parse::<NewEntry>()?
+        .check(project, platform.settings.clock.now())?;
     let of = memory_of(caller.look(&caller.room().await?, run)?).await?;
     let (project, added) = (project.id.clone(), entry.clone());
     let verb = async move |tx: &mut Tx<'_>| memory::add(tx, &project, of, &added).await;

@@ -15,14 +15,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 use ziet_core::{ActionId, Json, MemoryId, RunId, Time, limits};
-use ziet_engine::Submission;
+use ziet_engine::{Due, Submission};
 use ziet_store::runs;
 
 use crate::asking::Shown;
 use crate::auth::{Allowed, Caller, Run};
 use crate::body::{MANY, ONE, Payload};
 use crate::checks::Compiled;
-use crate::clock;
 use crate::params::{Params, wrong};
 use crate::platform::Platform;
 use crate::problem::{Code, Fault, Problem, ProblemDocument};
@@ -121,7 +120,9 @@ pub(crate) async fn submit(
     params.end()?;
     let project = caller.project()?;
     let actions = project.actions()?;
-    let submission = body.parse::<NewRun<'_>>()?.checked(&actions, "")?;
+    let submission =
+        body.parse::<NewRun<'_>>()?
+            .checked(&actions, "", platform.settings.clock.now())?;
     drop(body);
     submitted(&platform, &caller, submission, wait).await
 }
@@ -152,6 +153,7 @@ pub(super) async fn submitted(
     security(("api_key" = ["run"])))]
 pub(crate) async fn submit_batch(
     caller: Allowed<Run>,
+    State(platform): State<Arc<Platform>>,
     params: Params,
     body: Payload<MANY>,
 ) -> Result<(StatusCode, Body<AcceptedRuns>), Problem> {
@@ -166,7 +168,7 @@ pub(crate) async fn submit_batch(
         ));
     }
     let count = runs.len();
-    let submissions = all_checked(runs, &actions)?;
+    let submissions = all_checked(runs, &actions, platform.settings.clock.now())?;
     let room = caller.key.share.runs(count).await?;
     let accepted = project.submit(submissions).await?;
     drop(room);
@@ -214,11 +216,15 @@ pub(super) fn wait(params: &mut Params) -> Result<Duration, Problem> {
 }
 
 /// What is wrong in any of them is told together.
-fn all_checked(runs: Vec<NewRun<'_>>, actions: &Compiled) -> Result<Vec<Submission>, Problem> {
+fn all_checked(
+    runs: Vec<NewRun<'_>>,
+    actions: &Compiled,
+    now: Time,
+) -> Result<Vec<Submission>, Problem> {
     let mut submissions = Vec::with_capacity(runs.len());
     let mut refused: Option<Problem> = None;
     for (number, run) in runs.into_iter().enumerate() {
-        match run.checked(actions, &format!("/runs/{number}")) {
+        match run.checked(actions, &format!("/runs/{number}"), now) {
             Ok(submission) => submissions.push(submission),
             Err(problem) => match &mut refused {
                 None => refused = Some(problem),
@@ -231,12 +237,12 @@ fn all_checked(runs: Vec<NewRun<'_>>, actions: &Compiled) -> Result<Vec<Submissi
 
 impl NewRun<'_> {
     /// What the engine is asked for, when nothing is wrong with it. `place` is where it lies in the request.
-    fn checked(self, actions: &Compiled, place: &str) -> Result<Submission, Problem> {
+    fn checked(self, actions: &Compiled, place: &str, now: Time) -> Result<Submission, Problem> {
         let action = ActionId::new(self.action_id.as_str());
         let input = self.input.map_or("{}", RawValue::get);
         checked_input(actions, &action, input, place)?;
         let metadata = self.metadata(place)?;
-        let run_at = self.due(place)?;
+        let due = self.due(place, now)?;
         let key = self.idempotency_key;
         if key
             .as_ref()
@@ -249,7 +255,7 @@ impl NewRun<'_> {
             memory: self.memory_id,
             idempotency_key: key,
             metadata,
-            run_at,
+            due,
             start: self.start.unwrap_or(true),
             ..Submission::new(action, Json::trusted(input.as_bytes()))
         })
@@ -270,33 +276,28 @@ impl NewRun<'_> {
         }
     }
 
-    fn due(&self, place: &str) -> Result<Option<Time>, Problem> {
-        let now = clock::now();
+    fn due(&self, place: &str, now: Time) -> Result<Option<Due>, Problem> {
         let refused =
             |name: &str, what: &str| Err(at(Code::InvalidRequest, place, name, what.to_owned()));
-        let time = match (&self.run_at, self.delay_seconds) {
-            (None, None) => return Ok(None),
-            (Some(_), Some(_)) => {
-                return refused(
-                    "/delay_seconds",
-                    "give either run_at or delay_seconds, not both",
-                );
-            }
+        match (&self.run_at, self.delay_seconds) {
+            (None, None) => Ok(None),
+            (Some(_), Some(_)) => refused(
+                "/delay_seconds",
+                "give either run_at or delay_seconds, not both",
+            ),
             (Some(text), None) => match text.parse::<Time>() {
-                Ok(time) => time,
-                Err(_) => return refused("/run_at", "a time is written like 2026-01-15T09:30:00Z"),
+                Ok(time) if time <= now.plus(FURTHEST) => Ok(Some(Due::At(time))),
+                Ok(_) => refused("/run_at", "a run can be due at most a year ahead"),
+                Err(_) => refused("/run_at", "a time is written like 2026-01-15T09:30:00Z"),
             },
+            (None, Some(seconds)) if seconds < 0.0 => {
+                refused("/delay_seconds", "a delay is a number of seconds from 0 on")
+            }
             (None, Some(seconds)) => match Duration::try_from_secs_f64(seconds) {
-                Ok(delay) => now.plus(delay),
-                Err(_) => {
-                    return refused("/delay_seconds", "a delay is a number of seconds from 0 on");
-                }
+                Ok(delay) if delay <= FURTHEST => Ok(Some(Due::In(delay))),
+                _ => refused("/delay_seconds", "a run can be due at most a year ahead"),
             },
-        };
-        if time > now.plus(FURTHEST) {
-            return refused("/run_at", "a run can be due at most a year ahead");
         }
-        Ok(Some(time))
     }
 }
 

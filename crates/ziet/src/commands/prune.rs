@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use clap::Args;
 use serde::Serialize;
+use ziet_engine::Clock;
 use ziet_store::retention::Old;
 use ziet_store::{Durability, Location, Store};
 
 use super::retention::sweep;
 use super::state::State;
-use crate::clock;
 use crate::error::CliError;
 use crate::output::{Printer, counted};
 use crate::settings::{Environment, Flags, OfState, read_time, state_folder};
@@ -49,7 +49,7 @@ pub(crate) fn prune(
 ) -> Result<ExitCode, CliError> {
     let state = State::hold_existing(&state_folder(&args.settings, environment)?)?;
     let store = Store::open(&Location::File(state.database()), Durability::Full);
-    let old = Old::at(clock::now(), args.older_than);
+    let old = Old::at(Clock::default().now(), args.older_than);
     let runs = store
         .and_then(|store| sweep(&store, old, |_| true))
         .map_err(|error| CliError::failed("old runs are not removed", error))?;

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, ValueHint};
+use ziet_engine::Clock;
 
 use super::state::State;
-use crate::clock;
 use crate::error::CliError;
 use crate::output::Printer;
 use crate::settings::{Environment, Flags, OfState, state_folder};
@@ -66,7 +66,10 @@ fn keep(database: &Path) -> io::Result<PathBuf> {
         name.push(ending);
         PathBuf::from(name)
     };
-    let old = named(database, &format!(".old-{}", clock::now().as_millis()));
+    let old = named(
+        database,
+        &format!(".old-{}", Clock::default().now().as_millis()),
+    );
     fs_err::hard_link(database, &old)?;
     let log = named(database, "-wal");
     if log.is_file() {

@@ -17,6 +17,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
+use ziet_engine::Clock;
 use ziet_server::{Hints, Platform, ServeError, ServerSettings};
 use ziet_store::{Location, Store};
 
@@ -86,15 +87,23 @@ async fn run(serving: &Serving, folders: &[Settings], state: &State) -> Result<E
     let listener = bind(serving.listen).await?;
     let store = Store::open(&Location::File(state.database()), serving.durability())
         .map_err(|error| CliError::failed("the state cannot be used", error))?;
-    key::make_first(&store, &state.key_file())?;
+    let clock = Clock::ahead_by(serving.clock_offset);
+    key::make_first(&store, &state.key_file(), &clock)?;
     let hints = Hints::default();
-    let mut projects = Projects::start(folders, serving, &store, &hints)?;
+    let mut projects = Projects::start(folders, serving, &store, &hints, &clock)?;
     tokio::select! {
         loaded = projects.loaded() => loaded?,
         () = stop.asked() => return Ok(ExitCode::SUCCESS),
     }
-    let platform = Platform::new(store.clone(), projects.engines(), hints, served(serving));
-    let keep = serving.retention.map(|keep| Retention::start(store, keep));
+    let platform = Platform::new(
+        store.clone(),
+        projects.engines(),
+        hints,
+        served(serving, &clock),
+    );
+    let keep = serving
+        .retention
+        .map(|keep| Retention::start(store, keep, clock));
     let _retention = keep.transpose()?;
     tell(serving, &listener, state)?;
     let closed = CancellationToken::new();
@@ -138,11 +147,12 @@ async fn bind(address: SocketAddr) -> Result<TcpListener, CliError> {
 }
 
 /// What the HTTP API needs to know.
-fn served(serving: &Serving) -> ServerSettings {
+fn served(serving: &Serving, clock: &Clock) -> ServerSettings {
     ServerSettings {
         hosts: serving.hosts.clone(),
         public_metrics: serving.public_metrics,
         tls: serving.tls(),
+        clock: clock.clone(),
     }
 }
 

@@ -9,12 +9,11 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
 use tracing::{error, info, warn};
 use ziet_core::{ActionSpec, Catalogue, DeploymentId, ProjectId};
-use ziet_engine::{Engine, EngineError, EngineSettings, Notice};
+use ziet_engine::{Clock, Engine, EngineError, EngineSettings, Notice};
 use ziet_server::Hints;
 use ziet_store::Store;
 use ziet_store::catalogue::{self, DeploymentRecord};
 
-use crate::clock;
 use crate::error::CliError;
 use crate::output::counted;
 use crate::settings::{Serving, Settings};
@@ -76,6 +75,7 @@ impl Projects {
         serving: &Serving,
         store: &Store,
         hints: &Hints,
+        clock: &Clock,
     ) -> Result<Self, CliError> {
         let (tell, told) = unbounded_channel();
         let start = |settings: &Settings| {
@@ -86,7 +86,7 @@ impl Projects {
                 worker.python.path.display().to_string(),
             );
             // Each start may find other code in the folder.
-            let now = clock::now();
+            let now = clock.now();
             let deployment = DeploymentRecord {
                 id: DeploymentId::new(now),
                 source: folder.clone(),
@@ -98,7 +98,7 @@ impl Projects {
                 locals: settings.locals(),
                 max_queued: serving.max_queued,
                 max_queued_bytes: serving.max_queued_bytes,
-                clock_offset: serving.clock_offset,
+                clock: clock.clone(),
                 tells_lines: false,
                 ..EngineSettings::new(worker, settings.concurrency())
             };
