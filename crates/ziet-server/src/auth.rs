@@ -10,10 +10,10 @@ use std::sync::Arc;
 use axum::extract::FromRequestParts;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
-use ziet_core::{ProjectId, Scope};
+use ziet_core::{ProjectId, RunId, Scope};
 
 use crate::keys::Key;
-use crate::platform::{Platform, Project};
+use crate::platform::{Look, Platform, Project};
 use crate::problem::{Code, Problem};
 use crate::share::Taken;
 
@@ -29,6 +29,21 @@ pub(crate) struct Caller {
 }
 
 impl Caller {
+    /// Room for one read, once it is the turn of this among those of the same key.
+    pub(crate) async fn room(&self) -> Result<Taken, Problem> {
+        self.key.share.read().await
+    }
+
+    /// A look at one run of the project.
+    pub(crate) fn look<'a>(&'a self, room: &'a Taken, run: RunId) -> Result<Look<'a>, Problem> {
+        Ok(Look {
+            platform: &self.platform,
+            room,
+            project: &self.project()?.id,
+            run,
+        })
+    }
+
     /// The project that the request is about.
     pub(crate) fn project(&self) -> Result<&Project, Problem> {
         let projects = &self.platform.projects;
@@ -52,10 +67,9 @@ fn required() -> Problem {
     )
 }
 
-/// A caller whose key has the scope `S`. One that reads takes room of its key's share for as long as this lives.
+/// A caller whose key has the scope `S`.
 pub(crate) struct Allowed<S> {
     caller: Caller,
-    _room: Option<Taken>,
     scope: PhantomData<S>,
 }
 
@@ -101,15 +115,10 @@ impl<S: Needs> FromRequestParts<Arc<Platform>> for Allowed<S> {
                 format!("this needs a key with the scope `{}`", S::NAME),
             ));
         }
-        let room = match S::SCOPE {
-            Scope::Read => Some(caller.key.share.read().await?),
-            Scope::Admin | Scope::Deploy | Scope::Run => None,
-        };
         // The body is read only for somebody who is known.
         parts.extensions.insert(Arc::clone(&caller.key));
         Ok(Self {
             caller,
-            _room: room,
             scope: PhantomData,
         })
     }

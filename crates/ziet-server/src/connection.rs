@@ -29,7 +29,7 @@ const HEAD: Duration = Duration::from_secs(10);
 const IDLE: Duration = Duration::from_secs(75);
 
 /// Bytes of a request's head, and of what is read ahead.
-const HEAD_BYTES: usize = 64 * 1024;
+const HEAD_BYTES: usize = 16 * 1024;
 
 /// Serves a connection until either side ends it. When the server is to stop, what is being answered is the last answer.
 pub(crate) async fn serve_connection<C>(stream: C, router: Router, stopping: CancellationToken)
@@ -345,5 +345,21 @@ mod tests {
             .unwrap()
             .unwrap();
         assert!(answer.ends_with("\r\n\r\n3"), "{answer}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_head_has_so_many_bytes_at_most() {
+        for (bytes, wanted) in [(HEAD_BYTES - 1024, "200"), (HEAD_BYTES + 1024, "431")] {
+            let mut client = connect(&CancellationToken::new());
+            let head = format!(
+                "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nX-Long: {}\r\n\r\n",
+                "a".repeat(bytes)
+            );
+            // It may be refused before all of it is sent.
+            let _ = client.write_all(head.as_bytes()).await;
+            let mut answer = String::new();
+            client.read_to_string(&mut answer).await.unwrap();
+            assert_eq!(answer.split(' ').nth(1), Some(wanted), "{answer}");
+        }
     }
 }

@@ -4,7 +4,7 @@
 //! What is kept is bounded: one place for each run that is followed, and the ids of the runs that changed last.
 
 use std::collections::hash_map::Entry;
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::fmt;
 use std::str::FromStr;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -214,10 +214,10 @@ pub(crate) struct AllHints {
 }
 
 /// What changed since some place in the order of changes.
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Changed {
-    pub(crate) runs: BTreeSet<RunId>,
-    /// Where to go on.
-    pub(crate) place: Place,
+    /// Each run once, in the order of their last changes, with the place after that.
+    pub(crate) runs: Vec<(RunId, Place)>,
     /// Whether there are more already.
     pub(crate) more: bool,
 }
@@ -242,16 +242,19 @@ impl AllHints {
             return None;
         }
         let skipped = usize::try_from(place.changes.checked_sub(recent.dropped)?).ok()?;
-        let changes = recent.runs.iter().skip(skipped).take(limit);
-        let place = Place {
-            changes: place.changes + changes.len() as u64,
-            ..place
-        };
-        Some(Changed {
-            runs: changes.copied().collect(),
-            place,
-            more: place != last,
-        })
+        let runs = recent.runs.iter().skip(skipped).take(limit).copied();
+        let changes: Vec<(u64, RunId)> = (place.changes + 1..).zip(runs).collect();
+        let more = changes
+            .last()
+            .is_some_and(|(changes, _)| *changes < last.changes);
+        let mut seen = HashSet::new();
+        let changes = changes.into_iter().rev();
+        let mut runs: Vec<(RunId, Place)> = changes
+            .filter(|(_, run)| seen.insert(*run))
+            .map(|(changes, run)| (run, Place { changes, ..place }))
+            .collect();
+        runs.reverse();
+        Some(Changed { runs, more })
     }
 }
 
@@ -361,16 +364,16 @@ mod tests {
         let place = {
             let all = hints.follow_all();
             written(&hints, ids[0]);
-            all.since(at(&all, 0), 10).unwrap().place
+            all.since(at(&all, 0), 10).unwrap().runs[0].1
         };
         written(&hints, ids[1]);
         written(&hints, ids[2]);
         written(&hints, ids[1]);
         let all = hints.follow_all();
         let changed = all.since(place, 10).unwrap();
-        assert_eq!(changed.runs, BTreeSet::from([ids[1], ids[2]]));
-        assert_eq!(changed.place, at(&all, 4));
+        assert_eq!(changed.runs, [(ids[2], at(&all, 3)), (ids[1], at(&all, 4))]);
         assert!(!changed.more);
+        assert_eq!(all.since(at(&all, 4), 10).unwrap().runs, []);
         assert!(all.since(place, 1).unwrap().more);
         assert!(all.since(at(&all, 5), 1).is_none());
         let elsewhere = Hints::default().follow_all();

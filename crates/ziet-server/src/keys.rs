@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
+use tokio_util::sync::CancellationToken;
 use ziet_core::{KeyId, ProjectId, Scope, Time};
 use ziet_store::keys::KeyRecord;
 
@@ -27,6 +28,8 @@ pub(crate) struct Key {
     pub(crate) scopes: Vec<Scope>,
     pub(crate) hash: [u8; 32],
     pub(crate) share: Share,
+    /// Cancelled when the key is revoked or the server stops.
+    pub(crate) ended: CancellationToken,
     /// When its use was last written down, in milliseconds.
     used: AtomicI64,
 }
@@ -47,8 +50,8 @@ impl Key {
     }
 }
 
-impl From<&KeyRecord> for Key {
-    fn from(record: &KeyRecord) -> Self {
+impl Key {
+    fn new(record: &KeyRecord, ended: CancellationToken) -> Self {
         Self {
             id: record.id,
             name: record.name.clone(),
@@ -56,6 +59,7 @@ impl From<&KeyRecord> for Key {
             scopes: record.scopes.clone(),
             hash: record.hash,
             share: Share::default(),
+            ended,
             used: AtomicI64::new(record.last_used_at.map_or(0, Time::as_millis)),
         }
     }
@@ -90,20 +94,31 @@ impl NewKey {
 }
 
 /// The keys that are valid now.
-#[derive(Default)]
 pub(crate) struct Keys {
     valid: RwLock<HashMap<[u8; 32], Arc<Key>>>,
+    closed: CancellationToken,
 }
 
 impl Keys {
-    /// Makes a key count from now on.
-    pub(crate) fn add(&self, key: Key) {
-        self.write().insert(key.hash, Arc::new(key));
+    /// None yet. `closed` is cancelled when the server stops.
+    pub(crate) fn new(closed: CancellationToken) -> Self {
+        Self {
+            valid: RwLock::default(),
+            closed,
+        }
     }
 
-    /// Makes a key count for nothing from now on.
+    /// Makes a key count from now on.
+    pub(crate) fn add(&self, record: &KeyRecord) {
+        let key = || Arc::new(Key::new(record, self.closed.child_token()));
+        self.write().entry(record.hash).or_insert_with(key);
+    }
+
+    /// Makes a key count for nothing from now on, and ends what is live for it.
     pub(crate) fn remove(&self, hash: &[u8; 32]) {
-        self.write().remove(hash);
+        if let Some(key) = self.write().remove(hash) {
+            key.ended.cancel();
+        }
     }
 
     /// The key that somebody presents, if it is valid.
@@ -133,7 +148,7 @@ mod tests {
     #[test]
     fn a_use_is_news_after_a_minute_and_when_the_clock_was_set_back() {
         let at = |seconds: i64| Time::from_millis(1_700_000_000_000 + seconds * 1000);
-        let key = Key::from(&KeyRecord {
+        let record = KeyRecord {
             id: KeyId::new(at(0)),
             project: None,
             name: "ada".to_owned(),
@@ -143,7 +158,8 @@ mod tests {
             created_at: at(0),
             last_used_at: None,
             revoked_at: None,
-        });
+        };
+        let key = Key::new(&record, CancellationToken::new());
         let uses = [
             (0, true),
             (59, false),

@@ -24,6 +24,19 @@ pub(crate) struct Pagination {
 }
 
 impl<T> Page<T> {
+    /// Of items of which one more than `limit` was looked for, to know whether there are more; `place` is that of one.
+    pub(crate) fn cut<P: ToString>(
+        items: impl Iterator<Item = T>,
+        limit: usize,
+        place: impl Fn(&T) -> P,
+    ) -> Self {
+        let mut data: Vec<T> = items.take(limit + 1).collect();
+        let more = data.len() > limit;
+        data.truncate(limit);
+        let next = data.last().filter(|_| more).map(place);
+        Self::new(data, limit, next)
+    }
+
     pub(crate) fn new(data: Vec<T>, limit: usize, next: Option<impl ToString>) -> Self {
         let pagination = Pagination {
             limit,

@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
-use ziet_core::{Catalogue, ProjectId};
+use tokio_util::sync::CancellationToken;
+use ziet_core::{Catalogue, ProjectId, RunId};
 use ziet_engine::{Clock, Engine};
 use ziet_store::{Store, StoreError, Tx, keys};
 
@@ -16,6 +17,7 @@ use crate::checks::{Checks, Compiled};
 use crate::hints::Hints;
 use crate::keys::{Key, Keys};
 use crate::problem::{Code, Problem};
+use crate::share::Taken;
 
 /// Everything that a server serves.
 pub struct Platform {
@@ -85,6 +87,31 @@ impl Project {
     }
 }
 
+/// A look at one run.
+#[derive(Clone, Copy)]
+pub(crate) struct Look<'a> {
+    pub(crate) platform: &'a Platform,
+    pub(crate) room: &'a Taken,
+    pub(crate) project: &'a ProjectId,
+    pub(crate) run: RunId,
+}
+
+impl Look<'_> {
+    /// What the store answers to a verb that reads of the run, and finds None where it is not there.
+    pub(crate) async fn read<T, F>(self, verb: F) -> Result<T, Problem>
+    where
+        F: AsyncFn(&mut Tx<'_>, &ProjectId, RunId) -> ziet_store::Result<Option<T>>
+            + Send
+            + 'static,
+        T: Send + 'static,
+    {
+        let (project, run) = (self.project.clone(), self.run);
+        let verb = async move |tx: &mut Tx<'_>| verb(tx, &project, run).await;
+        let found = self.platform.read(self.room, verb).await?;
+        found.ok_or_else(|| Problem::run_not_found(run))
+    }
+}
+
 /// After how long to ask again while a project is imported.
 const IMPORT: Duration = Duration::from_secs(1);
 
@@ -107,8 +134,8 @@ impl Platform {
         Arc::new(Self {
             store,
             projects: projects.collect(),
+            keys: Keys::new(hints.closed().clone()),
             hints,
-            keys: Keys::default(),
             settings,
             draining: AtomicBool::new(false),
         })
@@ -119,11 +146,10 @@ impl Platform {
     /// # Errors
     /// What the store says.
     pub async fn load_keys(&self) -> Result<(), StoreError> {
-        let stored = self
-            .asked_to_read(async |tx| keys::list(tx, None).await)
-            .await?;
+        let stored = self.asked_to_read((), async |tx| keys::all(tx).await);
+        let stored = stored.await?;
         let valid = stored.iter().filter(|record| record.revoked_at.is_none());
-        valid.for_each(|record| self.keys.add(Key::from(record)));
+        valid.for_each(|record| self.keys.add(record));
         Ok(())
     }
 
@@ -151,23 +177,37 @@ impl Platform {
         }
     }
 
-    /// What the store answers to a verb that reads.
-    pub(crate) async fn read<T, F>(&self, verb: F) -> Result<T, Problem>
+    /// What the store answers to a verb that reads. It takes the room until the store is done with it, even when whoever
+    /// asked has gone away.
+    pub(crate) async fn read<T, F>(&self, room: &Taken, verb: F) -> Result<T, Problem>
     where
         F: AsyncFn(&mut Tx<'_>) -> ziet_store::Result<T> + Send + 'static,
         T: Send + 'static,
     {
-        Ok(self.asked_to_read(verb).await?)
+        Ok(self.asked_to_read(room.clone(), verb).await?)
     }
 
-    async fn asked_to_read<T, F>(&self, verb: F) -> Result<T, StoreError>
+    async fn asked_to_read<T, F>(&self, room: impl Send + 'static, verb: F) -> Result<T, StoreError>
     where
         F: AsyncFn(&mut Tx<'_>) -> ziet_store::Result<T> + Send + 'static,
         T: Send + 'static,
     {
         let (done, answer) = oneshot::channel();
-        // Who has gone away meanwhile is not told.
-        self.store.read(verb, |result| drop(done.send(result)));
+        let gone = CancellationToken::new();
+        let _asking = gone.clone().drop_guard();
+        self.store.read(
+            async move |tx: &mut Tx<'_>| {
+                // Nobody waits for the answer any more, and others wait for their turn.
+                if gone.is_cancelled() {
+                    return Err(StoreError::Closed);
+                }
+                verb(tx).await
+            },
+            move |result| {
+                drop(done.send(result));
+                drop(room);
+            },
+        );
         answer.await.unwrap_or(Err(StoreError::Closed))
     }
 
@@ -189,5 +229,47 @@ impl Platform {
 
     pub(crate) fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+    use std::sync::mpsc::channel;
+
+    use futures_util::FutureExt;
+    use ziet_store::{Durability, Location};
+
+    use super::*;
+    use crate::share::Share;
+
+    #[tokio::test]
+    async fn who_has_gone_is_not_read_for_and_keeps_its_room_until_then() {
+        let store = Store::open(&Location::Memory, Durability::Full).unwrap();
+        let (release, gate) = channel::<()>();
+        let busy = async move |_: &mut Tx<'_>| {
+            let _ = gate.recv();
+            Ok(())
+        };
+        store.read(busy, drop);
+        let settings = ServerSettings::default();
+        let platform = Platform::new(store, BTreeMap::new(), Hints::default(), settings);
+        let looked = Arc::new(AtomicUsize::new(0));
+        let look = || {
+            let looked = Arc::clone(&looked);
+            async move |_: &mut Tx<'_>| Ok(looked.fetch_add(1, Ordering::Relaxed))
+        };
+        let [flood, other] = [Share::default(), Share::default()];
+        let mut gone = 0;
+        while let Some(Ok(room)) = flood.read().now_or_never() {
+            assert!(platform.read(&room, look()).now_or_never().is_none());
+            gone += 1;
+            assert!(gone < 1000, "whoever goes gives its room back at once");
+        }
+        drop(release);
+        let room = other.read().await.unwrap();
+        let before = platform.read(&room, look()).await.unwrap();
+        assert_eq!(before, 0, "it was read for those who had gone");
+        flood.read().now_or_never().unwrap().unwrap();
     }
 }

@@ -2,7 +2,7 @@
 
 use ziet_core::{KeyId, ProjectId, Scope, Time};
 
-use crate::value::{Columns, Row};
+use crate::value::{Columns, Row, Value};
 use crate::word::Word;
 use crate::{Result, StoreError, Tx};
 
@@ -56,24 +56,41 @@ pub async fn create(tx: &mut Tx<'_>, key: &KeyRecord) -> Result<()> {
     Ok(())
 }
 
-/// The keys of `project`, or with None all there are; oldest first, revoked ones too.
+/// All keys, oldest first, revoked ones too.
 ///
 /// # Errors
 /// What the database says.
-pub async fn list(tx: &mut Tx<'_>, project: Option<&ProjectId>) -> Result<Vec<KeyRecord>> {
-    let sql = format!("SELECT {COLUMNS} FROM api_keys ORDER BY key_id");
-    let mut all = tx.query(&sql, &[], key).await?;
-    all.retain(|key| project.is_none() || key.project.as_ref() == project);
-    Ok(all)
+pub async fn all(tx: &mut Tx<'_>) -> Result<Vec<KeyRecord>> {
+    page(tx, None, None, usize::MAX).await
 }
 
-/// The key with this hash, revoked or not.
+/// At most `limit` keys of `project`, or with None of all there are; oldest first, revoked ones too, and only those after
+/// `after` when it is given.
 ///
 /// # Errors
 /// What the database says.
-pub async fn by_hash(tx: &mut Tx<'_>, hash: &[u8; 32]) -> Result<Option<KeyRecord>> {
-    let sql = format!("SELECT {COLUMNS} FROM api_keys WHERE hash = ?1");
-    tx.query_one(&sql, &[hash.as_slice().into()], key).await
+pub async fn page(
+    tx: &mut Tx<'_>,
+    project: Option<&ProjectId>,
+    after: Option<KeyId>,
+    limit: usize,
+) -> Result<Vec<KeyRecord>> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM api_keys
+        WHERE key_id > ?1 AND (?2 IS NULL OR project_id = ?2) ORDER BY key_id LIMIT ?3"
+    );
+    let after = after.as_ref().map_or([].as_slice().into(), Value::from);
+    tx.query(&sql, &[after, project.into(), limit.into()], key)
+        .await
+}
+
+/// The key with this id, revoked or not.
+///
+/// # Errors
+/// What the database says.
+pub async fn find(tx: &mut Tx<'_>, id: KeyId) -> Result<Option<KeyRecord>> {
+    let sql = format!("SELECT {COLUMNS} FROM api_keys WHERE key_id = ?1");
+    tx.query_one(&sql, &[(&id).into()], key).await
 }
 
 /// Makes a key good for nothing. False when there is none that still was good.

@@ -37,5 +37,8 @@ pub use store::{Durability, Location, Store};
 pub use tx::Tx;
 pub use value::{Column, Row, Value};
 
+/// Bytes after which a page of a list ends, and a search for it. It takes no more than that and one row.
+pub(crate) const PAGE_BYTES: usize = 4 * 1024 * 1024;
+
 /// What a verb gives back.
 pub type Result<T> = std::result::Result<T, StoreError>;

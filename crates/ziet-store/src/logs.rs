@@ -61,8 +61,10 @@ pub struct LogQuery {
 pub struct LogPage {
     /// What was found.
     pub lines: Vec<LogLine>,
-    /// Where to go on, because there may be more; None when there is not.
-    pub scanned_to: Option<u64>,
+    /// The last line that was looked at: where to go on.
+    pub scanned_to: u64,
+    /// Whether there may be more already.
+    pub more: bool,
 }
 
 /// One page of a run's lines. It looks at a bounded number of them, so a page may hold fewer than wanted, or none,
@@ -79,13 +81,16 @@ pub async fn page(
     let sql = "SELECT last, attempt, lines FROM logs
         WHERE project_id = ?1 AND run_id = ?2 AND last > ?3 AND level >= ?4 ORDER BY last LIMIT 1";
     let wanted = Wanted::of(query);
-    let mut page = LogPage::default();
-    let (mut after, mut looked_at) = (query.after, 0);
+    let mut page = LogPage {
+        scanned_to: query.after,
+        ..LogPage::default()
+    };
+    let mut looked_at = 0;
     while looked_at < MOST_BYTES {
         let args = [
             project.into(),
             (&run).into(),
-            after.into(),
+            page.scanned_to.into(),
             wanted.level.into(),
         ];
         let read = |row: &Row<'_>| {
@@ -94,20 +99,32 @@ pub async fn page(
             unpack(row.get(0)?, row.get(1)?, &packed)
         };
         let Some(lines) = tx.query_one(sql, &args, read).await? else {
+            if wanted.level > 0 {
+                page.scanned_to = last(tx, project, run).await?.max(query.after);
+            }
             return Ok(page);
         };
         for line in lines.into_iter().skip_while(|line| line.seq <= query.after) {
             let (seq, fits) = (line.seq, wanted.matches(&line));
             if fits && page.lines.len() == query.limit {
-                page.scanned_to = Some(after);
+                page.more = true;
                 return Ok(page);
             }
             page.lines.extend(fits.then_some(line));
-            after = seq;
+            page.scanned_to = seq;
         }
     }
-    page.scanned_to = Some(after);
+    page.more = true;
     Ok(page)
+}
+
+/// The number of the run's last line, whatever its level; 0 without any.
+async fn last(tx: &mut Tx<'_>, project: &ProjectId, run: RunId) -> Result<u64> {
+    let sql = "SELECT MAX(last) FROM logs WHERE project_id = ?1 AND run_id = ?2";
+    let last = tx
+        .query_one(sql, &[project.into(), (&run).into()], |row| row.get(0))
+        .await?;
+    Ok(last.flatten().unwrap_or(0))
 }
 
 /// Adds lines after those that the run has.

@@ -11,7 +11,10 @@ use ziet_core::memory::{Entry, Matcher, Search};
 use ziet_core::{EntryId, MemoryId, ProjectId, Time};
 
 use crate::value::{Row, Value};
-use crate::{Result, StoreError, Tx};
+use crate::{PAGE_BYTES, Result, StoreError, Tx};
+
+/// What looking at an entry costs besides its bytes.
+const ENTRY_COST: usize = 256;
 
 /// What became of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -142,7 +145,16 @@ pub async fn newest(
     Ok(found.map(|(_, entry)| entry))
 }
 
-/// The entries that match, newest first, at most as many as the search wants.
+/// A part of what a search finds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Found {
+    /// The newest first.
+    pub entries: Vec<Entry>,
+    /// Where to go on, because there are or may be more, even if nothing was found; None when there are not.
+    pub scanned_to: Option<u64>,
+}
+
+/// All entries that match, newest first, at most as many as the search wants.
 ///
 /// # Errors
 /// [`StoreError::BadFilter`] when the filter is not a JSON object.
@@ -152,26 +164,53 @@ pub async fn search(
     memory_id: MemoryId,
     search: &Search,
 ) -> Result<Vec<Entry>> {
-    // In pages: the database keeps no answer of hundreds of megabytes, and old entries are often not looked at.
-    let sql = format!("{NUMBERED} AND number < ?3 ORDER BY number DESC LIMIT 64");
-    let matcher = search.matcher().map_err(StoreError::BadFilter)?;
-    let limit = usize::try_from(search.limit).unwrap_or(usize::MAX);
-    let mut found = Vec::new();
-    let mut before = u64::MAX;
-    while found.len() < limit {
-        let args = [project.into(), (&memory_id).into(), before.into()];
-        let mut page = Page {
-            matcher: &matcher,
-            left: limit - found.len(),
-        };
-        let rows = tx.query(&sql, &args, |row| page.look_at(row)).await?;
-        match rows.last() {
-            Some((oldest, _)) => before = *oldest,
-            None => break,
+    let mut wanted = search.clone();
+    let (mut found, mut before) = (Vec::new(), None);
+    loop {
+        let part = page(tx, project, memory_id, &wanted, before).await?;
+        wanted.limit = wanted
+            .limit
+            .saturating_sub(u32::try_from(part.entries.len()).unwrap_or(u32::MAX));
+        found.extend(part.entries);
+        before = part.scanned_to;
+        if before.is_none() || wanted.limit == 0 {
+            return Ok(found);
         }
-        found.extend(rows.into_iter().filter_map(|(_, entry)| entry));
     }
-    Ok(found)
+}
+
+/// The first entries that match, newest first, at most as many as the search wants; only those before number `before`,
+/// when one is given. It looks at a bounded number of bytes, so there may be fewer, or none, although there are more.
+///
+/// # Errors
+/// [`StoreError::BadFilter`] when the filter is not a JSON object.
+pub async fn page(
+    tx: &mut Tx<'_>,
+    project: &ProjectId,
+    memory_id: MemoryId,
+    search: &Search,
+    before: Option<u64>,
+) -> Result<Found> {
+    // In lumps: whoever wants few entries has not all of them stepped over.
+    let sql = format!("{NUMBERED} AND number < ?3 ORDER BY number DESC LIMIT 64");
+    let mut look = Look {
+        matcher: &search.matcher().map_err(StoreError::BadFilter)?,
+        limit: usize::try_from(search.limit).unwrap_or(usize::MAX),
+        bytes: 0,
+        before: before.unwrap_or(u64::MAX),
+        found: Vec::new(),
+    };
+    loop {
+        let args = [project.into(), (&memory_id).into(), look.before.into()];
+        let looked_at = tx.query(&sql, &args, |row| look.at(row)).await?;
+        let is_whole = looked_at.iter().all(|done| *done);
+        if looked_at.is_empty() || !is_whole {
+            return Ok(Found {
+                entries: look.found,
+                scanned_to: (!is_whole).then_some(look.before),
+            });
+        }
+    }
 }
 
 /// Removes one entry, or all under a key; tells how many there were.
@@ -228,44 +267,31 @@ pub async fn entries(
     tx.query(&sql, &args, |row| Ok(read(row)?.1)).await
 }
 
-/// At most `limit` entries with their numbers, newest first; only those before number `before`, when one is given.
-///
-/// # Errors
-/// What the database says.
-pub async fn page(
-    tx: &mut Tx<'_>,
-    project: &ProjectId,
-    memory_id: MemoryId,
-    before: Option<u64>,
-    limit: usize,
-) -> Result<Vec<(u64, Entry)>> {
-    let sql = format!("{NUMBERED} AND number < ?3 ORDER BY number DESC LIMIT ?4");
-    let before = before.unwrap_or(u64::MAX).into();
-    let args = [project.into(), (&memory_id).into(), before, limit.into()];
-    tx.query(&sql, &args, read).await
-}
-
-/// A page of a search while it is read.
-struct Page<'a> {
+/// A page while it is read.
+struct Look<'a> {
     matcher: &'a Matcher,
-    left: usize,
+    limit: usize,
+    /// What was looked at so far.
+    bytes: usize,
+    /// The number of the entry that was looked at last.
+    before: u64,
+    found: Vec<Entry>,
 }
 
-impl Page<'_> {
-    /// The entry's number, and itself if it matches and is still wanted.
-    fn look_at(&mut self, row: &Row<'_>) -> Result<(u64, Option<Entry>)> {
-        if self.left == 0 {
-            return Ok((row.get(0)?, None));
+impl Look<'_> {
+    /// False for an entry that is left to a later page.
+    fn at(&mut self, row: &Row<'_>) -> Result<bool> {
+        if self.found.len() >= self.limit || self.bytes >= PAGE_BYTES {
+            return Ok(false);
         }
         let (number, entry) = read(row)?;
-        if !self
+        self.before = number;
+        self.bytes += size(&entry) + ENTRY_COST;
+        let fits = self
             .matcher
-            .matches(&entry.key, &entry.value, entry.metadata.as_ref())
-        {
-            return Ok((number, None));
-        }
-        self.left -= 1;
-        Ok((number, Some(entry)))
+            .matches(&entry.key, &entry.value, entry.metadata.as_ref());
+        self.found.extend(fits.then_some(entry));
+        Ok(true)
     }
 }
 

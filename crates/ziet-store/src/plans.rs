@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 use rusqlite::trace::{TraceEvent, TraceEventCodes};
+use ziet_core::memory::Search;
 use ziet_core::retry::{Backoff, RetryPolicy};
 use ziet_core::run::{Cancelled, Event, OnLost, Policy, Status};
+use ziet_core::wire::Level;
 use ziet_core::{ActionId, DeploymentId, Json, KeyId, ProjectId, Run, RunId, Time, transition};
 
 use crate::catalogue::DeploymentRecord;
@@ -60,7 +62,7 @@ async fn write(tx: &mut Tx<'_>, project: &ProjectId, new: &NewRun, now: Time) ->
     };
     let line = NewLine {
         at: now,
-        level: ziet_core::wire::Level::Info,
+        level: Level::Info,
         text: "hello".to_owned(),
     };
     let again = NewRun {
@@ -159,8 +161,14 @@ async fn everything(tx: &mut Tx<'_>) -> Result<()> {
     runs::move_retries(tx, project, 1).await?;
     runs::backlog(tx, project).await?;
     events::page(tx, project, new.id, 0, 10).await?;
-    logs::page(tx, project, new.id, &LogQuery::default()).await?;
-    memory::page(tx, project, new.memory_id, None, 10).await?;
+    events::attempts(tx, project, new.id, 1, 10).await?;
+    let query = LogQuery {
+        limit: 10,
+        min_level: Some(Level::Warn),
+        ..LogQuery::default()
+    };
+    logs::page(tx, project, new.id, &query).await?;
+    memory::page(tx, project, new.memory_id, &Search::default(), None).await?;
     memory::newest(tx, project, new.memory_id, "k").await?;
     memory::entries(tx, project, new.memory_id).await?;
     memory::remove(tx, project, new.memory_id, None, Some("k")).await?;
@@ -173,7 +181,8 @@ async fn everything(tx: &mut Tx<'_>) -> Result<()> {
     catalogue::activate(tx, project, &deployment, &[]).await?;
     catalogue::active(tx, project).await?;
     catalogue::actions(tx, project).await?;
-    keys::by_hash(tx, &[0; 32]).await?;
+    keys::find(tx, KeyId::new(now)).await?;
+    keys::page(tx, Some(project), Some(KeyId::new(now)), 10).await?;
     keys::revoke(tx, KeyId::new(now), now).await?;
     keys::touch(tx, KeyId::new(now), now).await?;
     sessions::by_hash(tx, &[0; 32], now).await?;

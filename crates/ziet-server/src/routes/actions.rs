@@ -77,16 +77,11 @@ pub(crate) async fn list(
     let after = params.text("cursor")?.map(ActionId::new);
     params.end()?;
     let known = caller.project()?.actions()?;
-    let actions = known.actions();
-    let mut page: Vec<ActionSummary> = actions
+    let actions = known
+        .actions()
         .filter(|spec| after.as_ref().is_none_or(|after| spec.id > *after))
-        .take(limit + 1)
-        .map(ActionSummary::from)
-        .collect();
-    let more = page.len() > limit;
-    page.truncate(limit);
-    let next = page.last().filter(|_| more).map(|action| action.id.clone());
-    Ok(Json(Page::new(page, limit, next)))
+        .map(ActionSummary::from);
+    Ok(Json(Page::cut(actions, limit, |action| action.id.clone())))
 }
 
 /// An action, and how its recent runs went.
@@ -138,7 +133,7 @@ pub(crate) async fn get(
     let since = Time::from_millis(now.as_millis() - RECENT_MS);
     let project = project.id.clone();
     let verb = async move |tx: &mut Tx<'_>| figures::of_action(tx, &project, &id, since, now).await;
-    let figures = platform.read(verb).await?;
+    let figures = platform.read(&caller.room().await?, verb).await?;
     let figures::Figures {
         runs,
         completed,

@@ -7,25 +7,24 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::HeaderMap;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use serde::Serialize;
 use utoipa::ToSchema;
-use ziet_core::document::{AttemptDocument, ErrorDocument, ErrorSummary, RunSummary};
+use ziet_core::document::{ErrorSummary, RunSummary};
 use ziet_core::run::{Outcome, Status};
-use ziet_core::{ProjectId, RunId, Time};
-use ziet_store::{EventRecord, Tx, events, runs};
+use ziet_core::{ProjectId, Time};
+use ziet_store::events::{self, AttemptSummary, EventRecord, Rows};
+use ziet_store::{Tx, runs};
 
 use crate::auth::{Allowed, Read};
-use crate::hints::RunHints;
 use crate::page::Page;
 use crate::params::{MOST, Named, Params};
-use crate::platform::Platform;
+use crate::platform::{Look, Platform};
 use crate::problem::Problem;
 use crate::schema;
-use crate::sse::{self, News, Source};
+use crate::sse::{self, Followed, News, Told};
 
 /// Something that happened to a run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
@@ -121,34 +120,21 @@ pub(crate) async fn list(
     headers: HeaderMap,
     mut params: Params,
 ) -> Result<Response, Problem> {
-    let project = caller.project()?.id.clone();
     let run = name.run()?;
-    let after = params.cursor("after")?.unwrap_or_default();
+    let after: Place = params.cursor("after")?.unwrap_or_default();
     let limit = params.limit()?;
     params.end()?;
     if sse::is_wanted(&headers) {
-        let closed = platform.hints.closed().clone();
-        let after = sse::last_seen(&headers)?.unwrap_or(after);
-        let hints = platform.hints.follow(run);
-        return sse::answer(
-            Live {
-                platform,
-                project,
-                run,
-                hints,
-                after,
-            },
-            closed,
-        )
-        .await;
+        let project = caller.project()?.id.clone();
+        let after: Place = sse::last_seen(&headers)?.unwrap_or(after);
+        let followed = Followed::new(platform, project, run, after);
+        return sse::answer(followed, &caller.key).await;
     }
-    let found = look(&platform, project, run, after, limit).await?;
-    let next = found
-        .events
-        .last()
-        .filter(|_| found.more)
-        .map(|event| event.id);
-    Ok(Json(Page::new(found.events, limit, next)).into_response())
+    let room = caller.room().await?;
+    let found = find(caller.look(&room, run)?, after, limit).await?;
+    let last = found.events.last().filter(|_| found.more);
+    let next = last.map(|event| event.id);
+    room.answer(&Page::new(found.events, limit, next))
 }
 
 struct Found {
@@ -157,22 +143,18 @@ struct Found {
     ended: bool,
 }
 
-async fn look(
-    platform: &Platform,
-    project: ProjectId,
-    run: RunId,
-    after: Place,
-    limit: usize,
-) -> Result<Found, Problem> {
-    let verb = async move |tx: &mut Tx<'_>| -> ziet_store::Result<Option<Found>> {
-        let Some(summary) = runs::summary(tx, &project, run).await? else {
+async fn find(look: Look<'_>, after: Place, limit: usize) -> Result<Found, Problem> {
+    let verb = async move |tx: &mut Tx<'_>, project: &ProjectId, run| {
+        let Some(summary) = runs::summary(tx, project, run).await? else {
             return Ok(None);
         };
-        let attempts = runs::attempts(tx, &project, run).await?;
-        // One more than fits: then what comes after them is not told before them.
-        let recorded = events::page(tx, &project, run, after.recorded, limit + 1).await?;
-        let mut events = in_order(&summary, attempts, recorded, after);
-        let more = events.len() > limit;
+        let is_told = after.step >= ENDS;
+        let from = after.attempt.saturating_add(is_told.into());
+        // One more than fits, to know whether there are more.
+        let attempts = events::attempts(tx, project, run, from, limit + 1).await?;
+        let recorded = events::page(tx, project, run, after.recorded, limit + 1).await?;
+        let (mut events, mut more) = in_order(&summary, attempts, recorded, after);
+        more |= events.len() > limit;
         events.truncate(limit);
         Ok(Some(Found {
             events,
@@ -180,25 +162,33 @@ async fn look(
             ended: summary.finished_at.is_some(),
         }))
     };
-    let found = platform.read(verb).await?;
-    found.ok_or_else(|| Problem::run_not_found(run))
+    look.read(verb).await
 }
 
-/// All events after a place, given those that were recorded after it.
+/// The events after a place, as far as the attempts and what was recorded after it reach; and whether there are more.
 fn in_order(
     run: &RunSummary,
-    attempts: Vec<AttemptDocument>,
-    recorded: Vec<(u64, EventRecord)>,
+    attempts: Rows<AttemptSummary>,
+    recorded: Rows<(u64, EventRecord)>,
     after: Place,
-) -> Vec<RunEvent> {
-    let derived = told_by_rows(run, attempts).into_iter();
+) -> (Vec<RunEvent>, bool) {
+    // What comes after rows that were not read is not told before them.
+    let ended = attempts.rows.last().filter(|_| attempts.more);
+    let last = recorded.rows.last().filter(|_| recorded.more);
+    let ends = [
+        ended.map(|attempt| (attempt.number, ENDS)),
+        last.map(|(_, event)| (event.attempt, GOES_ON)),
+    ];
+    let end = ends.into_iter().flatten().min();
+    let derived = told_by_rows(run, attempts.rows).into_iter();
     let derived =
         derived.filter(|event| (event.id.attempt, event.id.step) > (after.attempt, after.step));
-    let recorded = recorded.into_iter().map(|(number, event)| RunEvent {
+    let recorded = recorded.rows.into_iter().map(|(number, event)| RunEvent {
         detail: Some(event.body),
         ..plain(event.attempt, GOES_ON, &event.kind, Some(event.at)).recorded(number)
     });
     let mut events: Vec<RunEvent> = derived.chain(recorded).collect();
+    events.retain(|event| end.is_none_or(|end| (event.id.attempt, event.id.step) <= end));
     events.sort_by_key(|event| event.id);
     // Whoever goes on after one of them has seen all that came before, in whichever attempt it was.
     let mut last = after;
@@ -212,32 +202,24 @@ fn in_order(
         };
         event.id = last;
     }
-    events
+    (events, end.is_some())
 }
 
 /// What the run and its attempts tell.
-fn told_by_rows(run: &RunSummary, attempts: Vec<AttemptDocument>) -> Vec<RunEvent> {
+fn told_by_rows(run: &RunSummary, attempts: Vec<AttemptSummary>) -> Vec<RunEvent> {
     let mut events = vec![plain(0, BEGINS, "created", Some(run.created_at))];
-    let ended = attempts.len();
+    let last = attempts.last().map_or(0, |attempt| attempt.number);
     for attempt in attempts {
-        events.push(plain(
-            attempt.number,
-            BEGINS,
-            "attempt_started",
-            Some(attempt.started_at),
-        ));
+        let (number, ended) = (attempt.number, Some(attempt.finished_at));
+        let began = Some(attempt.started_at);
+        events.push(plain(number, BEGINS, "attempt_started", began));
         events.push(RunEvent {
             outcome: Some(attempt.outcome),
-            error: attempt.error.map(without_stack),
-            ..plain(
-                attempt.number,
-                ENDS,
-                "attempt_finished",
-                Some(attempt.finished_at),
-            )
+            error: attempt.error,
+            ..plain(number, ENDS, "attempt_finished", ended)
         });
     }
-    if run.attempt_count as usize > ended && run.finished_at.is_none() {
+    if run.attempt_count > last && run.finished_at.is_none() {
         let at = run.started_at.filter(|_| run.attempt_count == 1);
         events.push(plain(run.attempt_count, BEGINS, "attempt_started", at));
     }
@@ -287,33 +269,10 @@ impl RunEvent {
     }
 }
 
-fn without_stack(error: ErrorDocument) -> ErrorSummary {
-    ErrorSummary {
-        kind: error.kind,
-        message: error.message,
-        code: error.code,
-    }
-}
-
-struct Live {
-    platform: Arc<Platform>,
-    project: ProjectId,
-    run: RunId,
-    hints: RunHints,
-    after: Place,
-}
-
-impl Source for Live {
-    async fn read(&mut self) -> Result<News, Problem> {
-        let found = look(
-            &self.platform,
-            self.project.clone(),
-            self.run,
-            self.after,
-            MOST,
-        )
-        .await?;
-        self.after = found.events.last().map_or(self.after, |event| event.id);
+impl Told for Place {
+    async fn read(&mut self, look: Look<'_>) -> Result<News, Problem> {
+        let found = find(look, *self, MOST).await?;
+        *self = found.events.last().map_or(*self, |event| event.id);
         let events = found
             .events
             .iter()
@@ -323,9 +282,5 @@ impl Source for Live {
             more: found.more,
             ended: found.ended,
         })
-    }
-
-    async fn hint(&mut self) {
-        self.hints.next().await;
     }
 }

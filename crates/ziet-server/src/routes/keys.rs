@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use ziet_core::{KeyId, ProjectId, Scope, Time};
@@ -13,7 +14,7 @@ use ziet_store::keys::{self, KeyRecord};
 
 use crate::auth::{Admin, Allowed, Caller};
 use crate::body::{ONE, Payload};
-use crate::keys::{Key, NewKey};
+use crate::keys::NewKey;
 use crate::page::Page;
 use crate::params::{Named, Params};
 use crate::platform::Platform;
@@ -69,27 +70,16 @@ pub(crate) async fn list(
     caller: Allowed<Admin>,
     State(platform): State<Arc<Platform>>,
     mut params: Params,
-) -> Result<Json<Page<KeyDocument>>, Problem> {
+) -> Result<Response, Problem> {
     let limit = params.limit()?;
     let after: Option<KeyId> = params.cursor("cursor")?;
     params.end()?;
-    let keys = known(&caller, &platform).await?.into_iter();
-    let mut page: Vec<KeyDocument> = keys
-        .filter(|key| after.is_none_or(|after| key.id > after))
-        .take(limit + 1)
-        .map(KeyDocument::from)
-        .collect();
-    let more = page.len() > limit;
-    page.truncate(limit);
-    let next = page.last().filter(|_| more).map(|key| key.id);
-    Ok(Json(Page::new(page, limit, next)))
-}
-
-/// Those that the caller may see and revoke.
-async fn known(caller: &Caller, platform: &Platform) -> Result<Vec<KeyRecord>, Problem> {
     let project = caller.key.project.clone();
-    let verb = async move |tx: &mut Tx<'_>| keys::list(tx, project.as_ref()).await;
-    platform.read(verb).await
+    let verb =
+        async move |tx: &mut Tx<'_>| keys::page(tx, project.as_ref(), after, limit + 1).await;
+    let room = caller.room().await?;
+    let keys = platform.read(&room, verb).await?.into_iter();
+    room.answer(&Page::cut(keys.map(KeyDocument::from), limit, |key| key.id))
 }
 
 /// A key that is to be made.
@@ -150,7 +140,7 @@ pub(crate) async fn create(
     platform
         .write(async move |tx: &mut Tx<'_>| keys::create(tx, &kept).await)
         .await?;
-    platform.keys.add(Key::from(&record));
+    platform.keys.add(&record);
     let document = NewKeyDocument {
         document: record.into(),
         key: secret.text,
@@ -199,15 +189,17 @@ pub(crate) async fn revoke(
 ) -> Result<StatusCode, Problem> {
     params.end()?;
     let id: KeyId = name.id(Code::KeyNotFound)?;
-    let mut known = known(&caller, &platform).await?.into_iter();
+    let found = async move |tx: &mut Tx<'_>| keys::find(tx, id).await;
+    let found = platform.read(&caller.room().await?, found).await?;
+    let own = caller.key.project.as_ref();
     let missing = || {
         Problem::new(
             Code::KeyNotFound,
             format!("there is no key {id} that could be revoked"),
         )
     };
-    let key = known
-        .find(|key| key.id == id && key.revoked_at.is_none())
+    let key = found
+        .filter(|key| key.revoked_at.is_none() && (own.is_none() || key.project.as_ref() == own))
         .ok_or_else(missing)?;
     let now = platform.settings.clock.now();
     platform

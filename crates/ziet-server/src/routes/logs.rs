@@ -2,25 +2,23 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::HeaderMap;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use serde::Serialize;
 use utoipa::ToSchema;
 use ziet_core::wire::Level;
-use ziet_core::{ProjectId, RunId, Time};
+use ziet_core::{ProjectId, Time};
 use ziet_store::logs::{self, LogPage, LogQuery};
 use ziet_store::{Tx, runs};
 
 use crate::auth::{Allowed, Read};
-use crate::hints::RunHints;
 use crate::page::Page;
 use crate::params::{MOST, Named, Params};
-use crate::platform::Platform;
+use crate::platform::{Look, Platform};
 use crate::problem::Problem;
 use crate::schema;
-use crate::sse::{self, News, Source};
+use crate::sse::{self, Followed, News, Told};
 
 /// A line that code printed or logged.
 #[derive(Serialize, ToSchema)]
@@ -90,7 +88,6 @@ pub(crate) async fn list(
     headers: HeaderMap,
     mut params: Params,
 ) -> Result<Response, Problem> {
-    let project = caller.project()?.id.clone();
     let run = name.run()?;
     let mut query = LogQuery {
         after: params.cursor("after")?.unwrap_or(0),
@@ -100,65 +97,35 @@ pub(crate) async fn list(
     };
     params.end()?;
     if sse::is_wanted(&headers) {
-        let closed = platform.hints.closed().clone();
+        let project = caller.project()?.id.clone();
         query.after = sse::last_seen(&headers)?.unwrap_or(query.after);
         query.limit = MOST;
-        let hints = platform.hints.follow(run);
-        return sse::answer(
-            Live {
-                platform,
-                project,
-                run,
-                hints,
-                query,
-            },
-            closed,
-        )
-        .await;
+        let followed = Followed::new(platform, project, run, query);
+        return sse::answer(followed, &caller.key).await;
     }
-    let limit = query.limit;
-    let (page, _) = page(&platform, project, run, query).await?;
+    let (room, limit) = (caller.room().await?, query.limit);
+    let (page, _) = page(caller.look(&room, run)?, query).await?;
     let lines = page.lines.into_iter().map(LogLine::from).collect();
-    Ok(Json(Page::new(lines, limit, page.scanned_to)).into_response())
+    let next = page.more.then_some(page.scanned_to);
+    room.answer(&Page::new(lines, limit, next))
 }
 
 /// A page, and whether the run had finished before it was read.
-async fn page(
-    platform: &Platform,
-    project: ProjectId,
-    run: RunId,
-    query: LogQuery,
-) -> Result<(LogPage, bool), Problem> {
-    let verb = async move |tx: &mut Tx<'_>| -> ziet_store::Result<Option<(LogPage, bool)>> {
-        let Some(summary) = runs::summary(tx, &project, run).await? else {
+async fn page(look: Look<'_>, query: LogQuery) -> Result<(LogPage, bool), Problem> {
+    let verb = async move |tx: &mut Tx<'_>, project: &ProjectId, run| {
+        let Some(summary) = runs::summary(tx, project, run).await? else {
             return Ok(None);
         };
-        let page = logs::page(tx, &project, run, &query).await?;
+        let page = logs::page(tx, project, run, &query).await?;
         Ok(Some((page, summary.finished_at.is_some())))
     };
-    let found = platform.read(verb).await?;
-    found.ok_or_else(|| Problem::run_not_found(run))
+    look.read(verb).await
 }
 
-struct Live {
-    platform: Arc<Platform>,
-    project: ProjectId,
-    run: RunId,
-    hints: RunHints,
-    query: LogQuery,
-}
-
-impl Source for Live {
-    async fn read(&mut self) -> Result<News, Problem> {
-        let (page, ended) = page(
-            &self.platform,
-            self.project.clone(),
-            self.run,
-            self.query.clone(),
-        )
-        .await?;
-        let last = page.lines.last().map(|line| line.seq);
-        self.query.after = page.scanned_to.or(last).unwrap_or(self.query.after);
+impl Told for LogQuery {
+    async fn read(&mut self, look: Look<'_>) -> Result<News, Problem> {
+        let (page, ended) = page(look, self.clone()).await?;
+        self.after = page.scanned_to;
         let events = page
             .lines
             .into_iter()
@@ -166,12 +133,8 @@ impl Source for Live {
             .map(|line| sse::event("log", &line.seq, &line));
         Ok(News {
             events: events.collect::<Result<_, _>>()?,
-            more: page.scanned_to.is_some(),
+            more: page.more,
             ended,
         })
-    }
-
-    async fn hint(&mut self) {
-        self.hints.next().await;
     }
 }

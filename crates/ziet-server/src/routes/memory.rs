@@ -5,24 +5,24 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
-use ziet_core::limits::{JSON_BYTES, MEMORY_BYTES, METADATA_BYTES};
+use ziet_core::limits::{self, JSON_BYTES, MEMORY_BYTES, METADATA_BYTES};
 use ziet_core::memory::{self as rules, Entry, Search};
 use ziet_core::{ActionId, EntryId, Json as Value, MemoryId, ProjectId, RunId, Time};
-use ziet_store::{Added, Tx, memory, runs};
+use ziet_store::memory::{self, Found};
+use ziet_store::{Added, Tx, runs};
 
-use crate::auth::{Allowed, Read, Run};
+use crate::auth::{Allowed, Caller, Read, Run};
 use crate::body::{ONE, Payload};
 use crate::page::Page;
 use crate::params::{Named, Params, wrong};
-use crate::platform::{Platform, Project};
+use crate::platform::{Look, Platform, Project};
 use crate::problem::{Code, Problem, ProblemDocument};
-use crate::schema;
-
-/// A page ends when it holds so much, so that no answer takes more than that and one entry.
-const PAGE_BYTES: usize = 8 * 1024 * 1024;
+use crate::share::Taken;
+use crate::{schema, strict};
 
 /// One value that was added to a memory. Adding a key again makes a new entry; the newest one is its value.
 #[derive(Serialize, ToSchema)]
@@ -84,15 +84,14 @@ struct Wanted {
     /// The most entries in a page; 20 where it is not given.
     #[param(minimum = 1, maximum = 100)]
     limit: Option<u32>,
-    /// `next_cursor` of the page before. Not for searches, which give the newest that match.
+    /// `next_cursor` of the page before; not beside `key`.
     cursor: Option<String>,
 }
 
 /// What is to be done, as the query says it.
 enum Question {
-    All { before: Option<u64>, limit: usize },
     Newest(String),
-    Search(Search),
+    Search(Search, Option<u64>),
 }
 
 impl Question {
@@ -103,26 +102,21 @@ impl Question {
             params.text("filter")?,
         );
         let (limit, before) = (params.limit()?, params.cursor("cursor")?);
-        match (key, query, filter, before) {
-            (None, None, None, before) => Ok(Self::All { before, limit }),
-            (Some(key), None, None, None) => Ok(Self::Newest(key)),
-            (None, query, filter, None) => {
-                let object = |text: &String| {
-                    Value::parse(text).map_err(|_| wrong("filter", "is a JSON object"))
-                };
-                let filter = filter.as_ref().map(object).transpose()?;
-                let limit = u32::try_from(limit).unwrap_or(u32::MAX);
-                Ok(Self::Search(Search {
-                    query,
-                    filter,
-                    limit,
-                }))
+        if let Some(key) = key {
+            if query.is_some() || filter.is_some() || before.is_some() {
+                let detail = "`key` gives one entry: leave out `query`, `filter` and `cursor`";
+                return Err(Problem::new(Code::InvalidRequest, detail));
             }
-            _ => Err(Problem::new(
-                Code::InvalidRequest,
-                "give `key`, or `query` and `filter`, or `cursor`, but not several of them",
-            )),
+            return Ok(Self::Newest(key));
         }
+        let object =
+            |text: &String| Value::parse(text).map_err(|_| wrong("filter", "is a JSON object"));
+        let search = Search {
+            query,
+            filter: filter.as_ref().map(object).transpose()?,
+            limit: u32::try_from(limit).unwrap_or(u32::MAX),
+        };
+        Ok(Self::Search(search, before))
     }
 
     async fn ask(
@@ -130,55 +124,32 @@ impl Question {
         tx: &mut Tx<'_>,
         project: &ProjectId,
         of: MemoryId,
-    ) -> ziet_store::Result<(Vec<Entry>, Option<u64>)> {
+    ) -> ziet_store::Result<Found> {
         match self {
-            Self::All { before, limit } => page(tx, project, of, *before, *limit).await,
             Self::Newest(key) => {
                 let found = memory::newest(tx, project, of, key).await?;
-                Ok((found.into_iter().collect(), None))
+                Ok(Found {
+                    entries: found.into_iter().collect(),
+                    scanned_to: None,
+                })
             }
-            Self::Search(search) => Ok((memory::search(tx, project, of, search).await?, None)),
+            Self::Search(search, before) => memory::page(tx, project, of, search, *before).await,
         }
     }
 
     fn limit(&self) -> usize {
         match self {
-            Self::All { limit, .. } => *limit,
             Self::Newest(_) => 1,
-            Self::Search(search) => search.limit as usize,
-        }
-    }
-}
-
-/// A page, read in small steps, since an entry may have megabytes.
-async fn page(
-    tx: &mut Tx<'_>,
-    project: &ProjectId,
-    of: MemoryId,
-    mut before: Option<u64>,
-    limit: usize,
-) -> ziet_store::Result<(Vec<Entry>, Option<u64>)> {
-    let (mut entries, mut bytes) = (Vec::new(), 0);
-    loop {
-        let read = memory::page(tx, project, of, before, 2).await?;
-        let more = read.len() == 2;
-        for (number, entry) in read {
-            if entries.len() == limit || bytes > PAGE_BYTES {
-                return Ok((entries, before));
-            }
-            bytes += entry.value.as_bytes().len();
-            before = Some(number);
-            entries.push(entry);
-        }
-        if !more {
-            return Ok((entries, None));
+            Self::Search(search, _) => search.limit as usize,
         }
     }
 }
 
 /// Read the memory of a run
 ///
-/// The newest entry first: all of them in pages, the newest one under a `key`, or those that match a search.
+/// The newest entry first: all of them, those that match a search, or the newest one under a `key`. A request looks only
+/// at so many bytes: a page may hold fewer entries than `limit`, even none, although `has_more` is true; then go on with
+/// `next_cursor`.
 #[utoipa::path(get, path = "/v1/runs/{id}/memory", tag = "memory", operation_id = "list_run_memory",
     params(("id" = schema::Id, Path, description = "The run."), Wanted),
     responses((status = 200, description = "A page of entries.", body = Page<MemoryEntry>)),
@@ -188,12 +159,13 @@ pub(crate) async fn of_run(
     State(platform): State<Arc<Platform>>,
     name: Named,
     mut params: Params,
-) -> Result<Json<Page<MemoryEntry>>, Problem> {
-    let (project, run) = (caller.project()?.id.clone(), name.run()?);
+) -> Result<Response, Problem> {
+    let run = name.run()?;
     let question = Question::take(&mut params)?;
     params.end()?;
-    let of = memory_of(&platform, &project, run).await?;
-    answer(&platform, project, of, question).await
+    let room = caller.room().await?;
+    let of = memory_of(caller.look(&room, run)?).await?;
+    answer(&caller, &platform, room, of, question).await
 }
 
 /// Read a memory
@@ -208,41 +180,35 @@ pub(crate) async fn of_id(
     State(platform): State<Arc<Platform>>,
     name: Named,
     mut params: Params,
-) -> Result<Json<Page<MemoryEntry>>, Problem> {
-    let project = caller.project()?.id.clone();
+) -> Result<Response, Problem> {
     let of = name.id(Code::MemoryNotFound)?;
     let question = Question::take(&mut params)?;
     params.end()?;
-    answer(&platform, project, of, question).await
+    let room = caller.room().await?;
+    answer(&caller, &platform, room, of, question).await
 }
 
 async fn answer(
+    caller: &Caller,
     platform: &Platform,
-    project: ProjectId,
+    room: Taken,
     of: MemoryId,
     question: Question,
-) -> Result<Json<Page<MemoryEntry>>, Problem> {
-    let limit = question.limit();
+) -> Result<Response, Problem> {
+    let (project, limit) = (caller.project()?.id.clone(), question.limit());
     let verb = async move |tx: &mut Tx<'_>| {
         if memory::find(tx, &project, of).await?.is_none() {
             return Err(ziet_store::StoreError::NoMemory(of));
         }
         question.ask(tx, &project, of).await
     };
-    let (entries, next) = platform.read(verb).await?;
-    let entries = entries.into_iter().map(MemoryEntry::from).collect();
-    Ok(Json(Page::new(entries, limit, next)))
+    let found = platform.read(&room, verb).await?;
+    let entries = found.entries.into_iter().map(MemoryEntry::from).collect();
+    room.answer(&Page::new(entries, limit, found.scanned_to))
 }
 
-async fn memory_of(
-    platform: &Platform,
-    project: &ProjectId,
-    run: RunId,
-) -> Result<MemoryId, Problem> {
-    let project = project.clone();
-    let verb = async move |tx: &mut Tx<'_>| runs::summary(tx, &project, run).await;
-    let found = platform.read(verb).await?;
-    Ok(found.ok_or_else(|| Problem::run_not_found(run))?.memory_id)
+async fn memory_of(look: Look<'_>) -> Result<MemoryId, Problem> {
+    Ok(look.read(runs::summary).await?.memory_id)
 }
 
 /// What is to be added.
@@ -273,33 +239,37 @@ impl NewEntry {
             );
             return Err(invalid(detail));
         }
-        let json = |text: &RawValue| Value::trusted(text.get().as_bytes());
-        let value = json(&self.value);
-        if value.as_bytes().len() > JSON_BYTES {
-            return Err(invalid(format!(
-                "a value of {} bytes, limit {JSON_BYTES}",
-                value.as_bytes().len()
-            )));
-        }
-        let metadata = self.metadata.as_deref().map(json);
-        let fits = |json: &Value| {
-            json.as_bytes().starts_with(b"{") && json.as_bytes().len() <= METADATA_BYTES
-        };
-        if metadata.as_ref().is_some_and(|json| !fits(json)) {
-            return Err(invalid(format!(
-                "metadata is a JSON object of at most {METADATA_BYTES} bytes, or null"
-            )));
+        let (value, _) = taken("value", &self.value, JSON_BYTES)?;
+        let metadata = self.metadata.as_deref();
+        let metadata = metadata.map(|text| taken("metadata", text, METADATA_BYTES));
+        let metadata = metadata.transpose()?;
+        if metadata.as_ref().is_some_and(|(_, is_object)| !is_object) {
+            return Err(invalid("the metadata is to be a JSON object".to_owned()));
         }
         Ok(Entry {
             entry_id: EntryId::new(now),
             key: self.key,
             value,
-            metadata,
+            metadata: metadata.map(|(json, _)| json),
             created_at: now,
             run_id: None,
             attempt: None,
         })
     }
+}
+
+/// JSON that code can be given, as it came; and whether it is an object.
+fn taken(name: &str, text: &RawValue, limit: usize) -> Result<(Value, bool), Problem> {
+    let refused = |what: String| {
+        let detail = format!("the {name} cannot be taken: {what}");
+        Problem::new(Code::InvalidMemory, detail)
+    };
+    let text = text.get();
+    if let Some(excess) = limits::excess(text.len(), limit) {
+        return Err(refused(excess));
+    }
+    let value = strict::value(text).map_err(|error| refused(error.to_string()))?;
+    Ok((Value::trusted(text.as_bytes()), value.is_object()))
 }
 
 /// Add to the memory of a run
@@ -322,7 +292,7 @@ pub(crate) async fn add(
     let entry = body
         .parse::<NewEntry>()?
         .check(project, platform.settings.clock.now())?;
-    let of = memory_of(&platform, &project.id, run).await?;
+    let of = memory_of(caller.look(&caller.room().await?, run)?).await?;
     let (project, added) = (project.id.clone(), entry.clone());
     let verb = async move |tx: &mut Tx<'_>| memory::add(tx, &project, of, &added).await;
     match platform.write(verb).await? {
@@ -375,7 +345,7 @@ pub(crate) async fn remove(
             "give either `entry_id` or `key`",
         ));
     }
-    let of = memory_of(&platform, &project, run).await?;
+    let of = memory_of(caller.look(&caller.room().await?, run)?).await?;
     let verb =
         async move |tx: &mut Tx<'_>| memory::remove(tx, &project, of, entry, key.as_deref()).await;
     Ok(Json(Removed {

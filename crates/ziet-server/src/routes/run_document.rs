@@ -2,21 +2,19 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::HeaderMap;
-use axum::response::{IntoResponse, Response};
-use ziet_core::document::{RunDocument, RunSummary};
-use ziet_core::{ProjectId, RunId};
+use axum::response::Response;
+use ziet_core::ProjectId;
+use ziet_core::document::RunSummary;
 use ziet_store::{Tx, runs};
 
 use crate::auth::{Allowed, Read};
-use crate::hints::RunHints;
 use crate::params::{Named, Params};
-use crate::platform::Platform;
+use crate::platform::{Look, Platform};
 use crate::problem::Problem;
 use crate::schema;
-use crate::sse::{self, News, Source};
+use crate::sse::{self, Followed, News, Told};
 
 /// Get a run
 ///
@@ -34,73 +32,49 @@ pub(crate) async fn get(
     headers: HeaderMap,
     params: Params,
 ) -> Result<Response, Problem> {
-    let project = caller.project()?.id.clone();
     let run = Named(run).run()?;
     params.end()?;
     if sse::is_wanted(&headers) {
-        let closed = platform.hints.closed().clone();
-        let told = sse::last_seen(&headers)?;
-        let hints = platform.hints.follow(run);
-        return sse::answer(
-            Live {
-                platform,
-                project,
-                run,
-                hints,
-                told,
-            },
-            closed,
-        )
-        .await;
+        let project = caller.project()?.id.clone();
+        let version = Version(sse::last_seen(&headers)?);
+        let followed = Followed::new(platform, project, run, version);
+        return sse::answer(followed, &caller.key).await;
     }
-    let verb = async move |tx: &mut Tx<'_>| runs::document(tx, &project, run).await;
-    let document = platform.read(verb).await?;
-    let document = document.ok_or_else(|| Problem::run_not_found(run))?;
-    Ok(Json(document).into_response())
+    let room = caller.room().await?;
+    let look = caller.look(&room, run)?;
+    let document = look.read(runs::document).await?;
+    room.answer(&document)
 }
 
-struct Live {
-    platform: Arc<Platform>,
-    project: ProjectId,
-    run: RunId,
-    hints: RunHints,
-    /// How the run stood when it was told last.
-    told: Option<String>,
-}
+/// How the run stood when it was told last.
+struct Version(Option<String>);
 
-impl Source for Live {
-    async fn read(&mut self) -> Result<News, Problem> {
-        let (project, run, told) = (self.project.clone(), self.run, self.told.clone());
+impl Told for Version {
+    async fn read(&mut self, look: Look<'_>) -> Result<News, Problem> {
+        let told = self.0.clone();
         // The document can be large, so it is read only when there is something to tell.
-        let verb = async move |tx: &mut Tx<'_>| -> ziet_store::Result<
-            Option<(String, bool, Option<RunDocument>)>,
-        > {
-            let Some(summary) = runs::summary(tx, &project, run).await? else {
+        let verb = async move |tx: &mut Tx<'_>, project: &ProjectId, run| {
+            let Some(summary) = runs::summary(tx, project, run).await? else {
                 return Ok(None);
             };
             let version = version(&summary);
             let document = if told.as_ref() == Some(&version) {
                 None
             } else {
-                runs::document(tx, &project, run).await?
+                runs::document(tx, project, run).await?
             };
             Ok(Some((version, summary.finished_at.is_some(), document)))
         };
-        let found = self.platform.read(verb).await?;
-        let (version, ended, document) = found.ok_or_else(|| Problem::run_not_found(run))?;
+        let (version, ended, document) = look.read(verb).await?;
         let mut news = News {
             ended,
             ..News::default()
         };
         if let Some(document) = document {
             news.events.push(sse::event("run", &version, &document)?);
-            self.told = Some(version);
+            self.0 = Some(version);
         }
         Ok(news)
-    }
-
-    async fn hint(&mut self) {
-        self.hints.next().await;
     }
 }
 

@@ -2,24 +2,25 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::HeaderMap;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use serde::Serialize;
 
 use ziet_core::document::RunSummary;
 use ziet_core::{ActionId, ProjectId, RunId};
+use ziet_store::Tx;
 use ziet_store::runs::{self, RunFilter};
 
 use crate::auth::{Allowed, Read};
-use crate::hints::{AllHints, Place};
+use crate::hints::{AllHints, Changed, Place};
 use crate::page::Page;
 use crate::params::{MOST, Params, word};
 use crate::platform::Platform;
 use crate::problem::Problem;
 use crate::routes::Paging;
 use crate::schema;
+use crate::share::Taken;
 use crate::sse::{self, News, Source};
 
 const STATUSES: &str = "one of created, scheduled, queued, running, retrying, waiting, completed, failed and cancelled";
@@ -71,7 +72,6 @@ pub(crate) async fn list(
     let before = params.cursor::<RunId>("cursor")?;
     params.end()?;
     if sse::is_wanted(&headers) {
-        let closed = platform.hints.closed().clone();
         let place = sse::last_seen(&headers)?;
         let hints = platform.hints.follow_all();
         let source = Live {
@@ -82,10 +82,12 @@ pub(crate) async fn list(
             hints,
             place,
         };
-        return sse::answer(source, closed).await;
+        return sse::answer(source, &caller.key).await;
     }
-    let page = page(&platform, project, filter, before, limit).await?;
-    Ok(Json(page).into_response())
+    let room = caller.room().await?;
+    let verb = async move |tx: &mut Tx<'_>| runs::list(tx, &project, &filter, before, limit).await;
+    let listed = platform.read(&room, verb).await?;
+    room.answer(&Page::new(listed.runs, limit, listed.scanned_to))
 }
 
 fn filter(params: &mut Params) -> Result<RunFilter, Problem> {
@@ -101,20 +103,6 @@ fn filter(params: &mut Params) -> Result<RunFilter, Problem> {
         parent_id: params.value("parent", RUN)?,
         root_id: params.value("root", RUN)?,
     })
-}
-
-async fn page(
-    platform: &Platform,
-    project: ProjectId,
-    filter: RunFilter,
-    before: Option<RunId>,
-    limit: usize,
-) -> Result<Page<RunSummary>, Problem> {
-    let verb = async move |tx: &mut ziet_store::Tx<'_>| {
-        runs::list(tx, &project, &filter, before, limit).await
-    };
-    let listed = platform.read(verb).await?;
-    Ok(Page::new(listed.runs, limit, listed.scanned_to))
 }
 
 /// A run that no longer fits what was asked for.
@@ -134,33 +122,38 @@ struct Live {
 }
 
 impl Source for Live {
-    async fn read(&mut self) -> Result<News, Problem> {
+    async fn read(&mut self, room: &Taken) -> Result<News, Problem> {
         let changed = self.place.and_then(|place| self.hints.since(place, MOST));
-        let Some(changed) = changed else {
-            return self.snapshot().await;
+        let Some(Changed {
+            runs: changed,
+            more,
+        }) = changed
+        else {
+            return self.snapshot(room).await;
         };
-        self.place = Some(changed.place);
-        if changed.runs.is_empty() {
+        if changed.is_empty() {
             return Ok(News::default());
         }
-        let project = self.project.clone();
-        let verb = async move |tx: &mut ziet_store::Tx<'_>| {
-            let mut found = Vec::with_capacity(changed.runs.len());
-            for run in &changed.runs {
-                found.extend(runs::summary(tx, &project, *run).await?);
-            }
-            Ok(found)
+        let (project, ids) = (self.project.clone(), changed.clone());
+        let verb = async move |tx: &mut Tx<'_>| {
+            runs::summaries(tx, &project, ids.iter().map(|(run, _)| *run)).await
         };
+        let found = self.platform.read(room, verb).await?;
         let mut news = News {
-            more: changed.more,
+            more: more || found.len() < changed.len(),
             ..News::default()
         };
-        for run in self.platform.read(verb).await? {
-            if self.filter.matches(&run) {
-                news.events.push(sse::event("run", &changed.place, &run)?);
-            } else if self.fitted_before(&run) {
-                news.events
-                    .push(sse::event("gone", &changed.place, &Gone { id: run.id })?);
+        for (run, (_, place)) in found.into_iter().zip(changed) {
+            self.place = Some(place);
+            match run {
+                Some(run) if self.filter.matches(&run) => {
+                    news.events.push(sse::event("run", &place, &run)?);
+                }
+                Some(run) if self.fitted_before(&run) => {
+                    let gone = Gone { id: run.id };
+                    news.events.push(sse::event("gone", &place, &gone)?);
+                }
+                Some(_) | None => {}
             }
         }
         Ok(news)
@@ -172,24 +165,20 @@ impl Source for Live {
 }
 
 impl Live {
-    async fn snapshot(&mut self) -> Result<News, Problem> {
+    async fn snapshot(&mut self, room: &Taken) -> Result<News, Problem> {
         // The place comes first: what changes while the page is read is told again.
         self.place = self.hints.place();
-        let page = page(
-            &self.platform,
-            self.project.clone(),
-            self.filter.clone(),
-            None,
-            self.limit,
-        )
-        .await?;
+        let (project, filter, limit) = (self.project.clone(), self.filter.clone(), self.limit);
+        let verb =
+            async move |tx: &mut Tx<'_>| runs::list(tx, &project, &filter, None, limit).await;
+        let listed = self.platform.read(room, verb).await?;
         let id = self
             .place
             .map(|place| place.to_string())
             .unwrap_or_default();
-        let events = vec![sse::event("snapshot", &id, &page)?];
+        let page = Page::new(listed.runs, limit, listed.scanned_to);
         Ok(News {
-            events,
+            events: vec![sse::event("snapshot", &id, &page)?],
             ..News::default()
         })
     }

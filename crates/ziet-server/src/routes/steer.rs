@@ -8,7 +8,7 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 use ziet_core::run::Cancelled;
 use ziet_engine::Submission;
-use ziet_store::{Tx, runs};
+use ziet_store::runs;
 
 use super::submit::{answer, checked_input, submitted, wait};
 use crate::auth::{Allowed, Run};
@@ -61,7 +61,7 @@ pub(crate) async fn invoke(
     let (project, run) = (caller.project()?, name.run()?);
     project.invoke(run).await?;
     let shown = project.finished(run, platform.wait(wait)).await;
-    answer(&platform, project, run, shown).await
+    answer(&caller, run, shown).await
 }
 
 /// Cancel a run and all below it
@@ -76,7 +76,6 @@ pub(crate) async fn invoke(
     security(("api_key" = ["run"])))]
 pub(crate) async fn cancel(
     caller: Allowed<Run>,
-    State(platform): State<Arc<Platform>>,
     name: Named,
     params: Params,
     body: Payload<ONE>,
@@ -93,7 +92,7 @@ pub(crate) async fn cancel(
     let by = format!("key {}", caller.key.name);
     let (project, run) = (caller.project()?, name.run()?);
     project.cancel(run, Cancelled { by, reason }).await?;
-    answer(&platform, project, run, None).await
+    answer(&caller, run, None).await
 }
 
 /// Run a finished run again
@@ -121,12 +120,9 @@ pub(crate) async fn retry(
     params.end()?;
     let Nothing {} = body.parse()?;
     let (project, old) = (caller.project()?, name.run()?);
-    let id = project.id.clone();
-    let read = async move |tx: &mut Tx<'_>| runs::document(tx, &id, old).await;
-    let document = platform
-        .read(read)
-        .await?
-        .ok_or_else(|| Problem::run_not_found(old))?;
+    let room = caller.room().await?;
+    let document = caller.look(&room, old)?.read(runs::document).await?;
+    drop(room);
     if document.finished_at.is_none() {
         let detail = "the run has not finished: cancel it first, or wait for it";
         return Err(Problem::new(Code::RunNotFinished, detail));

@@ -16,14 +16,14 @@ use serde_json::value::RawValue;
 use utoipa::ToSchema;
 use ziet_core::{ActionId, Json, MemoryId, RunId, Time, limits};
 use ziet_engine::{Due, Submission};
-use ziet_store::{Tx, runs};
+use ziet_store::runs;
 
 use crate::asking::Shown;
-use crate::auth::{Allowed, Run};
+use crate::auth::{Allowed, Caller, Run};
 use crate::body::{MANY, ONE, Payload};
 use crate::checks::Compiled;
 use crate::params::{Params, wrong};
-use crate::platform::{Platform, Project};
+use crate::platform::Platform;
 use crate::problem::{Code, Fault, Problem, ProblemDocument};
 use crate::{schema, strict};
 
@@ -139,7 +139,7 @@ pub(super) async fn submitted(
     let accepted = move |_| drop(room);
     let wait = platform.wait(wait);
     let (run, shown) = project.run(submission, wait, accepted).await?;
-    answer(platform, project, run, shown).await
+    answer(caller, run, shown).await
 }
 
 /// Submit up to 1,000 runs
@@ -181,19 +181,16 @@ pub(crate) async fn submit_batch(
 }
 
 /// The document of a run, read where it is not at hand.
-pub(super) async fn answer(
-    platform: &Platform,
-    project: &Project,
-    run: RunId,
-    shown: Shown,
-) -> Result<Response, Problem> {
-    let document = if let Some(document) = shown {
-        document
+pub(super) async fn answer(caller: &Caller, run: RunId, shown: Shown) -> Result<Response, Problem> {
+    let (document, body) = if let Some(document) = shown {
+        let body = Body(&*document).into_response();
+        (document, body)
     } else {
-        let id = project.id.clone();
-        let read = async move |tx: &mut Tx<'_>| runs::document(tx, &id, run).await;
-        let document = platform.read(read).await?;
-        Arc::new(document.ok_or_else(|| Problem::run_not_found(run))?)
+        // What was asked for is done: only the answer waits for its turn.
+        let room = caller.key.share.turn().await?;
+        let document = caller.look(&room, run)?.read(runs::document).await?;
+        let body = room.answer(&document)?;
+        (Arc::new(document), body)
     };
     let status = if document.finished_at.is_some() {
         StatusCode::OK
@@ -201,7 +198,7 @@ pub(super) async fn answer(
         StatusCode::ACCEPTED
     };
     let place = format!("/v1/runs/{run}");
-    Ok((status, [(LOCATION, place)], Body(&*document)).into_response())
+    Ok((status, [(LOCATION, place)], body).into_response())
 }
 
 /// For how long the caller wants to wait for the run.

@@ -300,3 +300,72 @@ async fn what_is_not_there_is_refused_and_not_streamed() {
         assert_eq!(served.ask(request).await.code(), code);
     }
 }
+
+#[tokio::test]
+async fn who_breaks_off_between_two_changes_of_runs_misses_none() {
+    let (served, key) = served().await;
+    let mut stream = Stream::open(&served, &key, "/v1/runs", None).await;
+    let snapshot = stream.next().await.unwrap();
+    drop(stream);
+    // Together they have more than is told at once.
+    let metadata = "x".repeat(900_000);
+    let run = json!({"action_id": "actions.rest", "input": {"seconds": 0}, "start": false, "metadata": {"x": metadata}});
+    let runs = json!({"runs": vec![run; 7]}).to_string();
+    let accepted = served.post(&key, "/v1/runs/batch", runs).await.json();
+    let accepted = accepted["data"].as_array().unwrap();
+    let mut last = snapshot.id;
+    for run in accepted {
+        let mut stream = Stream::open(&served, &key, "/v1/runs", Some(&last)).await;
+        let event = stream.next().await.unwrap();
+        assert_eq!(
+            (event.name.as_str(), &event.document["id"]),
+            ("run", &run["id"])
+        );
+        last = event.id;
+    }
+    let mut stream = Stream::open(&served, &key, "/v1/runs", Some(&last)).await;
+    let other = created(&served, &key, "actions.rest", json!({"seconds": 0})).await;
+    assert_eq!(stream.next().await.unwrap().document["id"], *other);
+    // And who does not break off is told each once.
+    let first = &accepted[0]["id"];
+    let mut stream = Stream::open(&served, &key, "/v1/runs", Some("")).await;
+    assert_eq!(stream.next().await.unwrap().name, "snapshot");
+    for run in accepted {
+        let run = run["id"].as_str().unwrap();
+        served
+            .post(&key, &format!("/v1/runs/{run}/cancel"), "")
+            .await;
+    }
+    let mut told = Vec::new();
+    while told.len() < accepted.len() {
+        told.push(stream.next().await.unwrap().document["id"].clone());
+    }
+    assert_eq!(told[0], *first);
+    let wanted: Vec<&Value> = accepted.iter().map(|run| &run["id"]).collect();
+    assert_eq!(told.iter().collect::<Vec<_>>(), wanted);
+}
+
+#[tokio::test]
+async fn what_is_live_for_a_key_ends_when_it_is_revoked() {
+    let (served, key) = served().await;
+    let made = r#"{"name": "dashboard", "scopes": ["read"]}"#;
+    let made = served.post(&key, "/v1/keys", made).await.json();
+    let (new, id) = (made["key"].as_str().unwrap(), made["id"].as_str().unwrap());
+    let run = created(&served, &key, "actions.add", json!({"x": 1})).await;
+    let path = format!("/v1/runs/{run}");
+    let (theirs, mut ours) = (
+        Stream::open(&served, new, &path, None).await,
+        Stream::open(&served, &key, &path, None).await,
+    );
+    let revoked = request(
+        Method::DELETE,
+        &format!("/v1/keys/{id}"),
+        &key,
+        Body::empty(),
+    );
+    assert!(served.ask(revoked).await.status.is_success());
+    assert!(!names(&theirs.rest().await).contains(&"end"));
+    assert_eq!(ours.next().await.unwrap().document["status"], "created");
+    served.post(&key, &format!("{path}/invoke"), "").await;
+    assert!(names(&ours.rest().await).contains(&"end"));
+}

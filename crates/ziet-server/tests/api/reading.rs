@@ -321,6 +321,41 @@ async fn events_tell_what_happened_in_its_order_and_go_on_anywhere() {
     }
     let page = served.get(&key, &format!("{path}?limit=3")).await.json();
     assert_eq!(page["pagination"]["next_cursor"], events[2]["id"]);
+
+    let run = ran(&served, &key, "actions.insist", &json!({})).await;
+    let path = format!("/v1/runs/{run}/events");
+    let whole = served.get(&key, &path).await.json()["data"].clone();
+    let kinds: Vec<String> = whole
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|event| format!("{} {}", event["kind"], event["attempt"]).replace('"', ""))
+        .collect();
+    assert_eq!(
+        kinds,
+        [
+            "created null",
+            "attempt_started 1",
+            "attempt_finished 1",
+            "attempt_started 2",
+            "attempt_finished 2",
+            "failed null"
+        ]
+    );
+    for limit in [1, 2, 3] {
+        let (mut paged, mut after) = (Vec::new(), String::new());
+        loop {
+            let page = format!("{path}?limit={limit}{after}");
+            let page = served.get(&key, &page).await.json();
+            paged.extend(page["data"].as_array().unwrap().clone());
+            match page["pagination"]["next_cursor"].as_str() {
+                Some(next) => after = format!("&after={next}"),
+                None => break,
+            }
+            assert!(paged.len() < 10, "{paged:?}");
+        }
+        assert_eq!(json!(paged), whole);
+    }
     assert_eq!(
         served.get(&key, &format!("{path}?after=x")).await.code(),
         "invalid_cursor"
@@ -351,6 +386,22 @@ async fn a_memory_is_listed_looked_up_searched_and_changed() {
     let next = page["pagination"]["next_cursor"].as_str().unwrap();
     assert_eq!(values(&format!("cursor={next}")).await, ["one"]);
 
+    let page = format!("{path}?limit=1&query=word");
+    let page = served.get(&key, &page).await.json();
+    assert_eq!(page["data"][0]["value"], "two");
+    let next = page["pagination"]["next_cursor"].as_str().unwrap();
+    assert_eq!(values(&format!("query=word&cursor={next}")).await, ["one"]);
+    for wrong in ["query=word", "cursor=1"] {
+        let answer = served.get(&key, &format!("{path}?key=word&{wrong}")).await;
+        assert_eq!(answer.code(), "invalid_request");
+    }
+
+    let levels = 1_000_000;
+    let nested = format!(
+        r#"{{"key": "k", "value": {}{}}}"#,
+        "[".repeat(levels),
+        "]".repeat(levels)
+    );
     let entry = r#"{"key": "note", "value": {"a": [1, 2.50]}, "metadata": {"kind": "note"}}"#;
     let added = served.post(&key, &path, entry).await;
     assert_eq!(added.status, StatusCode::CREATED, "{:?}", added.body);
@@ -368,12 +419,22 @@ async fn a_memory_is_listed_looked_up_searched_and_changed() {
         ),
         (r#"{"key": "k"}"#, "invalid_request"),
         (r#"{"key": "k", "value": 1, "ttl": 1}"#, "invalid_request"),
+        // What code could not read.
+        (&nested, "invalid_memory"),
+        (r#"{"key": "k", "value": [1e999999]}"#, "invalid_memory"),
+        (r#"{"key": "k", "value": "\ud800"}"#, "invalid_memory"),
+        (
+            r#"{"key": "k", "value": {"a": 1, "a": 2}}"#,
+            "invalid_memory",
+        ),
+        (
+            r#"{"key": "k", "value": 1, "metadata": {"a": 1, "a": 2}}"#,
+            "invalid_memory",
+        ),
     ] {
-        assert_eq!(
-            served.post(&key, &path, wrong).await.code(),
-            code,
-            "{wrong}"
-        );
+        let refused = served.post(&key, &path, wrong.to_owned()).await;
+        assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY);
+        assert_eq!(refused.code(), code, "{wrong:.80}");
     }
 
     let remove = async |query: &str| {
@@ -466,6 +527,15 @@ async fn a_key_is_shown_once_and_counts_until_it_is_revoked() {
             "{wrong}"
         );
     }
+    let listed = ids(&served, &key, "/v1/keys").await;
+    assert_eq!(listed.len(), 2);
+    let page = served.get(&key, "/v1/keys?limit=1").await.json();
+    assert_eq!(page["data"][0]["id"], *listed[0]);
+    assert_eq!(page["pagination"]["next_cursor"], *listed[0]);
+    let rest = format!("/v1/keys?limit=1&cursor={}", listed[0]);
+    let rest = served.get(&key, &rest).await.json();
+    assert_eq!(rest["data"][0]["id"], *listed[1]);
+    assert_eq!(rest["pagination"]["has_more"], false);
     let all = served.key(None, &[Scope::Admin]).await;
     let made = served
         .post(

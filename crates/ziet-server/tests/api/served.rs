@@ -72,6 +72,11 @@ def fail() -> None:
     raise ValueError("no")
 
 
+@Action(description="Fails whatever is tried", retries=1)
+def insist() -> None:
+    raise ValueError("no")
+
+
 @Action(description="Says words, and remembers them", retries=0)
 def talk(words: str) -> None:
     for word in words.split():

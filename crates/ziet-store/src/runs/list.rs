@@ -11,13 +11,13 @@ use ziet_core::{ActionId, ProjectId, RunId, Time};
 use crate::state::cancelled;
 use crate::value::{Row, Value};
 use crate::word::Word;
-use crate::{Result, StoreError, Tx};
+use crate::{PAGE_BYTES, Result, StoreError, Tx};
 
 /// Runs that one call looks at.
 const MOST_LOOKED_AT: usize = 20_000;
 
-/// Runs whose texts one call reads: that takes ten times as long.
-const MOST_READ: usize = 2_000;
+/// What reading a run costs besides the bytes that people gave it: a search reads 2,000 small ones.
+const RUN_COST: usize = 2 * 1024;
 
 /// Runs that are fetched at once. The first lump is the page itself, if nothing is to be left out.
 const LUMP: usize = 500;
@@ -87,17 +87,17 @@ pub async fn list(
     let paths = paths(tx, project, filter).await?;
     let text = filter.text.as_ref().map(|text| text.to_lowercase());
     let mut listed = Listed::default();
-    let (mut before, mut looked_at, mut read) = (before, 0, 0);
+    let (mut before, mut looked_at, mut bytes) = (before, 0, 0);
     loop {
         let lump = lump(tx, project, filter, &paths, before).await?;
         looked_at += lump.looked_at;
         for id in lump.fitting {
-            if listed.runs.len() == limit || read == MOST_READ {
+            if listed.runs.len() == limit || bytes >= PAGE_BYTES {
                 return Ok(listed);
             }
             listed.scanned_to = Some(id);
-            read += 1;
             let run = summary(tx, project, id).await?;
+            bytes += run.as_ref().map_or(0, size);
             let fits = |run: &RunSummary| text.as_ref().is_none_or(|text| contains(run, text));
             listed.runs.extend(run.filter(fits));
         }
@@ -258,6 +258,28 @@ fn fits(row: &Row<'_>, filter: &RunFilter) -> Result<bool> {
     Ok(filter.has(status, &action, columns.next()?, columns.next()?))
 }
 
+/// These runs as lists show them, in their order, each None when the project has no such run. They are fewer where those
+/// together have as much as a page may.
+///
+/// # Errors
+/// What the database says.
+pub async fn summaries(
+    tx: &mut Tx<'_>,
+    project: &ProjectId,
+    ids: impl IntoIterator<Item = RunId>,
+) -> Result<Vec<Option<RunSummary>>> {
+    let (mut found, mut bytes) = (Vec::new(), 0);
+    for id in ids {
+        if bytes >= PAGE_BYTES {
+            break;
+        }
+        let run = summary(tx, project, id).await?;
+        bytes += run.as_ref().map_or(0, size);
+        found.push(run);
+    }
+    Ok(found)
+}
+
 /// A run as lists show it; None when the project has no such run.
 ///
 /// # Errors
@@ -304,11 +326,21 @@ pub async fn summary(
     .await
 }
 
-fn error(failure: Option<Vec<u8>>) -> Result<Option<ErrorSummary>> {
+/// A failure that is stored, without its stack.
+pub(crate) fn error(failure: Option<Vec<u8>>) -> Result<Option<ErrorSummary>> {
     let read = |failure: Vec<u8>| {
         from_slice(&failure).map_err(|error| StoreError::Unreadable(format!("a failure: {error}")))
     };
     failure.map(read).transpose()
+}
+
+/// About what a run takes of a page.
+fn size(run: &RunSummary) -> usize {
+    let metadata = run.metadata.as_ref();
+    let error = run.error.as_ref();
+    RUN_COST
+        + metadata.map_or(0, |json| json.as_bytes().len())
+        + error.map_or(0, |error| error.kind.len() + error.message.len())
 }
 
 /// Whether `text`, in lower case, stands in what people would look for.

@@ -13,7 +13,8 @@ use ziet_core::{
     ActionId, DeploymentId, Failure, Json, MemoryId, ProjectId, Run, RunId, RunState, Time,
 };
 
-pub use list::{Listed, RunFilter, list, summary};
+pub(crate) use list::error as error_summary;
+pub use list::{Listed, RunFilter, list, summaries, summary};
 pub(crate) use queue::oldest_live;
 pub use queue::{
     Backlog, Due, Lump, Most, backlog, due, move_retries, retrying_beyond, unfinished,
@@ -157,14 +158,7 @@ pub async fn open_children(
 }
 
 /// The attempts of a run that have ended, in their order.
-///
-/// # Errors
-/// What the database says.
-pub async fn attempts(
-    tx: &mut Tx<'_>,
-    project: &ProjectId,
-    id: RunId,
-) -> Result<Vec<AttemptDocument>> {
+async fn attempts(tx: &mut Tx<'_>, project: &ProjectId, id: RunId) -> Result<Vec<AttemptDocument>> {
     let sql = "SELECT number, outcome, failure, started_at, finished_at, cpu_ms, peak_memory_bytes, worker
         FROM attempts WHERE project_id = ?1 AND run_id = ?2 ORDER BY number";
     tx.query(sql, &[project.into(), (&id).into()], |row| {

@@ -3,8 +3,8 @@
 use ziet_core::document::RunSummary;
 use ziet_core::run::{Cancelled, Status, WaitingOn};
 use ziet_core::{ActionId, Event, ProjectId, Run, RunId, Time};
-use ziet_store::runs::{Listed, RunFilter, list};
-use ziet_store::{NewRun, Store};
+use ziet_store::runs::{Listed, RunFilter, list, summaries};
+use ziet_store::{NewRun, Store, Tx};
 
 use crate::stage::{
     change, child_of, claimed, commit, completed, document, failed, json, new_run, now, on_each,
@@ -305,6 +305,36 @@ fn a_search_that_finds_nothing_says_how_far_it_came() {
         let found: Vec<_> = second.runs.iter().map(|run| run.id).collect();
         assert_eq!((found, second.scanned_to), (vec![rare.id], None));
         assert_eq!(paged(store, &RunFilter::default(), 99).len(), 2_501);
+    });
+}
+
+#[test]
+fn runs_with_much_metadata_come_in_smaller_pages() {
+    on_each(|store| {
+        let metadata = Some(json(&format!("\"{}\"", "x".repeat(1_000_000))));
+        let large = |_| NewRun {
+            metadata: metadata.clone(),
+            ..new_run()
+        };
+        let runs: Vec<NewRun> = (0..10).map(large).collect();
+        commit(store, runs.iter().map(submit).collect()).unwrap();
+        let first = listed(store, &RunFilter::default(), None, 100);
+        assert_eq!(first.runs.len(), 5);
+        assert_eq!(first.scanned_to, Some(runs[5].id));
+        assert_eq!(paged(store, &RunFilter::default(), 100).len(), 10);
+        // What is looked at and does not fit counts as well.
+        let searched = listed(store, &text("needle"), None, 100);
+        assert_eq!(
+            (searched.runs.len(), searched.scanned_to),
+            (0, Some(runs[5].id))
+        );
+        let mut ids: Vec<RunId> = runs.iter().map(|run| run.id).collect();
+        ids.insert(0, RunId::NONE);
+        let read = async move |tx: &mut Tx<'_>| summaries(tx, &project(), ids.clone()).await;
+        let told = store.read_now(read).unwrap();
+        assert!(told[0].is_none());
+        let told: Vec<RunId> = told.iter().flatten().map(|run| run.id).collect();
+        assert_eq!(told, runs[..5].iter().map(|run| run.id).collect::<Vec<_>>());
     });
 }
 

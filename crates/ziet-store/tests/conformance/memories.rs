@@ -323,3 +323,35 @@ fn a_project_does_not_see_the_memories_of_another() {
         );
     });
 }
+
+#[test]
+fn a_page_of_a_search_looks_at_so_much_and_says_how_far_it_came() {
+    on_each(|store| {
+        let id = new_memory(store);
+        let large = format!("\"{}\"", "x".repeat(1_000_000));
+        add(store, id, &entry("needle", "1")).unwrap();
+        for _ in 0..10 {
+            add(store, id, &entry("hay", &large)).unwrap();
+        }
+        let page = |query: Option<&str>, before| {
+            let search = Search {
+                query: query.map(str::to_owned),
+                filter: None,
+                limit: 100,
+            };
+            let found = store
+                .read_now(async move |tx| memory::page(tx, &project(), id, &search, before).await);
+            found.unwrap()
+        };
+        let first = page(Some("needle"), None);
+        assert_eq!((first.entries.len(), first.scanned_to), (0, Some(7)));
+        let second = page(Some("needle"), first.scanned_to);
+        assert_eq!((second.entries.len(), second.scanned_to), (0, Some(2)));
+        let last = page(Some("needle"), second.scanned_to);
+        assert_eq!((last.entries.len(), last.scanned_to), (1, None));
+        assert_eq!(page(None, None).entries.len(), 5);
+        // Code that searches is given all of it.
+        assert_eq!(found(store, id, Some("needle"), 10), ["1"]);
+        assert_eq!(found(store, id, None, 100).len(), 11);
+    });
+}

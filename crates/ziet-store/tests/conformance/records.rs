@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use ziet_core::memory::Search;
 use ziet_core::wire::Level;
 use ziet_core::{ActionId, ActionSpec, DeploymentId, KeyId, ProjectId, RunId, Scope, Time};
 use ziet_store::catalogue::{self, DeploymentRecord};
@@ -52,9 +53,9 @@ fn paged(store: &Store, run: RunId, query: &LogQuery) -> Vec<LogLine> {
         );
         assert!(page.lines.len() <= query.limit);
         lines.extend(page.lines);
-        match page.scanned_to {
-            Some(to) => after = to,
-            None => return lines,
+        after = page.scanned_to;
+        if !page.more {
+            return lines;
         }
     }
 }
@@ -94,7 +95,7 @@ fn lines_are_numbered_through_all_attempts_of_a_run() {
                 ..query(100)
             },
         );
-        assert_eq!((rest.lines.as_slice(), rest.scanned_to), (&all[2..], None));
+        assert_eq!((rest.lines.as_slice(), rest.more), (&all[2..], false));
     });
 }
 
@@ -144,9 +145,33 @@ fn a_search_in_much_that_was_printed_comes_in_steps() {
             ..LogQuery::default()
         };
         let first = page(store, run, query.clone());
-        assert!(first.lines.is_empty() && first.scanned_to.is_some_and(|to| to < 1_000));
+        assert!(first.lines.is_empty() && first.more && first.scanned_to < 1_000);
         let found = paged(store, run, &query);
         assert_eq!((found.len(), found[0].seq), (1, 1_001));
+    });
+}
+
+#[test]
+fn who_finds_nothing_in_a_log_goes_on_after_all_of_it() {
+    on_each(|store| {
+        let run = new_run().id;
+        log(store, run, 1, vec![line(Level::Warn, "one"); 5]);
+        log(store, run, 1, vec![line(Level::Info, "two"); 5]);
+        for (min_level, search) in [
+            (Some(Level::Error), None),
+            (Some(Level::Warn), Some("two")),
+            (None, Some("three")),
+        ] {
+            let query = LogQuery {
+                limit: 10,
+                min_level,
+                search: search.map(str::to_owned),
+                ..LogQuery::default()
+            };
+            let found = page(store, run, query);
+            assert!(found.lines.is_empty() && !found.more);
+            assert_eq!(found.scanned_to, 10);
+        }
     });
 }
 
@@ -165,7 +190,7 @@ fn key(project: Option<&str>, hash: [u8; 32]) -> KeyRecord {
 }
 
 #[test]
-fn a_key_is_found_by_its_hash_and_revoked_once() {
+fn a_key_is_found_and_revoked_once() {
     on_each(|store| {
         let (ours, all) = (key(Some("shop"), [1; 32]), key(None, [2; 32]));
         let kept = [ours.clone(), all.clone(), key(Some("other"), [3; 32])];
@@ -187,16 +212,18 @@ fn a_key_is_found_by_its_hash_and_revoked_once() {
             );
             assert!(!keys::revoke(tx, KeyId::new(now()), used).await?);
             Ok((
-                keys::by_hash(tx, &[1; 32]).await?,
-                keys::by_hash(tx, &[9; 32]).await?,
-                keys::list(tx, Some(&project())).await?,
-                keys::list(tx, None).await?,
+                keys::find(tx, ours.id).await?,
+                keys::find(tx, KeyId::new(now())).await?,
+                keys::page(tx, Some(&project()), None, 10).await?,
+                keys::all(tx).await?,
+                keys::page(tx, None, Some(ours.id), 1).await?,
             ))
         });
-        let (found, nothing, of_project, of_all) = done.unwrap();
+        let (found, nothing, of_project, of_all, second) = done.unwrap();
         ours_used.last_used_at = Some(used);
         assert_eq!((found.as_ref(), nothing), (Some(&ours_used), None));
         assert_eq!(of_project, [ours_used]);
+        assert_eq!(second, of_all[1..2]);
         assert_eq!(
             (of_all.len(), of_all[1].id, of_all[1].revoked_at),
             (3, all_later.id, Some(used))
@@ -335,17 +362,21 @@ fn entries_are_paged_from_the_newest() {
             add(store, memory, entry).unwrap();
         }
         let page = |before, limit| {
-            store
-                .read_now(async move |tx| memory::page(tx, &project(), memory, before, limit).await)
-                .unwrap()
+            let search = Search {
+                limit,
+                ..Search::default()
+            };
+            let found = store.read_now(async move |tx| {
+                memory::page(tx, &project(), memory, &search, before).await
+            });
+            found.unwrap()
         };
         let newest = page(None, 2);
-        assert_eq!(newest, [(5, entries[4].clone()), (4, entries[3].clone())]);
-        assert_eq!(
-            page(Some(4), 2),
-            [(3, entries[2].clone()), (2, entries[1].clone())]
-        );
-        assert_eq!(page(Some(1), 2), []);
+        assert_eq!(newest.entries, [entries[4].clone(), entries[3].clone()]);
+        let rest = page(newest.scanned_to, 3);
+        let oldest: Vec<_> = entries[..3].iter().rev().cloned().collect();
+        assert_eq!((rest.entries, rest.scanned_to), (oldest, None));
+        assert_eq!(page(Some(1), 2), memory::Found::default());
         let found = store.read_now(async move |tx| memory::find(tx, &project(), memory).await);
         assert_eq!(found.unwrap().unwrap().bytes, 10);
     });

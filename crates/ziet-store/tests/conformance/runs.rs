@@ -4,11 +4,14 @@ use serde_json::json as value;
 use ziet_core::error::{ErrorCode, Failure, StackFrame};
 use ziet_core::run::{Cancelled, Ending, Outcome, Status, WaitingOn};
 use ziet_core::{Event, ProjectId, Run, RunState, Time};
-use ziet_store::{Change, EventRecord, NewRun, StoreError, changes, events, runs};
+use ziet_store::events::Rows;
+use ziet_store::{
+    AttemptRecord, Change, EventRecord, NewRun, StoreError, Tx, changes, events, runs,
+};
 
 use crate::stage::{
-    attempt, change, child_of, claimed, commit, count, document, ended, json, load, new_run, now,
-    on_each, project, submit,
+    attempt, change, child_of, claimed, commit, count, document, ended, failed, json, load,
+    new_run, now, on_each, project, submit,
 };
 
 #[test]
@@ -330,14 +333,63 @@ fn events_keep_their_order_and_may_hold_any_text() {
         commit(store, vec![Change::Event(event("last"))]).unwrap();
         let id = run.id;
         let page = |after, limit| {
-            store
-                .read_now(async move |tx| events::page(tx, &project(), id, after, limit).await)
-                .unwrap()
+            let page =
+                async move |tx: &mut Tx<'_>| events::page(tx, &project(), id, after, limit).await;
+            let Rows { rows, more } = store.read_now(page).unwrap();
+            (rows, more)
         };
         let [first, second, third] = all;
-        assert_eq!(page(0, 2), [(1, first), (2, second)]);
-        assert_eq!(page(2, 10), [(3, third), (4, event("last"))]);
-        assert_eq!(page(4, 10), []);
+        assert_eq!(page(0, 2), (vec![(1, first), (2, second)], true));
+        assert_eq!(page(2, 10), (vec![(3, third), (4, event("last"))], false));
+        assert_eq!(page(4, 10), (vec![], false));
+    });
+}
+
+#[test]
+fn large_events_and_failures_come_in_parts() {
+    on_each(|store| {
+        let run = new_run();
+        let large = "x".repeat(1_000_000);
+        let mut life = failed(&run, "no");
+        for number in 1..=10 {
+            let failure = Failure::new(ErrorCode::Exception, "ValueError", &large);
+            life.push(Change::Attempt(Box::new(AttemptRecord {
+                failure: Some(failure),
+                ..attempt(run.id, number, Outcome::Failed)
+            })));
+            life.push(Change::Event(EventRecord {
+                run_id: run.id,
+                attempt: number,
+                at: now(),
+                kind: "integration_called".to_owned(),
+                body: large.clone(),
+            }));
+        }
+        commit(store, life).unwrap();
+        let id = run.id;
+        let (mut attempts, mut recorded, mut parts) = (0, 0, 0);
+        loop {
+            let read = async move |tx: &mut Tx<'_>| {
+                Ok((
+                    events::attempts(tx, &project(), id, attempts + 1, 100).await?,
+                    events::page(tx, &project(), id, recorded, 100).await?,
+                ))
+            };
+            let (ended, told) = store.read_now(read).unwrap();
+            let numbers: Vec<u32> = ended.rows.iter().map(|attempt| attempt.number).collect();
+            let wanted: Vec<u32> = (attempts + 1..).take(numbers.len()).collect();
+            assert_eq!(numbers, wanted);
+            assert_eq!(numbers.len(), told.rows.len());
+            assert!(numbers.len() <= 5);
+            attempts = numbers[numbers.len() - 1];
+            recorded = told.rows[told.rows.len() - 1].0;
+            parts += 1;
+            assert_eq!(ended.more, told.more);
+            if !ended.more {
+                break;
+            }
+        }
+        assert_eq!((attempts, recorded, parts), (10, 10, 2));
     });
 }
 

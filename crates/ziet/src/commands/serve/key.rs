@@ -19,7 +19,7 @@ const NAME: &str = "first";
 /// Makes a key for everything where there is none that is valid, and writes it to a file for its owner alone. So whoever
 /// revokes the last one gets a new one with the next start.
 pub(super) fn make_first(store: &Store, file: &Path, clock: &Clock) -> Result<(), CliError> {
-    let keys = store.read_now(async |tx| keys::list(tx, None).await);
+    let keys = store.read_now(async |tx| keys::all(tx).await);
     let keys = keys.map_err(cannot)?;
     let is_admin = |key: &KeyRecord| {
         key.revoked_at.is_none() && key.project.is_none() && key.scopes.contains(&Scope::Admin)
