@@ -210,9 +210,14 @@ impl Scheduler {
         } else {
             return Ok(());
         };
+        let refusal = Refusal::new(ErrorCode::TooManyRuns, message);
+        if runs > settings.max_queued || bytes > settings.max_queued_bytes {
+            let message = format!("{}; so much is never accepted at once", refusal.message);
+            return Err(Refusal { message, ..refusal });
+        }
         Err(Refusal {
             retry_after: Some(BACKLOG_RETRY),
-            ..Refusal::new(ErrorCode::TooManyRuns, message)
+            ..refusal
         })
     }
 
