@@ -24,6 +24,9 @@ _BRIEF_SECONDS = 200e-6
 """An attempt that takes less time has touched no more than a few megabytes of memory, and its CPU time rounds to
 nothing."""
 
+_INTERRUPTED_SECONDS = 20e-3
+"""On a busy machine others may have their turn in the middle of one that is as brief as that; not for longer."""
+
 _BRIEF_ONES = 8
 """So many brief attempts in a row are taken for what the one before them was. Together they use less than two
 milliseconds of CPU time, which count to the next one that is looked at."""
@@ -46,11 +49,12 @@ class Accounting:
         """How many more brief attempts need not be looked at."""
         self._told = 0
         self._began = 0.0
+        self._began_cpu = 0.0
 
     def begin(self, memory_limit: int | None) -> None:
         """An attempt begins. It may use `memory_limit` bytes more than the process has, with all that earlier attempts
         have left in it. None: the limit is that of the last, and so is what it counts from."""
-        self._began = time.monotonic()
+        self._began, self._began_cpu = time.monotonic(), time.process_time()
         if not self._unseen and self._peak is not None:
             try:
                 os.write(self._peak, _RESET_PEAK)
@@ -73,9 +77,10 @@ class Accounting:
     def is_brief(self) -> bool:
         """Whether the attempt took so little time that what takes as long to look at as it did can be left to a later
         one. To be asked once, when the attempt has ended; `end` then does not look either."""
-        brief, unseen = time.monotonic() - self._began < _BRIEF_SECONDS, self._unseen
-        if brief and self._lifted:
-            brief = False
+        took, unseen = time.monotonic() - self._began, self._unseen
+        if _BRIEF_SECONDS <= took < _INTERRUPTED_SECONDS:
+            took = time.process_time() - self._began_cpu
+        brief = took < _BRIEF_SECONDS and not self._lifted
         if brief and unseen:
             self._unseen = unseen - 1
             return True

@@ -1,9 +1,9 @@
 //! A real `ziet serve`, as it is started by whoever uses it, with a state folder of its own that is thrown away.
 
-use std::io::{BufRead, BufReader};
-use std::path::PathBuf;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::thread::JoinHandle;
+use std::thread::sleep;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
@@ -20,12 +20,13 @@ const PATIENCE: Duration = Duration::from_secs(300);
 /// How often it is looked whether runs have finished.
 const GLANCE: Duration = Duration::from_millis(5);
 
+/// A million, and what is queued besides.
+const MAX_QUEUED: usize = 1_100_000;
+
 const COMPLETED: &str = "ziet_runs_finished_total{outcome=\"completed\"}";
 
 pub(crate) struct Served {
     server: Child,
-    /// Whoever logs must be read, or has to wait.
-    _reader: JoinHandle<()>,
     _state: TempDir,
     pub(crate) address: Address,
 }
@@ -36,6 +37,8 @@ impl Served {
         let program = program()?;
         // Beside the program, since where temporary files are may be memory, and what counts is a disk.
         let state = tempfile::tempdir_in(program.parent().context("it lies in a folder")?)?;
+        // A file, as elsewhere a service has one: somebody who reads along would take a part of the processors.
+        let log = state.path().join("log");
         let mut server = Command::new(&program)
             .args(["serve", "--listen", "127.0.0.1:0", "--project"])
             .arg(folder("served")?)
@@ -44,23 +47,16 @@ impl Served {
             .arg("--state")
             .arg(state.path())
             .args(["--concurrency", &executors.to_string()])
+            .args(["--max-queued", &MAX_QUEUED.to_string()])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(Stdio::piped())
+            .stderr(fs_err::File::create(&log)?.into_file())
             .spawn()
             .with_context(|| format!("{} is missing", program.display()))?;
-        let mut lines = BufReader::new(server.stderr.take().context("it has a log")?).lines();
-        let socket = loop {
-            let line = lines.next().context("the server has ended")??;
-            if let Some((_, rest)) = line.split_once(" listens on http://") {
-                break rest.split([' ', '/']).next().unwrap_or(rest).parse()?;
-            }
-        };
-        let reader = std::thread::spawn(move || lines.for_each(drop));
+        let socket = listens_on(&mut server, &log)?;
         let key = fs_err::read_to_string(state.path().join("admin.key"))?;
         Ok(Self {
             server,
-            _reader: reader,
             _state: state,
             address: Address {
                 socket,
@@ -139,7 +135,7 @@ impl Served {
             }
             let waited = now.saturating_sub(begun);
             ensure!(waited < PATIENCE, "{completed} of {number} have completed");
-            std::thread::sleep(GLANCE);
+            sleep(GLANCE);
         }
     }
 }
@@ -157,6 +153,21 @@ fn program() -> anyhow::Result<PathBuf> {
     let folder = own.parent().context("a program lies in a folder")?;
     let of_test = folder.ends_with("deps");
     Ok(folder.join(if of_test { "../ziet" } else { "ziet" }))
+}
+
+/// The address that the server's log tells once it answers there.
+fn listens_on(server: &mut Child, log: &Path) -> anyhow::Result<SocketAddr> {
+    loop {
+        let text = fs_err::read_to_string(log)?;
+        if let Some((_, rest)) = text.split_once(" listens on http://")
+            && let Some((address, _)) = rest.split_once([' ', '/', '\n'])
+        {
+            return Ok(address.parse()?);
+        }
+        let ended = server.try_wait()?;
+        ensure!(ended.is_none(), "the server has ended:\n{text}");
+        sleep(GLANCE);
+    }
 }
 
 /// The body that submits one run.

@@ -33,20 +33,15 @@ impl Scheduler {
         let Some((start, on_lost)) = self.start_frame(run, executor, memory) else {
             return self.worker.stop(executor, false, self.clock.instant());
         };
-        match (on_lost, self.unwritten.take_held(run)) {
-            (OnLost::Fail, Some(claimed)) => {
-                let claimed = Change::State(Box::new(claimed));
-                self.commit(vec![claimed], move |scheduler| {
-                    scheduler.launch(executor, start);
-                });
-            }
-            (_, held) => {
-                if let Some(claimed) = held {
-                    self.unwritten.hold(claimed);
-                }
-                self.launch(executor, start);
-            }
+        if on_lost == OnLost::Fail
+            && let Some(claimed) = self.unwritten.take_held(run)
+        {
+            let claimed = Change::State(Box::new(claimed));
+            return self.commit(vec![claimed], move |scheduler| {
+                scheduler.launch(executor, start);
+            });
         }
+        self.launch(executor, start);
     }
 
     /// Sends the attempt to its executor, if it has not ended meanwhile.

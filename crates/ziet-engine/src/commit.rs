@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use ziet_core::document::RunDocument;
+use ziet_core::run::RunState;
 use ziet_core::wire::Level;
 use ziet_core::{RunId, Time};
 use ziet_store::{Change, StateChange, StoreError, Tx, changes, runs};
@@ -19,6 +20,9 @@ use crate::turn::{Scheduler, Work};
 /// How long a transition that asks for nothing waits for the next one of its run. A crash in that time forgets no more than
 /// one just before it would.
 const HOLD: Duration = Duration::from_millis(5);
+
+/// Bytes of input and output up to which a run is shown by the writer itself.
+const SHOWN_BYTES: usize = 64 * 1024;
 
 /// The pauses between two tries to write, from the first to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -97,15 +101,17 @@ impl Unwritten {
         Gate(Arc::clone(&self.stuck))
     }
 
-    fn hold_no_longer(&mut self, now: Time) {
-        let held = std::mem::take(&mut self.held);
-        self.held_since = None;
-        let changes = held
-            .into_values()
-            .map(|change| Change::State(Box::new(change)));
-        let after = After::Written(Box::new(|_: &mut Scheduler| {}));
-        let changes = changes.collect();
-        self.push(now, Unit { changes, after });
+    /// Writes what has been held back since `since` or longer; what is younger may still be one with what follows.
+    fn hold_no_longer(&mut self, since: Time, now: Time) {
+        let old = self.held.extract_if(|_, change| change.now <= since);
+        let changes: Vec<Change> = old
+            .map(|(_, change)| Change::State(Box::new(change)))
+            .collect();
+        self.held_since = self.held.values().map(|change| change.now).min();
+        if !changes.is_empty() {
+            let after = After::Written(Box::new(|_: &mut Scheduler| {}));
+            self.push(now, Unit { changes, after });
+        }
     }
 
     fn push(&mut self, by: Time, unit: Unit) {
@@ -210,9 +216,9 @@ impl Scheduler {
     /// over and of being told.
     pub(crate) fn write_turn(&mut self) {
         let now = self.clock.now();
-        let held_until = self.unwritten.held_since.map(|since| since.plus(HOLD));
-        if held_until.is_some_and(|until| until <= now || self.stopping) {
-            self.unwritten.hold_no_longer(now);
+        let since = if self.stopping { now } else { now.minus(HOLD) };
+        if self.unwritten.held_since.is_some_and(|held| held <= since) {
+            self.unwritten.hold_no_longer(since, now);
         }
         if self
             .unwritten
@@ -289,15 +295,23 @@ impl Scheduler {
             return Vec::new();
         }
         let shown = changes.iter().filter_map(|change| match change {
-            Change::Submit(new) if self.shown_at_once.remove(&new.id) => Some(new.id),
-            Change::State(change)
-                if change.run.state.is_finished() && self.waiters.contains_key(&change.id) =>
-            {
-                Some(change.id)
+            Change::Submit(new) if self.shown_at_once.remove(&new.id) => {
+                Some((new.id, new.input.as_bytes().len()))
+            }
+            Change::State(change) if self.waiters.contains_key(&change.id) => {
+                let output = match &change.run.state {
+                    RunState::Completed { output } => output.as_bytes().len(),
+                    RunState::Failed { .. } | RunState::Cancelled(_) => 0,
+                    _ => return None,
+                };
+                let input = self.runs.get(&change.id)?.input.as_bytes().len();
+                Some((change.id, input + output))
             }
             _ => None,
         });
-        shown.collect()
+        // The writer copies nothing large: all others would wait for it.
+        let small = shown.filter(|(_, size)| *size <= SHOWN_BYTES);
+        small.map(|(run, _)| run).collect()
     }
 
     fn written(

@@ -1,5 +1,6 @@
 //! The engine as others hold it: a thread, and the messages that reach it.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{Builder, JoinHandle};
@@ -23,6 +24,8 @@ use crate::turn::{Scheduler, Work};
 pub(crate) struct Mailbox {
     messages: Sender<Message>,
     waker: Arc<Waker>,
+    /// Whether the thread is being woken, and has not begun to look at its messages since.
+    waking: Arc<AtomicBool>,
 }
 
 pub(crate) enum Message {
@@ -56,9 +59,14 @@ pub(crate) enum Message {
 impl Mailbox {
     pub(crate) fn send(&self, message: Message) {
         // The thread is gone only when everything has ended; then nobody waits for what this would have done.
-        if self.messages.send(message).is_ok() {
+        if self.messages.send(message).is_ok() && !self.waking.swap(true, Ordering::AcqRel) {
             let _ = self.waker.wake();
         }
+    }
+
+    /// To be called before messages are taken: those that are sent from here on wake the thread again.
+    pub(crate) fn woken(&self) {
+        self.waking.swap(false, Ordering::AcqRel);
     }
 }
 
@@ -273,7 +281,11 @@ fn prepare(
 ) -> Result<Prepared, EngineError> {
     let poll = mio::Poll::new()?;
     let waker = Arc::new(Waker::new(poll.registry(), Scheduler::WAKER)?);
-    let mailbox = Mailbox { messages, waker };
+    let mailbox = Mailbox {
+        messages,
+        waker,
+        waking: Arc::default(),
+    };
     let scheduler = Scheduler::new(settings, store, mailbox.clone(), poll.registry(), watcher)?;
     Ok((scheduler, poll, mailbox))
 }

@@ -140,6 +140,7 @@ impl Scheduler {
             }
             self.worker.on_time(self.clock.instant());
             self.take_worker_events();
+            self.mailbox.woken();
             while let Ok(message) = messages.try_recv() {
                 self.on_message(message);
             }
