@@ -191,7 +191,7 @@ def test_a_streamed_body_of_a_gigabyte_is_refused_on_the_way(server: Server) -> 
 def test_millions_of_mistakes_are_not_described(server: Server) -> None:
     before = peak(server)
     numbers = '"",' * (2 * MEGABYTE - 100) + "1"
-    answer = raw(server, "/v1/runs", '{"action_id": "actions.total", "input": {"numbers": [%s]}}' % numbers)
+    answer = raw(server, "/v1/runs", run_of(numbers))
     assert answer.status == 422
     [fault] = answer.document["errors"]
     assert fault == {"pointer": "/input/numbers", "message": "it does not fit: `numbers` is `list[int]`"}
@@ -200,8 +200,8 @@ def test_millions_of_mistakes_are_not_described(server: Server) -> None:
 
 
 def test_a_batch_of_mistakes_is_told_up_to_a_bound(server: Server) -> None:
-    run = '{"action_id": "actions.total", "input": {"numbers": [%s1]}}' % ('"",' * 4000)
-    answer = raw(server, "/v1/runs/batch", '{"runs": [%s]}' % ",".join([run] * 1000))
+    runs = ",".join([run_of('"",' * 4000 + "1")] * 1000)
+    answer = raw(server, "/v1/runs/batch", f'{{"runs": [{runs}]}}')
     assert answer.status == 422
     faults = answer.document["errors"]
     assert [fault["pointer"] for fault in faults] == [f"/runs/{number}/input/numbers/0" for number in range(100)]
@@ -250,6 +250,10 @@ def test_the_flood_of_one_client_does_not_keep_others_away(server: Server) -> No
             client.join()
     assert {answer.status for answer in flooded} <= {202, 429}
     assert all("retry-after" in answer.headers for answer in flooded if answer.status == 429)
+
+
+def run_of(numbers: str) -> str:
+    return f'{{"action_id": "actions.total", "input": {{"numbers": [{numbers}]}}}}'
 
 
 def raw(server: Server, path: str, body: str) -> Answer:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import http.client
 import json
 import os
 import signal
@@ -538,7 +539,7 @@ def test_connections_are_encrypted_where_there_is_a_certificate(ziet: Ziet, shop
         request = urllib.request.Request(f"{url}/v1/runs", headers={"Authorization": f"Api-Key {server.key}"})
         with urllib.request.urlopen(request, context=trusts, timeout=PATIENCE_SECONDS) as answer:
             assert json.load(answer)["data"] == []
-        with pytest.raises(OSError, match=r"[Rr]eset|without response|closed"):
+        with pytest.raises((OSError, http.client.HTTPException)):
             urllib.request.urlopen(url.replace("https", "http"), timeout=PATIENCE_SECONDS)
 
 

@@ -128,6 +128,9 @@ fn unfit<'a, T: Deserialize<'a>>(text: &'a str) -> Problem {
 /// What the parser said, in words for whoever sent it, and the field that it names.
 fn in_words(said: &str) -> (Option<&str>, String) {
     let mut quoted = said.split('`').skip(1).step_by(2);
+    if said.starts_with("invalid length") && said.contains("struct ") {
+        return (None, "it is an object, not an array".to_owned());
+    }
     let Some((kind, _)) = said.split_once([':', '`']) else {
         return (None, said.to_owned());
     };

@@ -30,6 +30,7 @@ macro_rules! codes {
     ($(#[doc = $meaning:literal] $code:ident = $status:ident $name:literal $title:literal,)+) => {
         /// The stable list of what a request can be refused with. Programs decide on these; texts may change.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, ToSchema)]
+        #[schema(rename_all = "snake_case")]
         pub enum Code {
             $(#[doc = $meaning] #[serde(rename = $name)] $code,)+
         }
