@@ -94,6 +94,10 @@ def test_metrics_can_be_read(metrics: str) -> None:
         if sample.name == "ziet_runs_finished_total"
     }
     assert finished == {"completed": 1, "failed": 1}
+    for name in ("ziet_store_commit_duration_seconds", "ziet_store_commit_verbs"):
+        samples = {sample.name: sample.value for sample in families[name].samples}
+        # A submit and an end for each run, at least; a commit has at least one verb.
+        assert samples[f"{name}_count"] >= 4, samples
 
 
 def test_promtool_has_nothing_to_say_against_the_metrics(metrics: str) -> None:

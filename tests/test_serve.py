@@ -3,19 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import http.client
 import json
 import os
 import signal
 import sqlite3
-import ssl
 import stat
-import subprocess
-import threading
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,9 +16,7 @@ import psutil
 import pytest
 
 from program import Project, Result, Ziet
-from server import PATIENCE_SECONDS, Server
-
-CERTIFICATES = Path(__file__).parent.parent / "crates/ziet-server/tests/api/certificates"
+from server import PATIENCE_SECONDS, PAUSE_SECONDS, Server
 
 SHOP = {
     "ziet.toml": 'name = "shop"\n',
@@ -183,6 +174,85 @@ def test_an_address_that_is_taken_is_told(shared: Server, shop: Project) -> None
     assert done.status == 1
     assert address in done.err
     assert "Traceback" not in done.err
+
+
+def end_all(server: Server) -> None:
+    """Kills everything that the server has started."""
+    for process in psutil.Process(server.process.pid).children(recursive=True):
+        # It may have ended with another.
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    # A run that is given to one that has just died is lost.
+    until_told(server, "/metrics", 'ziet_executors{project="shop"} 0')
+
+
+def until_told(server: Server, path: str, text: str) -> None:
+    """Waits until this is in what is at the path."""
+    end = time.monotonic() + PATIENCE_SECONDS
+    while text not in (told := server.request("GET", path).text):
+        assert time.monotonic() < end, told
+        time.sleep(PAUSE_SECONDS)
+
+
+def test_runs_wait_while_their_project_cannot_be_imported_again(ziet: Ziet, shop: Project) -> None:
+    file = shop.folder / "shop.py"
+    right = file.read_text()
+    failing = 'ziet_import_failing{project="shop"}'
+    with ziet.serve(shop) as server:
+        assert server.finished("double", number=1)["output"] == 2
+        end_all(server)
+        file.write_text(right + "\n1 / 0\n")
+        run = server.submit("double", number=2)
+        server.logged("ZeroDivisionError: division by zero")
+
+        ready = server.request("GET", "/readyz")
+        assert (ready.status, ready.document["code"]) == (503, "not_ready")
+        assert "cannot be imported again" in ready.document["detail"]
+        assert "ZeroDivisionError" not in ready.text
+        assert f"{failing} 1" in server.request("GET", "/metrics").text
+        document = server.run(run)
+        assert (document["status"], document["attempts"]) == ("queued", [])
+
+        file.write_text(right)
+        document = server.wait(run)
+        assert (document["status"], document["output"], len(document["attempts"])) == ("completed", 4, 1)
+        until_told(server, "/readyz", "ok")
+        assert f"{failing} 0" in server.request("GET", "/metrics").text
+
+
+def test_a_project_is_imported_again_also_when_no_run_waits_for_it(ziet: Ziet, shop: Project) -> None:
+    file = shop.folder / "shop.py"
+    right = file.read_text()
+    with ziet.serve(shop) as server:
+        end_all(server)
+        file.write_text(right + "\n1 / 0\n")
+        run = server.submit("double", number=2)
+        server.logged("cannot be imported again")
+        assert server.request("POST", f"/v1/runs/{run}/cancel").status == 200
+        assert server.request("GET", "/readyz").status == 503
+
+        file.write_text(right)
+        until_told(server, "/readyz", "ok")
+
+
+def test_runs_wait_when_an_import_is_killed(ziet: Ziet) -> None:
+    held = "\nwhile Path(__file__).with_name('held').exists():\n    time.sleep(0.01)\n"
+    shop = ziet.write(SHOP | {"shop.py": SHOP["shop.py"] + held})
+    gate = shop.folder / "held"
+    with ziet.serve(shop) as server:
+        assert server.finished("double", number=1)["output"] == 2
+        end_all(server)
+        gate.touch()
+        run = server.submit("double", number=2)
+        end = time.monotonic() + PATIENCE_SECONDS
+        while not any("cannot be imported again" in line for line in server.log):
+            assert time.monotonic() < end, server.log
+            end_all(server)
+            time.sleep(PAUSE_SECONDS)
+        gate.unlink()
+
+        document = server.wait(run)
+        assert (document["status"], len(document["attempts"])) == ("completed", 1)
 
 
 def test_sigterm_lets_attempts_end(ziet: Ziet, shop: Project) -> None:
@@ -460,118 +530,6 @@ def test_commands_on_a_state_that_is_not_there_say_so(ziet: Ziet, shop: Project)
         assert done.status == 2
         assert nowhere in done.err
     assert not Path(nowhere).exists()
-
-
-def test_what_there_is_can_be_read_while_the_project_is_imported(ziet: Ziet) -> None:
-    project = ziet.write(SHOP | {"slow.py": SLOW})
-    gate = project.folder / "gate"
-    gate.touch()
-    with ziet.serve(project) as server:
-        run = server.finished("double", number=1)["id"]
-        server.kill()
-        gate.unlink()
-        starting = threading.Thread(target=server.start)
-        starting.start()
-        server.url = f"http://127.0.0.1:{port(server)}"
-        ready, late = server.request("GET", "/readyz"), server.request("POST", "/v1/runs", {"action_id": "double"})
-        read = server.run(run)
-        gate.touch()
-        starting.join()
-        while server.request("GET", "/readyz").status != 200:
-            time.sleep(0.02)
-
-        assert read["output"] == 2
-        assert (ready.status, ready.document["code"]) == (503, "not_ready")
-        assert (late.status, late.headers["retry-after"]) == (503, "1")
-        assert server.finished("double", number=3)["output"] == 6
-
-
-SLOW = """\
-import time
-from pathlib import Path
-
-while not (Path(__file__).parent / "gate").exists():
-    time.sleep(0.01)
-"""
-
-
-def port(server: Server) -> int:
-    """Where it listens, which it tells only once it can be used as a whole."""
-    end = time.monotonic() + PATIENCE_SECONDS
-    while time.monotonic() < end:
-        # Until the new one is there it is the old one that is looked at.
-        with contextlib.suppress(psutil.Error):
-            for connection in psutil.Process(server.process.pid).net_connections("tcp4"):
-                if connection.status == psutil.CONN_LISTEN:
-                    return connection.laddr.port
-        time.sleep(0.02)
-    raise AssertionError("it does not listen")
-
-
-def test_nobody_is_held_up_by_a_log_that_nobody_reads(ziet: Ziet, shop: Project) -> None:
-    read, write = os.pipe()
-    fcntl.fcntl(write, fcntl.F_SETPIPE_SZ, 4096)
-    state = ziet.scratch / "state"
-    arguments = [ziet.program, "serve", "--state", str(state), "--listen", "127.0.0.1:0"]
-    process = subprocess.Popen(arguments, cwd=shop.folder, env=ziet.environment, stderr=write, text=True)
-    ziet.started.append(process)
-    os.close(write)
-    with open(read, encoding="utf-8") as log:
-        listens = next(line for line in log if "listens on" in line)
-        url = listens.split('address="')[1].split('"')[0]
-        # Each is a line of about 150 bytes.
-        for _ in range(200):
-            with pytest.raises(urllib.error.HTTPError, match="401"):
-                urllib.request.urlopen(f"{url}/v1/runs", timeout=PATIENCE_SECONDS)
-        process.terminate()
-        said = log.read()
-        assert process.wait(PATIENCE_SECONDS) == 0
-
-    assert said.count("answered GET /v1/runs: 401") == 200
-    assert "ended" in said.splitlines()[-1]
-
-
-def test_connections_are_encrypted_where_there_is_a_certificate(ziet: Ziet, shop: Project) -> None:
-    trusts = ssl.create_default_context(cafile=CERTIFICATES / "first.pem")
-    tls = ("--tls-cert", str(CERTIFICATES / "first.pem"), "--tls-key", str(CERTIFICATES / "first.key"))
-    with ziet.serve(shop, *tls) as server:
-        url = server.url.replace("127.0.0.1", "localhost")
-        request = urllib.request.Request(f"{url}/v1/runs", headers={"Authorization": f"Api-Key {server.key}"})
-        with urllib.request.urlopen(request, context=trusts, timeout=PATIENCE_SECONDS) as answer:
-            assert json.load(answer)["data"] == []
-        with pytest.raises((OSError, http.client.HTTPException)):
-            urllib.request.urlopen(url.replace("https", "http"), timeout=PATIENCE_SECONDS)
-
-
-def test_a_certificate_that_is_none_is_told_before_it_listens(ziet: Ziet, shop: Project) -> None:
-    wrong = ziet.scratch / "wrong.pem"
-    wrong.write_text("-----BEGIN CERTIFICATE-----\nnothing\n")
-    done = refused(shop, "--tls-cert", str(wrong), "--tls-key", str(CERTIFICATES / "first.key"))
-
-    assert done.status == 1
-    assert str(wrong) in done.err
-    assert "listens on" not in done.err
-
-
-def test_a_proxy_may_be_the_one_who_encrypts(ziet: Ziet, shop: Project) -> None:
-    with ziet.serve(shop, "--behind-proxy", "--listen", "0.0.0.0:0", "--host", "shop.example.com") as server:
-        answer = server.request("GET", "/v1/runs", Host="shop.example.com")
-        stranger = server.request("GET", "/v1/runs", Host="evil.example.com")
-
-    assert (answer.status, stranger.status) == (200, 421)
-
-
-def test_more_runs_than_may_be_unfinished_are_refused(ziet: Ziet, shop: Project) -> None:
-    later = {"action_id": "double", "input": {"number": 1}, "delay_seconds": 3600}
-    with ziet.serve(shop, "--max-queued", "2") as server:
-        never = server.request("POST", "/v1/runs/batch", {"runs": [later] * 3})
-        fits = server.request("POST", "/v1/runs/batch", {"runs": [later] * 2})
-        later_on = server.request("POST", "/v1/runs", later)
-
-    assert (never.status, fits.status, later_on.status) == (429, 202, 429)
-    assert {never.document["code"], later_on.document["code"]} == {"too_many_runs"}
-    assert int(later_on.headers["retry-after"]) >= 1
-    assert "retry-after" not in never.headers, "waiting does not help"
 
 
 def test_the_state_is_kept_in_the_users_folder(ziet: Ziet, shop: Project) -> None:

@@ -55,7 +55,11 @@ impl Running {
             }
             Notice::Loaded(_) => drop(load.send(Ok(()))),
             Notice::Broken(error) => drop(load.send(Err(error))),
-            Notice::InputMade(_) | Notice::Printed { .. } | Notice::Supervised(_) => {}
+            Notice::InputMade(_)
+            | Notice::Printed { .. }
+            | Notice::Written(_)
+            | Notice::ImportFailed { .. }
+            | Notice::Supervised(_) => {}
         })?;
         loaded.recv_timeout(PATIENCE)??;
         Ok(Self {

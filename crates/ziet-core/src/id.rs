@@ -82,6 +82,13 @@ impl<Kind> Id<Kind> {
     }
 }
 
+impl RunId {
+    /// The memory that comes into being with this run, unless it is given another one.
+    pub fn own_memory(&self) -> MemoryId {
+        MemoryId::from_uuid(self.uuid)
+    }
+}
+
 // Derived impls would ask the same of `Kind`, which is never a value.
 impl<Kind> Clone for Id<Kind> {
     fn clone(&self) -> Self {

@@ -78,6 +78,8 @@ pub struct Figures {
     pub draining: bool,
     /// Whether the store cannot write at the moment.
     pub store_down: bool,
+    /// Whether the project could not be imported again, so that runs wait.
+    pub import_failing: bool,
 }
 
 impl Refusal {

@@ -179,7 +179,14 @@ impl Scheduler {
         after: impl FnOnce(&mut Self, Result<(), StoreError>) + Send + 'static,
     ) {
         let (project, gate) = (self.project.clone(), self.unwritten.gate());
-        let done = self.then(after);
+        let changes = Arc::new(changes);
+        let kept = Arc::clone(&changes);
+        let done = self.then(move |scheduler, result: Result<(), StoreError>| {
+            if result.is_ok() {
+                scheduler.tell(Notice::Written(kept));
+            }
+            after(scheduler, result);
+        });
         self.store.write(
             async move |tx| {
                 gate.check()?;
@@ -324,6 +331,7 @@ impl Scheduler {
         match result {
             Ok(documents) => {
                 self.unwritten.outage = None;
+                self.tell(Notice::Written(changes));
                 let documents = documents.into_iter();
                 self.documents = documents.map(|one| (one.id, Arc::new(one))).collect();
                 for (_, after) in afters {

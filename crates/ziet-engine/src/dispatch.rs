@@ -1,31 +1,22 @@
-//! Gives queued runs to executors, and says what becomes of them where there can be none.
+//! Gives queued runs to executors, and has these made.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use ziet_core::action::Isolation;
-use ziet_core::error::{ErrorCode, Failure};
+use ziet_core::error::Failure;
 use ziet_core::run::{Ending, RunState};
 use ziet_core::wire::Level;
-use ziet_core::{Catalogue, Event, RunId, Time};
+use ziet_core::{Event, RunId};
 use ziet_store::{LoadedRun, StoreError, runs};
 use ziet_worker::{Demand, Stack, WorkerError};
 
+use crate::import::missing;
 use crate::live::Live;
 use crate::notice::Notice;
 use crate::turn::Scheduler;
 
-/// How long every run fails with what is known after an import has failed, before it is tried once more.
-const IMPORT_PAUSE: Duration = Duration::from_secs(10);
-
 /// How many runs that want an executor of their own are passed over to give others an idle one.
 const LOOK_AHEAD: usize = 100;
-
-/// Why the project could not be imported again.
-pub(crate) struct ImportFailure {
-    failure: Failure,
-    until: Time,
-}
 
 /// What an executor must be for a queued run.
 #[derive(Clone, Copy)]
@@ -72,7 +63,7 @@ impl Scheduler {
                 Err(failure) => self.fail_queued(run, *failure),
             }
         }
-        if self.import_allowed() {
+        if self.import_allowed(taken) {
             self.expect_executors(taken, passed);
         }
     }
@@ -123,6 +114,8 @@ impl Scheduler {
     fn expect_executors(&mut self, taken: bool, passed: usize) {
         let room = self.settings.concurrency.saturating_sub(self.executing);
         let waiting = self.queue.len().min(room.max(passed.min(1)));
+        // That it works again shows only when it is tried, which nobody else may ask for.
+        let waiting = waiting.max(usize::from(self.tries_import()));
         if waiting == 0 && !taken {
             return;
         }
@@ -133,7 +126,7 @@ impl Scheduler {
         let fresh = self.queue.iter().take(waiting).filter(alone).count();
         if let Err(error) = self.worker.expect(Demand { waiting, fresh }) {
             self.on_import_failed(error);
-            self.import_allowed();
+            self.import_allowed(false);
         }
     }
 
@@ -158,32 +151,8 @@ impl Scheduler {
         }))
     }
 
-    /// Whether executors can be made, or the project imported to make some. Where that has just failed, every run that waits
-    /// fails with the same, unless an attempt is executed that may leave its executor to it.
-    fn import_allowed(&mut self) -> bool {
-        let now = self.clock.now();
-        let Some(known) = self.import_failure.take_if(|known| now < known.until) else {
-            self.import_failure = None;
-            return true;
-        };
-        if self.executing == 0 {
-            while let Some(run) = self.queue.get(0) {
-                self.queue.remove(0);
-                self.fail_queued(run, known.failure.clone());
-            }
-        }
-        self.import_failure = Some(known);
-        false
-    }
-
-    /// How long it is not tried again; None when nothing has failed.
-    pub(crate) fn import_pause(&self) -> Option<Duration> {
-        let known = self.import_failure.as_ref()?;
-        Some(known.until.since(self.clock.now()))
-    }
-
     /// Ends a run that no executor will ever take. It counts as an attempt, so that its document says why.
-    fn fail_queued(&mut self, run: RunId, failure: Failure) {
+    pub(crate) fn fail_queued(&mut self, run: RunId, failure: Failure) {
         let worker = self.worker_id;
         // Rejected when it was cancelled in the same moment: then that is how it ended.
         let _ = self.apply(run, Event::Claim { worker });
@@ -192,30 +161,6 @@ impl Scheduler {
             let ending = Ending::Failed(failure);
             let _ = self.apply(run, Event::Ended { claim, ending });
         }
-    }
-
-    pub(crate) fn on_loaded(&mut self, catalogue: Catalogue) {
-        let shared = Arc::new(catalogue.clone());
-        self.show(|shown| shown.catalogue = Some(Arc::clone(&shared)));
-        self.catalogue = Some(shared);
-        self.tell(Notice::Loaded(catalogue));
-    }
-
-    /// While the first import goes on no run waits yet, and whoever started the engine is told.
-    pub(crate) fn on_import_failed(&mut self, error: WorkerError) {
-        if self.catalogue.is_none() {
-            return self.break_down(error.into());
-        }
-        let text = error.to_string();
-        let (message, said) = text.split_once(":\n").unwrap_or((&text, ""));
-        let mut failure = import_failure(message.to_owned());
-        if !said.is_empty() {
-            failure.traceback = Some(said.to_owned());
-        }
-        self.import_failure = Some(ImportFailure {
-            failure,
-            until: self.clock.now().plus(IMPORT_PAUSE),
-        });
     }
 
     /// The zygote is gone, and with it every attempt that was executed. The next run starts another.
@@ -240,35 +185,5 @@ impl Scheduler {
         if let Some(run) = self.queue.get(0) {
             self.tell_line(run, Level::Warn, text);
         }
-    }
-}
-
-/// Why the project as it was imported last does not have an action that it once had.
-fn missing(catalogue: &Catalogue, action: &str) -> Failure {
-    let has = |module: &str| action.starts_with(&format!("{module}."));
-    let problem = catalogue.problems.iter().find(|problem| {
-        let own = problem.action.as_ref().map(|id| id.as_str() == action);
-        own.unwrap_or_else(|| has(&problem.module))
-    });
-    match problem {
-        Some(problem) => Failure {
-            traceback: Some(problem.traceback.clone()),
-            ..import_failure(format!("{}: {}", problem.headline(), problem.message))
-        },
-        None => Failure {
-            retryable: false,
-            ..Failure::new(
-                ErrorCode::UnknownAction,
-                "UnknownAction",
-                format!("the project has no action {action} any more"),
-            )
-        },
-    }
-}
-
-fn import_failure(message: String) -> Failure {
-    Failure {
-        retryable: false,
-        ..Failure::new(ErrorCode::ImportFailed, "ImportFailed", message)
     }
 }

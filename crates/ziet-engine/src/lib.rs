@@ -13,6 +13,7 @@ mod commit;
 mod dispatch;
 mod drain;
 mod engine;
+mod import;
 mod keys;
 mod live;
 mod logs;

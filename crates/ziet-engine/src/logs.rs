@@ -63,15 +63,23 @@ impl Scheduler {
     /// Tells and keeps a line of the run's attempt as it is now; 0 before the first one.
     pub(crate) fn tell_line(&mut self, run: RunId, level: Level, text: String) {
         let at = self.clock.now();
-        let Some(live) = self.runs.get_mut(&run) else {
+        let Some(live) = self.runs.get(&run) else {
             return;
         };
         let number = live.run.attempts;
-        let printed = NewLine {
-            at,
-            level,
-            text: text.clone(),
+        if self.settings.tells_lines {
+            let happening = Happening::Output {
+                at,
+                attempt: number,
+                level,
+                text: text.clone(),
+            };
+            self.tell_of(run, happening);
+        }
+        let Some(live) = self.runs.get_mut(&run) else {
+            return;
         };
+        let printed = NewLine { at, level, text };
         if let Some(attempt) = &mut live.attempt {
             attempt.unsaved.bytes += printed.text.len();
             attempt.unsaved.lines.push(printed);
@@ -83,22 +91,13 @@ impl Scheduler {
             }
         } else {
             let lines = vec![printed];
-            self.write_lines(
+            let change = Change::Logs {
                 run,
-                Change::Logs {
-                    run,
-                    attempt: number,
-                    lines,
-                },
-            );
+                attempt: number,
+                lines,
+            };
+            self.commit(vec![change], |_| {});
         }
-        let happening = Happening::Output {
-            at,
-            attempt: number,
-            level,
-            text,
-        };
-        self.tell_of(run, happening);
     }
 
     /// Writes the lines that have waited.
@@ -123,13 +122,7 @@ impl Scheduler {
         let lines = attempt.and_then(|attempt| attempt.unsaved.take(run, attempt.claim.attempt));
         if let Some(lines) = lines {
             self.write_claim(run);
-            self.write_lines(run, lines);
+            self.commit(vec![lines], |_| {});
         }
-    }
-
-    fn write_lines(&mut self, run: RunId, lines: Change) {
-        self.commit(vec![lines], move |scheduler| {
-            scheduler.tell_of(run, Happening::Logged);
-        });
     }
 }

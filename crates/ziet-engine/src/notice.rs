@@ -1,11 +1,13 @@
 //! What the engine tells whoever watches: each notice after the commit that it speaks of.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use ziet_core::error::Failure;
 use ziet_core::run::{Cancelled, Outcome};
 use ziet_core::wire::Level;
 use ziet_core::{ActionId, Catalogue, Json, RunId, Time};
+use ziet_store::Change;
 use ziet_worker::sandbox::Mechanisms;
 
 use crate::answer::MadeInput;
@@ -19,6 +21,9 @@ pub enum Notice {
     Supervised(Mechanisms),
     /// Test data, or why there is none.
     InputMade(Result<MadeInput, String>),
+    /// The project could not be imported again, or no process of it comes to life; that is tried again after `pause`. Until then
+    /// the runs of a server wait, and others fail with this.
+    ImportFailed { failure: Failure, pause: Duration },
     /// The project printed something while it was imported.
     Printed { level: Level, text: String },
     Run {
@@ -26,6 +31,8 @@ pub enum Notice {
         action: ActionId,
         happening: Happening,
     },
+    /// These changes are in the store.
+    Written(Arc<Vec<Change>>),
     /// The engine cannot go on; nothing more will come.
     Broken(EngineError),
 }
@@ -38,15 +45,14 @@ pub enum Happening {
     /// An attempt was started.
     Executing,
     /// A line or more that code printed or logged, or that is told beside it: when it came, and of which attempt. What is
-    /// told before the first attempt is of number 0.
+    /// told before the first attempt is of number 0. Told only where
+    /// [`EngineSettings::tells_lines`](crate::EngineSettings::tells_lines) says so.
     Output {
         at: Time,
         attempt: u32,
         level: Level,
         text: String,
     },
-    /// Lines that were told before can be read from the store now.
-    Logged,
     Memory(MemoryUse),
     /// `call` is how it reads in code.
     IntegrationCalled {

@@ -234,7 +234,10 @@ impl Scheduler {
             }
         });
         self.store.read(
-            async move |tx| memory::newest(tx, &project, asker.memory, &wanted).await,
+            async move |tx| {
+                let newest = memory::newest(tx, &project, asker.memory, &wanted).await?;
+                Ok(newest.map(|entry| entry.value))
+            },
             done,
         );
     }

@@ -19,7 +19,9 @@ pub struct EngineSettings {
     pub max_queued: u64,
     /// Bytes of their inputs.
     pub max_queued_bytes: u64,
-    /// The version of the code that runs are accepted for; None for a local run.
+    /// Whether lines are told as they come. They can be read from the store a moment later.
+    pub tells_lines: bool,
+    /// The version of the code that runs are accepted for; None for a local run, whose runs end with the engine.
     pub deployment: Option<DeploymentId>,
     /// Seconds that the clock is set forward, or back when it is negative. For tests.
     pub clock_offset: i64,
@@ -41,6 +43,7 @@ impl EngineSettings {
             concurrency,
             max_queued: Self::MAX_QUEUED,
             max_queued_bytes: Self::MAX_QUEUED_BYTES,
+            tells_lines: true,
             deployment: None,
             clock_offset: 0,
         }

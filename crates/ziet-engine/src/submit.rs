@@ -289,7 +289,7 @@ impl Scheduler {
             let (run, effects) = (Run::created(policy), Vec::new());
             Transition { run, effects }
         };
-        let memory_id = memory.unwrap_or_else(|| MemoryId::new(now));
+        let memory_id = memory.unwrap_or_else(|| id.own_memory());
         let (parent, root) = match place {
             Place::Root => (None, id),
             Place::Below {
@@ -306,7 +306,6 @@ impl Scheduler {
             action_id: action,
             deployment_id: self.settings.deployment,
             memory_id,
-            new_memory: memory.is_none(),
             parent,
             root_id: root,
             retry_of,

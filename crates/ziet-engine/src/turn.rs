@@ -17,9 +17,9 @@ use crate::answer::{Figures, MadeInput, Seen};
 use crate::backlog::Backlog;
 use crate::clock::Clock;
 use crate::commit::Unwritten;
-use crate::dispatch::ImportFailure;
 use crate::drain::Drain;
 use crate::engine::{Mailbox, Message, Shown};
+use crate::import::ImportFailure;
 use crate::live::{Caller, Live, Slot};
 use crate::notice::{Happening, Notice, Watcher};
 use crate::queue::Queue;
@@ -61,7 +61,7 @@ pub(crate) struct Scheduler {
     pub(crate) timers: BTreeSet<(Time, RunId)>,
     /// Attempts that use the machine: those that wait do not.
     pub(crate) executing: usize,
-    /// Why the project could not be imported again, for as long as that is not tried once more.
+    /// Why the project could not be imported again, until there is an executor of it.
     pub(crate) import_failure: Option<ImportFailure>,
     pub(crate) unwritten: Unwritten,
     /// Runs with lines that are not written yet, and when they are at the latest.
@@ -263,6 +263,7 @@ impl Scheduler {
             executors: self.worker.executors(),
             draining: self.drain.is_some(),
             store_down: self.unwritten.outage().is_some(),
+            import_failing: self.import_failure.is_some(),
         };
         self.show(|shown| shown.figures = figures);
     }

@@ -36,6 +36,9 @@ const TIME: Duration = Duration::from_secs(30);
 /// Bytes of a body that is parsed where it was read. A larger one would hold up whoever else is served on that thread.
 const AT_ONCE: usize = 256 * 1024;
 
+/// Bytes of a name up to which a field that is like it is looked for.
+const NAME: usize = 200;
+
 /// Turns of those that are parsed aside, which need the processors as well.
 static ASIDE: Semaphore = Semaphore::const_new(2);
 
@@ -55,11 +58,11 @@ impl<const LIMIT: usize> Payload<LIMIT> {
             return make(&self);
         }
         let turn = ASIDE.acquire().await.map_err(Problem::internal)?;
-        let made = spawn_blocking(move || {
+        let done = spawn_blocking(move || {
             let _turn = turn;
             make(&self)
         });
-        made.await
+        done.await
             .unwrap_or_else(|error| Err(Problem::internal(error)))
     }
 
@@ -92,14 +95,12 @@ fn unfit<'a, T: Deserialize<'a>>(text: &'a str) -> Problem {
     let Err(error) = serde_path_to_error::deserialize::<_, T>(reader) else {
         return Problem::new(Code::InvalidJson, "the body is not one JSON document");
     };
-    let mut pointer = String::new();
-    for step in error.path() {
-        match step {
-            Segment::Seq { index } => pointer += &format!("/{index}"),
-            Segment::Map { key } => pointer += &step_to(key),
-            Segment::Enum { .. } | Segment::Unknown => {}
-        }
-    }
+    let steps = error.path().iter().filter_map(|step| match step {
+        Segment::Seq { index } => Some(format!("/{index}")),
+        Segment::Map { key } => Some(step_to(key)),
+        Segment::Enum { .. } | Segment::Unknown => None,
+    });
+    let mut pointer: String = steps.collect();
     let said = error.inner().to_string();
     let said = said
         .rsplit_once(" at line ")
@@ -139,7 +140,8 @@ fn in_words(said: &str) -> (Option<&str>, String) {
         "duplicate field " => (quoted.next(), "it is there twice".to_owned()),
         "unknown field " => {
             let field = quoted.next().unwrap_or_default();
-            let near = nearest(field, quoted.map(|known| (known, known)));
+            let known = quoted.filter(|_| field.len() <= NAME);
+            let near = nearest(field, known.map(|known| (known, known)));
             let near = near.first().map(|near| format!(", did you mean `{near}`?"));
             let what = format!("there is no such field{}", near.unwrap_or_default());
             (Some(field), what)

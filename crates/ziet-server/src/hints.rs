@@ -13,7 +13,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use ziet_core::RunId;
-use ziet_engine::{Happening, Notice};
+use ziet_engine::Notice;
+use ziet_store::Change;
 
 use crate::metrics;
 
@@ -78,23 +79,39 @@ impl FromStr for Place {
     }
 }
 
+impl Followed {
+    fn wake(&self, run: RunId) {
+        if let Some(woken) = self.runs.get(&run) {
+            woken.send_replace(());
+        }
+    }
+}
+
 impl Hints {
     /// Takes in what an engine tells. It never waits, and costs next to nothing while nobody follows anything.
     pub fn on_notice(&self, notice: &Notice) {
-        if let Notice::Run { run, happening, .. } = notice {
-            metrics::happened(happening);
-            match happening {
-                Happening::Output { .. }
-                | Happening::Memory(_)
-                | Happening::IntegrationCalled { .. } => self.hint(*run, false),
-                _ => self.hint(*run, true),
-            }
+        match notice {
+            Notice::Run { happening, .. } => metrics::happened(happening),
+            Notice::Written(changes) => self.written(changes),
+            _ => {}
         }
     }
 
-    /// The run was accepted, or changed by other means than an attempt's.
-    pub fn changed(&self, run: RunId) {
-        self.hint(run, true);
+    fn written(&self, changes: &[Change]) {
+        if self.shared.followers.load(SeqCst) == 0 {
+            return;
+        }
+        let mut followed = self.followed();
+        for change in changes {
+            match change {
+                Change::Submit(new) => self.changed(&mut followed, new.id),
+                Change::State(change) => self.changed(&mut followed, change.id),
+                Change::Event(event) => followed.wake(event.run_id),
+                Change::Logs { run, .. } => followed.wake(*run),
+                // An attempt comes with the transition that ended it, and nobody follows a memory.
+                Change::Attempt(_) | Change::Entry { .. } => {}
+            }
+        }
     }
 
     /// Ends every live stream, now and from now on.
@@ -135,20 +152,9 @@ impl Hints {
         }
     }
 
-    fn hint(&self, run: RunId, in_lists: bool) {
-        if self.shared.followers.load(SeqCst) == 0 {
-            return;
-        }
-        let mut followed = self.followed();
-        if let Some(woken) = followed.runs.get(&run) {
-            woken.send_replace(());
-        }
-        if in_lists {
-            self.remember(&mut followed, run);
-        }
-    }
-
-    fn remember(&self, followed: &mut Followed, run: RunId) {
+    /// The run has come, or is in another state: those that follow all runs want to know it, too.
+    fn changed(&self, followed: &mut Followed, run: RunId) {
+        followed.wake(run);
         let Some(recent) = &mut followed.recent else {
             return;
         };
@@ -275,7 +281,12 @@ impl Recent {
 
 #[cfg(test)]
 mod tests {
-    use ziet_core::Time;
+    use std::time::Duration;
+
+    use ziet_core::retry::{Backoff, RetryPolicy};
+    use ziet_core::run::{OnLost, Policy};
+    use ziet_core::{Run, Time};
+    use ziet_store::StateChange;
 
     use super::*;
 
@@ -283,17 +294,40 @@ mod tests {
         RunId::new(Time::from_millis(number))
     }
 
+    /// The run is in another state.
+    fn written(hints: &Hints, id: RunId) {
+        let retry = RetryPolicy {
+            retries: 0,
+            backoff: Backoff::None,
+        };
+        let policy = Policy {
+            timeout: Duration::from_secs(1),
+            retry,
+            on_lost: OnLost::default(),
+        };
+        let (run, now) = (Run::created(policy), Time::from_millis(1));
+        let change = StateChange {
+            id,
+            fence: 0,
+            run,
+            since: now,
+            now,
+        };
+        let changes = vec![Change::State(Box::new(change))];
+        hints.on_notice(&Notice::Written(Arc::new(changes)));
+    }
+
     #[tokio::test]
     async fn a_hint_between_two_waits_is_not_lost() {
         let hints = Hints::default();
         let mut hinted = hints.follow(run(1));
         let followed = hinted.run;
-        hints.changed(run(2));
-        hints.changed(followed);
-        hints.changed(followed);
+        written(&hints, run(2));
+        written(&hints, followed);
+        written(&hints, followed);
         hinted.next().await;
         // Two hints are one reason to look.
-        let waits = tokio::time::timeout(std::time::Duration::from_millis(20), hinted.next());
+        let waits = tokio::time::timeout(Duration::from_millis(20), hinted.next());
         assert!(waits.await.is_err());
     }
 
@@ -326,12 +360,12 @@ mod tests {
         let ids: Vec<RunId> = (0..3).map(run).collect();
         let place = {
             let all = hints.follow_all();
-            hints.changed(ids[0]);
+            written(&hints, ids[0]);
             all.since(at(&all, 0), 10).unwrap().place
         };
-        hints.changed(ids[1]);
-        hints.changed(ids[2]);
-        hints.changed(ids[1]);
+        written(&hints, ids[1]);
+        written(&hints, ids[2]);
+        written(&hints, ids[1]);
         let all = hints.follow_all();
         let changed = all.since(place, 10).unwrap();
         assert_eq!(changed.runs, BTreeSet::from([ids[1], ids[2]]));
@@ -350,12 +384,12 @@ mod tests {
         let one = run(1);
         let all = hints.follow_all();
         for _ in 0..=REMEMBERED {
-            hints.changed(one);
+            written(&hints, one);
         }
         assert!(all.since(at(&all, 0), 1).is_none());
         assert!(all.since(at(&all, 1), 1).is_some());
         drop(all);
-        hints.changed(one);
+        written(&hints, one);
         assert!(hints.followed().recent.is_none());
         assert_eq!(hints.shared.followers.load(SeqCst), 0);
     }

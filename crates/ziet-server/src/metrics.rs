@@ -13,7 +13,7 @@ use metrics::{
     Counter, Histogram, counter, describe_counter, describe_gauge, describe_histogram, gauge,
     histogram,
 };
-use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use ziet_engine::Happening;
 
 use crate::platform::Platform;
@@ -23,12 +23,17 @@ const REQUEST_SECONDS: &str = "ziet_http_request_duration_seconds";
 const CONNECTIONS: &str = "ziet_http_connections";
 const REFUSED: &str = "ziet_http_connections_refused_total";
 const RUNS: &str = "ziet_runs_finished_total";
+const COMMIT_SECONDS: &str = "ziet_store_commit_duration_seconds";
+const COMMIT_VERBS: &str = "ziet_store_commit_verbs";
 
 /// Upper bounds in seconds: from a commit to the longest wait.
 const SECONDS: &[f64] = &[
     0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
     60.0, 300.0,
 ];
+
+/// Upper bounds of how many verbs share a commit.
+const VERBS: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0];
 
 /// After so many times that were taken they are put into their buckets, so that no timer is needed for it.
 const GATHER: u32 = 4096;
@@ -41,6 +46,9 @@ fn recorder() -> &'static PrometheusHandle {
     RECORDER.get_or_init(|| {
         let builder = PrometheusBuilder::new()
             .set_buckets(SECONDS)
+            .and_then(|builder| {
+                builder.set_buckets_for_metric(Matcher::Full(COMMIT_VERBS.to_owned()), VERBS)
+            })
             .unwrap_or_else(|_| PrometheusBuilder::new());
         let recorder = builder.build_recorder();
         let handle = recorder.handle();
@@ -81,9 +89,21 @@ fn describe() {
         "Attempts that wait for runs that they called."
     );
     describe_gauge!("ziet_executors", "Processes that are there for attempts.");
+    describe_histogram!(
+        COMMIT_SECONDS,
+        "Transactions of the store, from their first statement until they are on the disk."
+    );
+    describe_histogram!(
+        COMMIT_VERBS,
+        "How many requests to the store shared a commit."
+    );
     describe_gauge!(
         "ziet_store_down",
         "1 while the store cannot be written, else 0."
+    );
+    describe_gauge!(
+        "ziet_import_failing",
+        "1 while the project cannot be imported again, so that its runs wait, else 0."
     );
 }
 
@@ -108,6 +128,18 @@ pub(crate) fn request(method: &'static str, path: &str, status: StatusCode, took
         add(method, path, status);
         counted(method, path, status, took);
     }
+    gather();
+}
+
+/// The store has committed what several asked for.
+pub(crate) fn committed(took: Duration, verbs: usize) {
+    histogram!(COMMIT_SECONDS).record(took);
+    #[expect(clippy::cast_precision_loss, reason = "there are 256 at most")]
+    histogram!(COMMIT_VERBS).record(verbs as f64);
+    gather();
+}
+
+fn gather() {
     if TIMES.fetch_add(1, Relaxed) % GATHER == GATHER - 1 {
         recorder().run_upkeep();
     }
@@ -186,6 +218,7 @@ pub(crate) fn page(platform: &Platform) -> String {
             ("ziet_attempts_waiting", figures.waiting as u64),
             ("ziet_executors", figures.executors as u64),
             ("ziet_store_down", u64::from(figures.store_down)),
+            ("ziet_import_failing", u64::from(figures.import_failing)),
         ];
         for (name, value) in gauges {
             #[expect(clippy::cast_precision_loss, reason = "a figure to look at")]

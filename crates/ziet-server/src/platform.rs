@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
-use ziet_core::ProjectId;
+use ziet_core::{Catalogue, ProjectId};
 use ziet_engine::Engine;
 use ziet_store::{Store, StoreError, Tx, keys};
 
@@ -56,14 +56,31 @@ pub(crate) struct Project {
 impl Project {
     /// The actions and their schemas, as the last import found them.
     pub(crate) fn actions(&self) -> Result<Arc<Compiled>, Problem> {
-        let catalogue = self.engine.catalogue().ok_or_else(|| {
+        Ok(self.checks.of(self.catalogue()?))
+    }
+
+    /// Whether runs are executed: they are not before the first import, and not while a later one fails.
+    pub(crate) fn imported(&self) -> Result<(), Problem> {
+        self.catalogue()?;
+        if !self.engine.figures().import_failing {
+            return Ok(());
+        }
+        // What it says may be for nobody else than who runs the server.
+        let detail = format!(
+            "the project {} cannot be imported again: its runs wait, and the server's log says why",
+            self.id
+        );
+        Err(Problem::new(Code::NotReady, detail).retry_after(IMPORT))
+    }
+
+    fn catalogue(&self) -> Result<Arc<Catalogue>, Problem> {
+        self.engine.catalogue().ok_or_else(|| {
             Problem::new(
                 Code::NotReady,
                 format!("the project {} is still being imported", self.id),
             )
             .retry_after(IMPORT)
-        })?;
-        Ok(self.checks.of(catalogue))
+        })
     }
 }
 

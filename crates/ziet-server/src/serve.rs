@@ -67,6 +67,7 @@ impl Server {
     /// When one of them cannot be read or used.
     pub async fn open(platform: Arc<Platform>) -> Result<Self, ServeError> {
         metrics::start();
+        platform.store.on_commit(metrics::committed);
         platform.load_keys().await?;
         let tls = platform.settings.tls.clone().map(Tls::open).transpose()?;
         let tls = tls.map(Arc::new);

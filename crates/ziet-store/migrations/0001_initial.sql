@@ -11,7 +11,8 @@ CREATE TABLE deployments (
     project_id {text} NOT NULL,
     deployment_id {blob} NOT NULL CHECK (length(deployment_id) = 16),
     source {blob} NOT NULL,
-    created_at {int} NOT NULL,
+    -- When it last became the active one.
+    active_since {int} NOT NULL,
     PRIMARY KEY (project_id, deployment_id)
 ) {table};
 
@@ -24,6 +25,7 @@ CREATE TABLE actions (
     PRIMARY KEY (project_id, deployment_id, action_id)
 ) {table};
 
+-- One that came into being with a root run has the run's id, and no row before it has an entry or another root run.
 CREATE TABLE memories (
     project_id {text} NOT NULL,
     memory_id {blob} NOT NULL CHECK (length(memory_id) = 16),
@@ -31,7 +33,7 @@ CREATE TABLE memories (
     bytes {int} NOT NULL CHECK (bytes >= 0),
     -- The number of the newest entry; numbers are never used again.
     newest {int} NOT NULL CHECK (newest >= 0),
-    -- How many root runs have it. With the last of them it is deleted.
+    -- How many root runs have it. Without any it is gone, whatever is left of it.
     roots {int} NOT NULL CHECK (roots >= 0),
     created_at {int} NOT NULL,
     PRIMARY KEY (project_id, memory_id)

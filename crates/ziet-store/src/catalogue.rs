@@ -11,12 +11,12 @@ pub struct DeploymentRecord {
     pub id: DeploymentId,
     /// Where its code lies; for a folder that is served as it stands, the folder.
     pub source: String,
-    /// When it was made.
-    pub created_at: Time,
+    /// When it became the active one.
+    pub active_since: Time,
 }
 
 /// Keeps a deployment with its actions and makes it the active one. One that is there already keeps its source, and
-/// has these actions from now on.
+/// has these actions from then on.
 ///
 /// # Errors
 /// What the database says.
@@ -30,13 +30,14 @@ pub async fn activate(
     let sql = "INSERT INTO projects (project_id, deployment_id) VALUES (?1, ?2)
         ON CONFLICT (project_id) DO UPDATE SET deployment_id = excluded.deployment_id";
     tx.execute(sql, &key).await?;
-    let sql = "INSERT INTO deployments (project_id, deployment_id, source, created_at)
-        VALUES (?1, ?2, ?3, ?4) ON CONFLICT (project_id, deployment_id) DO NOTHING";
+    let sql = "INSERT INTO deployments (project_id, deployment_id, source, active_since)
+        VALUES (?1, ?2, ?3, ?4)
+        ON CONFLICT (project_id, deployment_id) DO UPDATE SET active_since = excluded.active_since";
     let row = [
         key[0],
         key[1],
         deployment.source.as_bytes().into(),
-        deployment.created_at.into(),
+        deployment.active_since.into(),
     ];
     tx.execute(sql, &row).await?;
     let sql = "DELETE FROM actions WHERE project_id = ?1 AND deployment_id = ?2";
@@ -57,7 +58,7 @@ pub async fn activate(
 /// # Errors
 /// What the database says.
 pub async fn active(tx: &mut Tx<'_>, project: &ProjectId) -> Result<Option<DeploymentRecord>> {
-    let sql = "SELECT d.deployment_id, d.source, d.created_at FROM projects p
+    let sql = "SELECT d.deployment_id, d.source, d.active_since FROM projects p
         JOIN deployments d ON d.project_id = p.project_id AND d.deployment_id = p.deployment_id
         WHERE p.project_id = ?1";
     tx.query_one(sql, &[project.into()], |row| {
@@ -67,7 +68,7 @@ pub async fn active(tx: &mut Tx<'_>, project: &ProjectId) -> Result<Option<Deplo
             source: String::from_utf8(columns.next()?).map_err(|_| {
                 StoreError::Unreadable("a deployment's source is not text".to_owned())
             })?,
-            created_at: columns.next()?,
+            active_since: columns.next()?,
         })
     })
     .await

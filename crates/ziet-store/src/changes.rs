@@ -55,10 +55,8 @@ pub struct NewRun {
     pub action_id: ActionId,
     /// The version of the code that it is accepted for; None for a local run.
     pub deployment_id: Option<DeploymentId>,
-    /// The memory that its tree shares.
+    /// The memory that its tree shares. That with the id of a root run comes into being with it.
     pub memory_id: MemoryId,
-    /// Whether the memory comes into being with it.
-    pub new_memory: bool,
     /// Whose call it answers; None for a root run.
     pub parent: Option<Parent>,
     /// The root of its tree; itself for a root run.
@@ -159,9 +157,7 @@ pub async fn commit(tx: &mut Tx<'_>, project: &ProjectId, changes: &[Change]) ->
 }
 
 async fn submit(tx: &mut Tx<'_>, project: &ProjectId, new: &NewRun) -> Result<()> {
-    if new.new_memory {
-        memory::create_for(tx, project, new.memory_id, 1, new.created_at).await?;
-    } else if new.parent.is_none() {
+    if new.parent.is_none() && new.memory_id != new.id.own_memory() {
         memory::take(tx, project, new.memory_id).await?;
     }
     if let Some(idempotency) = &new.idempotency {

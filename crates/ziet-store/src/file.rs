@@ -1,7 +1,7 @@
 //! The state's files: who may use them, copies of them while they are used, and a copy in their place.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{Read, Seek, Write};
+use std::io::{ErrorKind, Read, Seek, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process;
@@ -64,7 +64,8 @@ pub fn backup(from: &Path, to: &Path) -> Result<()> {
 /// holds the [`lock`].
 ///
 /// # Errors
-/// When `from` is damaged, not a database of Ziet, or of a newer version; `to` is then as it was.
+/// When `from` is damaged, not a database of Ziet, or of a newer version, or when a file beside `to` cannot be removed;
+/// `to` is then as it was.
 pub fn restore(from: &Path, to: &Path) -> Result<()> {
     let part = beside(to, ".part");
     let copied = sqlite::open_for_reading(from).and_then(|mut source| {
@@ -72,15 +73,21 @@ pub fn restore(from: &Path, to: &Path) -> Result<()> {
         make(&part)?;
         sqlite::copy(&source, &part)
     });
-    if copied.is_ok() {
+    let cleared = copied.and_then(|()| {
         // The log belongs to the file that goes: with the new one it would destroy it. What can be is folded into the
         // old one first, so that this is whole until it is replaced.
         let _ = sqlite::fold(to);
-        for log in [beside(to, "-wal"), beside(to, "-shm")] {
-            let _ = fs::remove_file(log);
-        }
+        remove(&beside(to, "-shm"))?;
+        remove(&beside(to, "-wal"))
+    });
+    finish(cleared, &part, to)
+}
+
+fn remove(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(unavailable(path, error)),
+        _ => Ok(()),
     }
-    finish(copied, &part, to)
 }
 
 /// A new, empty file that only its owner can read.
@@ -129,7 +136,7 @@ fn finish(copied: Result<()>, part: &Path, to: &Path) -> Result<()> {
     finished
 }
 
-fn beside(path: &Path, ending: &str) -> PathBuf {
+pub(crate) fn beside(path: &Path, ending: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(ending);
     name.into()

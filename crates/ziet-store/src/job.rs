@@ -6,14 +6,14 @@
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
-use std::sync::Mutex;
-use std::sync::mpsc::Receiver;
 use std::task::{Context, Poll, Waker};
+
+use crossbeam_channel::Receiver;
 
 use crate::{Result, StoreError, Tx};
 
 /// What waits for the threads of the store.
-pub(crate) type Jobs = Mutex<Receiver<Box<dyn Job>>>;
+pub(crate) type Jobs = Receiver<Box<dyn Job>>;
 
 /// What a verb may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

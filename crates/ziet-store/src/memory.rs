@@ -2,12 +2,15 @@
 //!
 //! The newest entry is the one that was added last, whatever the clocks said: entries are numbered per memory. The
 //! bytes of a memory are counted with each change, so that its limit is one comparison.
+//!
+//! A memory that comes into being with a root run has the run's id. Most are never used, so it has a row only from its
+//! first entry on, or when a second root run is given it: until then the run says that it is there.
 
 use ziet_core::limits::MEMORY_BYTES;
 use ziet_core::memory::{Entry, Matcher, Search};
-use ziet_core::{EntryId, Json, MemoryId, ProjectId, Time};
+use ziet_core::{EntryId, MemoryId, ProjectId, Time};
 
-use crate::value::{Columns, Row, Value};
+use crate::value::{Row, Value};
 use crate::{Result, StoreError, Tx};
 
 /// What became of an entry.
@@ -28,37 +31,16 @@ pub struct MemoryRecord {
     /// Its id.
     pub id: MemoryId,
     /// What its entries take of its limit.
-    pub bytes: u64,
+    pub bytes: usize,
     /// When it was made.
     pub created_at: Time,
 }
 
-/// Makes an empty memory.
-///
-/// # Errors
-/// [`StoreError::Duplicate`] when there is one with this id.
-pub async fn create(tx: &mut Tx<'_>, project: &ProjectId, id: MemoryId, now: Time) -> Result<()> {
-    create_for(tx, project, id, 0, now).await
-}
-
-/// Makes an empty memory that so many root runs have.
-pub(crate) async fn create_for(
-    tx: &mut Tx<'_>,
-    project: &ProjectId,
-    id: MemoryId,
-    roots: u32,
-    now: Time,
-) -> Result<()> {
-    let sql = "INSERT INTO memories (project_id, memory_id, bytes, newest, roots, created_at)
-        VALUES (?1, ?2, 0, 0, ?3, ?4)";
-    let row = [project.into(), (&id).into(), roots.into(), now.into()];
-    tx.execute(sql, &row).await?;
-    Ok(())
-}
-
 /// A root run has this memory from now on, and keeps it from being deleted.
 pub(crate) async fn take(tx: &mut Tx<'_>, project: &ProjectId, memory_id: MemoryId) -> Result<()> {
-    let sql = "UPDATE memories SET roots = roots + 1 WHERE project_id = ?1 AND memory_id = ?2";
+    make(tx, project, memory_id).await?;
+    let sql = "UPDATE memories SET roots = roots + 1
+        WHERE project_id = ?1 AND memory_id = ?2 AND roots > 0";
     match tx
         .execute(sql, &[project.into(), (&memory_id).into()])
         .await?
@@ -66,6 +48,18 @@ pub(crate) async fn take(tx: &mut Tx<'_>, project: &ProjectId, memory_id: Memory
         0 => Err(StoreError::NoMemory(memory_id)),
         _ => Ok(()),
     }
+}
+
+/// Gives the memory that came into being with a root run its row; false when it has one, or there is no such run.
+async fn make(tx: &mut Tx<'_>, project: &ProjectId, memory_id: MemoryId) -> Result<bool> {
+    let sql = "INSERT INTO memories (project_id, memory_id, bytes, newest, roots, created_at)
+        SELECT project_id, memory_id, 0, 0, 1, created_at FROM runs
+            WHERE project_id = ?1 AND run_id = ?2 AND memory_id = ?2
+        ON CONFLICT (project_id, memory_id) DO NOTHING";
+    let made = tx
+        .execute(sql, &[project.into(), (&memory_id).into()])
+        .await?;
+    Ok(made > 0)
 }
 
 /// The memory itself; None when the project has no such memory.
@@ -77,7 +71,11 @@ pub async fn find(
     project: &ProjectId,
     memory_id: MemoryId,
 ) -> Result<Option<MemoryRecord>> {
-    let sql = "SELECT bytes, created_at FROM memories WHERE project_id = ?1 AND memory_id = ?2";
+    let sql = "SELECT bytes, created_at FROM memories
+            WHERE project_id = ?1 AND memory_id = ?2 AND roots > 0
+        UNION ALL SELECT 0, created_at FROM runs
+            WHERE project_id = ?1 AND run_id = ?2 AND memory_id = ?2 AND NOT EXISTS
+                (SELECT 1 FROM memories WHERE project_id = ?1 AND memory_id = ?2)";
     tx.query_one(sql, &[project.into(), (&memory_id).into()], |row| {
         Ok(MemoryRecord {
             id: memory_id,
@@ -102,9 +100,9 @@ pub async fn add(
         insert(tx, project, memory_id, entry, number).await?;
         return Ok(Added::Yes);
     }
-    match held(tx, project, memory_id).await? {
-        Some(held) => Ok(Added::Full {
-            bytes: held.saturating_add(size(entry)),
+    match find(tx, project, memory_id).await? {
+        Some(memory) => Ok(Added::Full {
+            bytes: memory.bytes.saturating_add(size(entry)),
         }),
         None => Err(StoreError::NoMemory(memory_id)),
     }
@@ -123,7 +121,12 @@ pub(crate) async fn add_always(
     }
 }
 
-/// The value that was added last under `key`.
+/// What [`read`] reads.
+const NUMBERED: &str =
+    "SELECT number, entry_id, key, created_at, run_id, attempt, value, metadata FROM entries
+    WHERE project_id = ?1 AND memory_id = ?2";
+
+/// The entry that was added last under `key`.
 ///
 /// # Errors
 /// What the database says.
@@ -132,32 +135,11 @@ pub async fn newest(
     project: &ProjectId,
     memory_id: MemoryId,
     key: &str,
-) -> Result<Option<Json>> {
-    let sql = "SELECT value FROM entries WHERE project_id = ?1 AND memory_id = ?2 AND key = ?3
-        ORDER BY number DESC LIMIT 1";
-    tx.query_one(
-        sql,
-        &[project.into(), (&memory_id).into(), key.into()],
-        |row| row.get(0),
-    )
-    .await
-}
-
-/// The entry that was added last under `key`.
-///
-/// # Errors
-/// What the database says.
-pub async fn newest_entry(
-    tx: &mut Tx<'_>,
-    project: &ProjectId,
-    memory_id: MemoryId,
-    key: &str,
 ) -> Result<Option<Entry>> {
-    let sql = "SELECT entry_id, key, created_at, run_id, attempt, value, metadata FROM entries
-        WHERE project_id = ?1 AND memory_id = ?2 AND key = ?3 ORDER BY number DESC LIMIT 1";
+    let sql = format!("{NUMBERED} AND key = ?3 ORDER BY number DESC LIMIT 1");
     let args = [project.into(), (&memory_id).into(), key.into()];
-    tx.query_one(sql, &args, |row| read(&mut row.columns()))
-        .await
+    let found = tx.query_one(&sql, &args, read).await?;
+    Ok(found.map(|(_, entry)| entry))
 }
 
 /// The entries that match, newest first, at most as many as the search wants.
@@ -171,20 +153,18 @@ pub async fn search(
     search: &Search,
 ) -> Result<Vec<Entry>> {
     // In pages: the database keeps no answer of hundreds of megabytes, and old entries are often not looked at.
-    let sql =
-        "SELECT number, entry_id, key, created_at, run_id, attempt, value, metadata FROM entries
-        WHERE project_id = ?1 AND memory_id = ?2 AND number < ?3 ORDER BY number DESC LIMIT 64";
+    let sql = format!("{NUMBERED} AND number < ?3 ORDER BY number DESC LIMIT 64");
     let matcher = search.matcher().map_err(StoreError::BadFilter)?;
     let limit = usize::try_from(search.limit).unwrap_or(usize::MAX);
     let mut found = Vec::new();
-    let mut before = i64::MAX;
+    let mut before = u64::MAX;
     while found.len() < limit {
         let args = [project.into(), (&memory_id).into(), before.into()];
         let mut page = Page {
             matcher: &matcher,
             left: limit - found.len(),
         };
-        let rows = tx.query(sql, &args, |row| page.look_at(row)).await?;
+        let rows = tx.query(&sql, &args, |row| page.look_at(row)).await?;
         match rows.last() {
             Some((oldest, _)) => before = *oldest,
             None => break,
@@ -243,12 +223,9 @@ pub async fn entries(
     project: &ProjectId,
     memory_id: MemoryId,
 ) -> Result<Vec<Entry>> {
-    let sql = "SELECT entry_id, key, created_at, run_id, attempt, value, metadata FROM entries
-        WHERE project_id = ?1 AND memory_id = ?2 ORDER BY number";
-    tx.query(sql, &[project.into(), (&memory_id).into()], |row| {
-        read(&mut row.columns())
-    })
-    .await
+    let sql = format!("{NUMBERED} ORDER BY number");
+    let args = [project.into(), (&memory_id).into()];
+    tx.query(&sql, &args, |row| Ok(read(row)?.1)).await
 }
 
 /// At most `limit` entries with their numbers, newest first; only those before number `before`, when one is given.
@@ -262,16 +239,10 @@ pub async fn page(
     before: Option<u64>,
     limit: usize,
 ) -> Result<Vec<(u64, Entry)>> {
-    let sql =
-        "SELECT number, entry_id, key, created_at, run_id, attempt, value, metadata FROM entries
-        WHERE project_id = ?1 AND memory_id = ?2 AND number < ?3 ORDER BY number DESC LIMIT ?4";
+    let sql = format!("{NUMBERED} AND number < ?3 ORDER BY number DESC LIMIT ?4");
     let before = before.unwrap_or(u64::MAX).into();
     let args = [project.into(), (&memory_id).into(), before, limit.into()];
-    tx.query(sql, &args, |row| {
-        let mut columns = row.columns();
-        Ok((columns.next()?, read(&mut columns)?))
-    })
-    .await
+    tx.query(&sql, &args, read).await
 }
 
 /// A page of a search while it is read.
@@ -282,13 +253,11 @@ struct Page<'a> {
 
 impl Page<'_> {
     /// The entry's number, and itself if it matches and is still wanted.
-    fn look_at(&mut self, row: &Row<'_>) -> Result<(i64, Option<Entry>)> {
-        let mut columns = row.columns();
-        let number = columns.next()?;
+    fn look_at(&mut self, row: &Row<'_>) -> Result<(u64, Option<Entry>)> {
         if self.left == 0 {
-            return Ok((number, None));
+            return Ok((row.get(0)?, None));
         }
-        let entry = read(&mut columns)?;
+        let (number, entry) = read(row)?;
         if !self
             .matcher
             .matches(&entry.key, &entry.value, entry.metadata.as_ref())
@@ -300,8 +269,10 @@ impl Page<'_> {
     }
 }
 
-fn read(columns: &mut Columns<'_>) -> Result<Entry> {
-    Ok(Entry {
+fn read(row: &Row<'_>) -> Result<(u64, Entry)> {
+    let mut columns = row.columns();
+    let number = columns.next()?;
+    let entry = Entry {
         entry_id: columns.next()?,
         key: columns.next()?,
         created_at: columns.next()?,
@@ -309,7 +280,8 @@ fn read(columns: &mut Columns<'_>) -> Result<Entry> {
         attempt: columns.next()?,
         value: columns.next()?,
         metadata: columns.next()?,
-    })
+    };
+    Ok((number, entry))
 }
 
 /// What an entry takes of its memory's limit.
@@ -321,14 +293,6 @@ fn size(entry: &Entry) -> usize {
     entry.key.len() + entry.value.as_bytes().len() + metadata
 }
 
-async fn held(tx: &mut Tx<'_>, project: &ProjectId, memory_id: MemoryId) -> Result<Option<usize>> {
-    let sql = "SELECT bytes FROM memories WHERE project_id = ?1 AND memory_id = ?2";
-    tx.query_one(sql, &[project.into(), (&memory_id).into()], |row| {
-        row.get(0)
-    })
-    .await
-}
-
 /// Counts the entry in and gives it its number. None when there is no room for it, or no memory.
 async fn make_room(
     tx: &mut Tx<'_>,
@@ -338,7 +302,7 @@ async fn make_room(
     limit: usize,
 ) -> Result<Option<i64>> {
     let sql = "UPDATE memories SET bytes = bytes + ?3, newest = newest + 1
-        WHERE project_id = ?1 AND memory_id = ?2 AND bytes <= ?4 RETURNING newest";
+        WHERE project_id = ?1 AND memory_id = ?2 AND roots > 0 AND bytes <= ?4 RETURNING newest";
     let bytes = size(entry);
     let Some(most_before) = limit.checked_sub(bytes) else {
         return Ok(None);
@@ -349,7 +313,11 @@ async fn make_room(
         bytes.into(),
         most_before.into(),
     ];
-    tx.query_one(sql, &args, |row| row.get(0)).await
+    let number = tx.query_one(sql, &args, |row| row.get(0)).await?;
+    if number.is_none() && make(tx, project, memory_id).await? {
+        return tx.query_one(sql, &args, |row| row.get(0)).await;
+    }
+    Ok(number)
 }
 
 async fn insert(

@@ -8,9 +8,7 @@ use rusqlite::Connection;
 use rusqlite::trace::{TraceEvent, TraceEventCodes};
 use ziet_core::retry::{Backoff, RetryPolicy};
 use ziet_core::run::{Cancelled, Event, OnLost, Policy, Status};
-use ziet_core::{
-    ActionId, DeploymentId, Json, KeyId, MemoryId, ProjectId, Run, RunId, Time, transition,
-};
+use ziet_core::{ActionId, DeploymentId, Json, KeyId, ProjectId, Run, RunId, Time, transition};
 
 use crate::catalogue::DeploymentRecord;
 use crate::changes::{self, Change, Idempotency, NewRun, StateChange};
@@ -37,8 +35,7 @@ fn new_run(now: Time) -> NewRun {
         id,
         action_id: ActionId::new("pay"),
         deployment_id: None,
-        memory_id: MemoryId::new(now),
-        new_memory: true,
+        memory_id: id.own_memory(),
         parent: None,
         root_id: id,
         retry_of: None,
@@ -68,7 +65,6 @@ async fn write(tx: &mut Tx<'_>, project: &ProjectId, new: &NewRun, now: Time) ->
     };
     let again = NewRun {
         id: RunId::new(now),
-        new_memory: false,
         idempotency: None,
         ..new.clone()
     };
@@ -171,7 +167,7 @@ async fn everything(tx: &mut Tx<'_>) -> Result<()> {
     let deployment = DeploymentRecord {
         id: DeploymentId::new(now),
         source: String::new(),
-        created_at: now,
+        active_since: now,
     };
     catalogue::activate(tx, project, &deployment, &[]).await?;
     catalogue::active(tx, project).await?;
@@ -182,15 +178,19 @@ async fn everything(tx: &mut Tx<'_>) -> Result<()> {
     sessions::by_hash(tx, &[0; 32], now).await?;
     sessions::close(tx, &[0; 32]).await?;
     let later = now.plus(Duration::from_secs(1));
-    retention::prune(tx, project, later, None, 10).await?;
+    let old = retention::Old::at(later, Duration::ZERO);
+    retention::prune(tx, project, &old, None, 10).await?;
+    let old = retention::Old::at(later.plus(Duration::from_secs(25 * 3600)), Duration::ZERO);
+    retention::prune(tx, project, &old, None, 10).await?;
     Ok(())
 }
 
-/// A project has only a few rows in them, and is called `p` where tables are joined. Live runs are counted, once.
+/// A project has only a few rows in them, called `p` and `later` where tables are joined. Live runs are counted, once.
 const SMALL: &[&str] = &[
     "SEARCH projects",
     "SEARCH p ",
     "SEARCH deployments",
+    "SEARCH later ",
     "COVERING INDEX runs_live",
 ];
 

@@ -3,15 +3,38 @@
 //! A tree of runs goes as a whole, its root last, so that whoever calls it again finds the rest. A memory goes with the
 //! last root run that had it.
 
+use std::time::Duration;
+
 use ziet_core::{MemoryId, ProjectId, RunId, Time};
 
+use crate::runs::{self, forgotten};
 use crate::{Result, Row, Tx};
 
 /// Bytes that one call deletes, about; what it finds larger it does in several.
-const MOST_BYTES: u64 = 512 * 1024;
+const MOST_BYTES: u64 = 1024 * 1024;
 
 /// Rows of logs, events and entries that one statement deletes; an entry can have 6 MB.
 const LUMP: usize = 4;
+
+/// What is old enough to go.
+#[derive(Clone, Copy, Debug)]
+pub struct Old {
+    /// Runs that ended before this time.
+    before: Time,
+    /// Of those that were accepted with an idempotency key: what ended before this one.
+    keyed_before: Time,
+}
+
+impl Old {
+    /// What ended more than `keep` ago. A run with an idempotency key is kept for as long as its key is.
+    pub fn at(now: Time, keep: Duration) -> Self {
+        let before = now.minus(keep);
+        Self {
+            before,
+            keyed_before: before.min(Time::from_millis(forgotten(now))),
+        }
+    }
+}
 
 /// What one call has deleted, and where to go on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -22,22 +45,22 @@ pub struct Pruned {
     pub next: Option<RunId>,
 }
 
-/// Deletes runs that finished before `older_than`, with all that belongs to them, looking at no more than `limit` runs
-/// after `after`; older deployments than the active one go with the last of them.
+/// Deletes old runs with all that belongs to them, looking at no more than `limit` runs after `after`; deployments that
+/// nothing names any more go with the last of them.
 ///
 /// # Errors
 /// What the database says.
 pub async fn prune(
     tx: &mut Tx<'_>,
     project: &ProjectId,
-    older_than: Time,
+    old: &Old,
     after: Option<RunId>,
     limit: usize,
 ) -> Result<Pruned> {
     let sql = "SELECT run_id, memory_id, finished_at, parent_id FROM runs
         WHERE project_id = ?1 AND run_id > ?2 AND run_id < ?3 ORDER BY run_id LIMIT ?4";
     let after = after.unwrap_or(RunId::NONE);
-    let until = RunId::first_of(older_than);
+    let until = RunId::first_of(old.before);
     let args = [
         project.into(),
         (&after).into(),
@@ -46,16 +69,17 @@ pub async fn prune(
     ];
     let rows = tx
         .query(sql, &args, |row| {
-            let finished: Option<Time> = row.get(2)?;
+            let ended: Option<Time> = row.get(2)?;
             let parent: Option<RunId> = row.get(3)?;
-            let old = finished.is_some_and(|at| at < older_than) && parent.is_none();
-            Ok((row.get(0)?, old.then_some(row.get(1)?)))
+            let ended = ended.filter(|at| *at < old.before && parent.is_none());
+            Ok((row.get(0)?, row.get(1)?, ended))
         })
         .await?;
     let mut batch = Batch::new(project);
     let mut done = after;
-    for (root, memory) in &rows {
-        if let Some(memory) = memory
+    for (root, memory, ended) in &rows {
+        if let Some(ended) = ended
+            && (*ended < old.keyed_before || !has_key(tx, project, *root).await?)
             && !batch.tree(tx, *root, *memory).await?
         {
             return Ok(batch.pruned(Some(done)));
@@ -65,17 +89,31 @@ pub async fn prune(
     if rows.len() == limit {
         return Ok(batch.pruned(Some(done)));
     }
-    deployments(tx, project, older_than).await?;
+    deployments(tx, project, old.before).await?;
     Ok(batch.pruned(None))
 }
 
-/// Old deployments are only looked at when nothing older is left that would name them.
-async fn deployments(tx: &mut Tx<'_>, project: &ProjectId, older_than: Time) -> Result<()> {
-    let sql = "DELETE FROM deployments WHERE project_id = ?1 AND created_at < ?2
+async fn has_key(tx: &mut Tx<'_>, project: &ProjectId, run: RunId) -> Result<bool> {
+    let sql = "SELECT 1 FROM inputs
+        WHERE project_id = ?1 AND run_id = ?2 AND idempotency_key IS NOT NULL";
+    let found = tx
+        .query_one(sql, &[project.into(), (&run).into()], |_| Ok(()))
+        .await?;
+    Ok(found.is_some())
+}
+
+/// A run names the deployment that was the active one when it was accepted. So one that was replaced before the oldest
+/// run that is alive was accepted is named by none.
+async fn deployments(tx: &mut Tx<'_>, project: &ProjectId, before: Time) -> Result<()> {
+    let oldest = runs::oldest_live(tx, project).await?;
+    let before = oldest.map_or(before, |accepted| before.min(accepted));
+    let sql = "DELETE FROM deployments WHERE project_id = ?1
             AND deployment_id NOT IN (SELECT deployment_id FROM projects WHERE project_id = ?1)
+            AND EXISTS (SELECT 1 FROM deployments later WHERE later.project_id = ?1
+                AND later.active_since > deployments.active_since AND later.active_since <= ?2)
         RETURNING deployment_id";
     let gone: Vec<[u8; 16]> = tx
-        .query(sql, &[project.into(), older_than.into()], |row| row.get(0))
+        .query(sql, &[project.into(), before.into()], |row| row.get(0))
         .await?;
     for id in gone {
         let sql = "DELETE FROM actions WHERE project_id = ?1 AND deployment_id = ?2";
@@ -146,19 +184,26 @@ impl<'a> Batch<'a> {
             && self.rows(tx, &EVENTS, run.as_bytes()).await?)
     }
 
-    /// The memory of a root run that is about to go: with its last one it goes, too. False when the batch is full.
+    /// The memory of a root run that is about to go: with its last one it goes, too. False when the batch is full
+    /// before it is gone; then it is given to no other run any more.
     async fn memory(&mut self, tx: &mut Tx<'_>, memory: MemoryId) -> Result<bool> {
         let key = [self.project.into(), (&memory).into()];
         let sql = "SELECT roots FROM memories WHERE project_id = ?1 AND memory_id = ?2";
-        let roots: Option<u32> = tx.query_one(sql, &key, |row| row.get(0)).await?;
-        let sql = if roots == Some(1) {
-            if !self.rows(tx, &ENTRIES, memory.as_bytes()).await? {
-                return Ok(false);
-            }
-            "DELETE FROM memories WHERE project_id = ?1 AND memory_id = ?2"
-        } else {
-            "UPDATE memories SET roots = roots - 1 WHERE project_id = ?1 AND memory_id = ?2"
+        let Some(roots) = tx.query_one(sql, &key, |row| row.get::<u32>(0)).await? else {
+            return Ok(true);
         };
+        if roots > 0 {
+            let sql =
+                "UPDATE memories SET roots = roots - 1 WHERE project_id = ?1 AND memory_id = ?2";
+            tx.execute(sql, &key).await?;
+        }
+        if roots > 1 {
+            return Ok(true);
+        }
+        if !self.rows(tx, &ENTRIES, memory.as_bytes()).await? {
+            return Ok(false);
+        }
+        let sql = "DELETE FROM memories WHERE project_id = ?1 AND memory_id = ?2";
         tx.execute(sql, &key).await?;
         Ok(true)
     }
@@ -166,24 +211,26 @@ impl<'a> Batch<'a> {
     /// Deletes a run with all that it has one row of, or few.
     async fn run(&mut self, tx: &mut Tx<'_>, run: RunId) -> Result<()> {
         let key = [self.project.into(), (&run).into()];
-        let sql =
-            "SELECT i.idempotency_key, length(i.input), COALESCE(length(o.output), 0) FROM inputs i
-            LEFT JOIN results o ON o.project_id = i.project_id AND o.run_id = i.run_id
-            WHERE i.project_id = ?1 AND i.run_id = ?2";
-        let read = |row: &Row<'_>| Ok((row.get(0)?, row.get::<u64>(1)? + row.get::<u64>(2)?));
-        let found: Option<(Option<Vec<u8>>, u64)> = tx.query_one(sql, &key, read).await?;
-        let (idempotency_key, bytes) = found.unwrap_or_default();
+        let sql = "DELETE FROM inputs WHERE project_id = ?1 AND run_id = ?2
+            RETURNING idempotency_key, length(input)";
+        let read = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?));
+        let input: Option<(Option<Vec<u8>>, u64)> = tx.query_one(sql, &key, read).await?;
+        let (idempotency_key, input) = input.unwrap_or_default();
         if let Some(idempotency_key) = idempotency_key {
             let sql =
                 "DELETE FROM idempotency_keys WHERE project_id = ?1 AND run_id = ?2 AND key = ?3";
             let args = [key[0], key[1], idempotency_key.as_slice().into()];
             tx.execute(sql, &args).await?;
         }
-        for sql in ONE_ROW {
+        let sql = "DELETE FROM results WHERE project_id = ?1 AND run_id = ?2
+            RETURNING COALESCE(length(output), 0)";
+        let output: Option<u64> = tx.query_one(sql, &key, |row| row.get(0)).await?;
+        for sql in ROWS_OF_A_RUN {
             tx.execute(sql, &key).await?;
         }
         self.runs += 1;
-        self.bytes_left = self.bytes_left.saturating_sub(bytes + RUN_BYTES);
+        let bytes = input + output.unwrap_or(0) + RUN_BYTES;
+        self.bytes_left = self.bytes_left.saturating_sub(bytes);
         Ok(())
     }
 
@@ -206,7 +253,7 @@ impl<'a> Batch<'a> {
 }
 
 /// What the rows of a run cost beside its input and its output.
-const RUN_BYTES: u64 = 3 * 1024;
+const RUN_BYTES: u64 = 1024;
 
 /// Rows of which there may be many, numbered in their order.
 struct Rows {
@@ -233,9 +280,7 @@ const ENTRIES: Rows = Rows {
     delete_to: "DELETE FROM entries WHERE project_id = ?1 AND memory_id = ?2 AND number <= ?3",
 };
 
-const ONE_ROW: [&str; 4] = [
-    "DELETE FROM inputs WHERE project_id = ?1 AND run_id = ?2",
-    "DELETE FROM results WHERE project_id = ?1 AND run_id = ?2",
+const ROWS_OF_A_RUN: [&str; 2] = [
     "DELETE FROM attempts WHERE project_id = ?1 AND run_id = ?2",
     "DELETE FROM runs WHERE project_id = ?1 AND run_id = ?2",
 ];

@@ -3,16 +3,18 @@
 //! The writer commits many verbs at once, each in a savepoint of its own, and answers only then. When the transaction
 //! itself cannot be kept, each verb is run again alone, so that only the one that is to blame fails.
 
-use std::path::Path;
-use std::sync::PoisonError;
-use std::sync::mpsc::{Receiver, sync_channel};
-use std::time::Duration;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::sync::mpsc::sync_channel;
+use std::time::{Duration, Instant};
 
 use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, OpenFlags};
 
 use crate::job::{Access, Asked, Job, Jobs};
 use crate::migrate::{migrate, versions};
+use crate::store::Committed;
 use crate::{Durability, Result, StoreError, Tx, file};
 
 /// Verbs that share a commit, and the rows that they change. More gain nothing, and the first would wait for the last.
@@ -25,7 +27,14 @@ const STATEMENTS: usize = 128;
 /// How long a writer of another process is waited for.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// A checkpoint rides on a commit: at 1000 pages the slowest commits take 20 ms, at 4000 they took 35.
+/// The log is this long at most, but while one read goes on for very long.
+const LOG_BYTES: u64 = 64 * 1024 * 1024;
+
+/// How long the writer waits for reads that keep the log from being begun anew.
+const LOG_PATIENCE: Duration = Duration::from_millis(500);
+
+/// A checkpoint rides on a commit: at 1000 pages the slowest commits take 20 ms, at 4000 they took 35. The size limit is
+/// that of the log.
 const FILE_PRAGMAS: &str = "
     PRAGMA wal_autocheckpoint = 1000;
     PRAGMA journal_size_limit = 67108864;
@@ -155,33 +164,86 @@ where
     result.recv().unwrap_or(Err(StoreError::Closed))
 }
 
+/// The writer's log beside the file, which gets longer as long as each read begins before the one before it ends.
+#[derive(Clone)]
+pub(crate) struct Log {
+    path: PathBuf,
+    /// How long it may become before something is done about it.
+    most: u64,
+}
+
+impl Log {
+    pub(crate) fn of(database: &Path) -> Self {
+        Self {
+            path: file::beside(database, "-wal"),
+            most: LOG_BYTES,
+        }
+    }
+
+    /// Begins the log anew when it is too long: reads that begin now no longer need it, and the others are waited for,
+    /// a little. When that was not enough, it is done again only after the log has become much longer still.
+    fn bound(&mut self, connection: &Connection) -> Result<()> {
+        let length = fs::metadata(&self.path).map_or(0, |found| found.len());
+        if length <= self.most {
+            return Ok(());
+        }
+        connection.busy_timeout(LOG_PATIENCE)?;
+        let sql = "PRAGMA wal_checkpoint(RESTART)";
+        let busy = connection.query_row(sql, [], |row| row.get::<_, bool>(0));
+        connection.busy_timeout(PATIENCE)?;
+        self.most = match busy {
+            Ok(false) => LOG_BYTES,
+            Ok(true) | Err(_) => length + LOG_BYTES,
+        };
+        Ok(())
+    }
+}
+
 /// The writer's thread: it ends when nobody can ask any more and everything is answered.
-pub(crate) fn write_all(mut connection: Connection, jobs: &Jobs) {
-    let jobs = jobs.lock().unwrap_or_else(PoisonError::into_inner);
+pub(crate) fn write_all(
+    mut connection: Connection,
+    jobs: &Jobs,
+    mut log: Option<Log>,
+    committed: &OnceLock<Committed>,
+) {
     while let Ok(first) = jobs.recv() {
-        commit(&mut connection, first, &jobs);
+        #[expect(clippy::disallowed_methods, reason = "it measures")]
+        let start = Instant::now();
+        commit(&mut connection, first, jobs, |verbs| {
+            if let Some(tell) = committed.get() {
+                tell(start.elapsed(), verbs);
+            }
+        });
+        if let Some(log) = &mut log {
+            // Nobody waits for it, and the next commit tells what is wrong with the file.
+            let _ = log.bound(&connection);
+        }
     }
 }
 
 /// A reader's thread. Each read has a snapshot of its own, as new as can be.
 pub(crate) fn read_all(mut connection: Connection, jobs: &Jobs) {
-    loop {
-        let job = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        let Ok(mut job) = job else {
-            return;
-        };
-        let done = alone(&mut connection, job.as_mut());
-        job.answer(done);
+    while let Ok(job) = jobs.recv() {
+        answer_alone(&mut connection, job);
     }
 }
 
-fn commit(connection: &mut Connection, first: Box<dyn Job>, jobs: &Receiver<Box<dyn Job>>) {
+fn commit(
+    connection: &mut Connection,
+    first: Box<dyn Job>,
+    jobs: &Jobs,
+    committed: impl Fn(usize),
+) {
     let Some(second) = jobs.try_recv().ok() else {
-        return answer_alone(connection, first);
+        let mut job = first;
+        let done = alone(connection, job.as_mut());
+        committed(1);
+        return job.answer(done);
     };
     let mut batch = vec![first, second];
     // A writer of another process was waited for once; once for each verb would be minutes.
     if let done @ (Ok(()) | Err(StoreError::Busy)) = together(connection, &mut batch, jobs) {
+        committed(batch.len());
         for job in batch {
             job.answer(done.clone());
         }
@@ -198,11 +260,7 @@ fn answer_alone(connection: &mut Connection, mut job: Box<dyn Job>) {
 }
 
 /// Runs the jobs of the batch in one transaction, and those that come meanwhile. After an error nothing is left of any.
-fn together(
-    connection: &mut Connection,
-    batch: &mut Vec<Box<dyn Job>>,
-    jobs: &Receiver<Box<dyn Job>>,
-) -> Result<()> {
+fn together(connection: &mut Connection, batch: &mut Vec<Box<dyn Job>>, jobs: &Jobs) -> Result<()> {
     begin(connection, Access::Write)?;
     let done =
         in_savepoints(connection, batch, jobs).and_then(|()| statement(connection, "COMMIT"));
@@ -215,7 +273,7 @@ fn together(
 fn in_savepoints(
     connection: &mut Connection,
     batch: &mut Vec<Box<dyn Job>>,
-    jobs: &Receiver<Box<dyn Job>>,
+    jobs: &Jobs,
 ) -> Result<()> {
     let before = connection.total_changes();
     let mut next = 0;

@@ -3,10 +3,12 @@
 //! It must not know SQL. What is asked first runs first; an answer comes after the commit that holds it.
 
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Sender, channel, sync_channel};
-use std::sync::{Arc, Mutex};
+use std::sync::mpsc::sync_channel;
+use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
+use crossbeam_channel::{Sender, unbounded};
 use rusqlite::Connection;
 
 use crate::job::{Access, Asked, Job, Jobs};
@@ -42,11 +44,15 @@ pub struct Store {
 struct Threads {
     /// The database's file; None in memory.
     path: Option<PathBuf>,
+    committed: Arc<OnceLock<Committed>>,
     /// None in memory: there the writer's connection is the only one that sees the data. It is dropped first: the last
     /// connection of a file folds the log into it, and one that only reads cannot.
     readers: Option<Queue>,
     writer: Queue,
 }
+
+/// Is told of each commit how long its transaction took, and how many verbs shared it.
+pub(crate) type Committed = Box<dyn Fn(Duration, usize) + Send + Sync>;
 
 /// How many reads go on at once: one that takes long must not keep short ones waiting.
 const READERS: usize = 3;
@@ -73,13 +79,21 @@ impl Store {
                 (connection, Some(readers), Some(path.clone()))
             }
         };
-        let writer = Queue::start("ziet-store-writer", vec![connection], sqlite::write_all)?;
+        let committed = Arc::new(OnceLock::new());
+        let writer = {
+            let (committed, log) = (Arc::clone(&committed), path.as_deref().map(sqlite::Log::of));
+            let work = move |connection, jobs: &Jobs| {
+                sqlite::write_all(connection, jobs, log.clone(), &committed);
+            };
+            Queue::start("ziet-store-writer", vec![connection], work)?
+        };
         let readers = readers
             .map(|connections| Queue::start("ziet-store-reader", connections, sqlite::read_all))
             .transpose()?;
         Ok(Self {
             threads: Arc::new(Threads {
                 path,
+                committed,
                 readers,
                 writer,
             }),
@@ -147,6 +161,12 @@ impl Store {
         self.write(async |tx: &mut Tx<'_>| tx.vacuum_some().await, done);
     }
 
+    /// From now on `tell` is told of each commit, on the store's thread: how long its transaction took, and how many
+    /// verbs shared it. Only the first caller is served.
+    pub fn on_commit(&self, tell: impl Fn(Duration, usize) + Send + Sync + 'static) {
+        let _ = self.threads.committed.set(Box::new(tell));
+    }
+
     /// [`crate::backup`] of this store, on the calling thread.
     ///
     /// # Errors
@@ -174,12 +194,11 @@ impl Queue {
     fn start(
         name: &str,
         connections: Vec<Connection>,
-        work: fn(Connection, &Jobs),
+        work: impl Fn(Connection, &Jobs) + Clone + Send + 'static,
     ) -> Result<Self> {
-        let (jobs, receiver) = channel();
-        let receiver = Arc::new(Mutex::new(receiver));
+        let (jobs, receiver) = unbounded();
         let threads = connections.into_iter().map(|connection| {
-            let receiver = Arc::clone(&receiver);
+            let (work, receiver) = (work.clone(), receiver.clone());
             thread::Builder::new()
                 .name(name.to_owned())
                 .spawn(move || work(connection, &receiver))

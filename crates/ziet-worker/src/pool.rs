@@ -61,6 +61,10 @@ impl Pool {
         }
     }
 
+    pub(crate) fn has_idle(&self) -> bool {
+        !self.idle.is_empty()
+    }
+
     /// An idle one, which is no longer idle.
     pub(crate) fn take(&mut self, isolation: Isolation, now: Instant) -> Option<u64> {
         let taken = match isolation {

@@ -217,6 +217,16 @@ impl Worker {
         Ok(())
     }
 
+    /// Ends the zygote, from which there must be no executors: the next demand has the project imported anew.
+    pub fn unload(&mut self) {
+        if let Some(zygote) = self.zygote.take() {
+            let farewell = Farewell::before(&zygote);
+            zygote.end(&self.registry, farewell);
+            self.leave_home();
+            self.end_strays();
+        }
+    }
+
     /// The zygote is gone: so is where its executors connected, and, when the last stray is dead, its folder.
     fn leave_home(&mut self) {
         self.arrivals.clear();

@@ -6,6 +6,7 @@ use ziet_core::run::Status;
 use ziet_core::wire::Level;
 use ziet_core::{ErrorCode, Json, MemoryId, ProjectId, RunId, Time};
 use ziet_engine::{Cancelling, Happening, Notice, Submission};
+use ziet_store::Change;
 use ziet_store::logs::{self, LogQuery};
 
 use crate::stage::{Running, Stage, submission};
@@ -238,15 +239,12 @@ fn lines_are_kept_while_the_attempt_goes_on_and_with_its_end() {
     let input = stage.held().replace('}', r#", "lines": 500}"#);
     let run = running.submit("chatter", &input);
     let waits = stage.reached();
-    running.until(|notice| {
-        matches!(
-            notice,
-            Notice::Run {
-                happening: Happening::Logged,
-                ..
-            }
-        )
-        .then_some(())
+    running.until(|notice| match notice {
+        Notice::Written(changes) => changes
+            .iter()
+            .any(|change| matches!(change, Change::Logs { .. }))
+            .then_some(()),
+        _ => None,
     });
     assert_eq!(
         lines(&running, run),

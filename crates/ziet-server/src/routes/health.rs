@@ -19,7 +19,7 @@ pub(crate) async fn alive() -> &'static str {
 
 /// See whether runs are accepted
 ///
-/// They are not while projects are being imported, and not while the server is stopping.
+/// They are not while projects are being imported, not while one of them cannot be imported again, and not while the server is stopping.
 #[utoipa::path(get, path = "/readyz", tag = "health", security(()),
     responses(
         (status = 200, description = "Runs are accepted.", body = str, content_type = "text/plain"),
@@ -32,7 +32,7 @@ pub(crate) async fn ready(
         return Err(Problem::new(Code::Draining, "the server is stopping"));
     }
     for project in platform.projects.values() {
-        project.actions()?;
+        project.imported()?;
         if project.engine.figures().store_down {
             let detail = "the server's state cannot be written now";
             return Err(Problem::new(Code::StoreUnavailable, detail));

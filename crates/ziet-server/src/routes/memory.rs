@@ -135,7 +135,7 @@ impl Question {
         match self {
             Self::All { before, limit } => page(tx, project, of, *before, *limit).await,
             Self::Newest(key) => {
-                let found = memory::newest_entry(tx, project, of, key).await?;
+                let found = memory::newest(tx, project, of, key).await?;
                 Ok((found.into_iter().collect(), None))
             }
             Self::Search(search) => Ok((memory::search(tx, project, of, search).await?, None)),

@@ -66,7 +66,6 @@ pub(crate) async fn invoke(
     // Without them it could not be executed.
     project.actions()?;
     project.invoke(run).await?;
-    platform.hints.changed(run);
     let shown = project.finished(run, platform.wait(wait)).await;
     answer(&platform, project, run, shown).await
 }

@@ -147,11 +147,7 @@ pub(super) async fn submitted(
 ) -> Result<Response, Problem> {
     let project = caller.project()?;
     let room = caller.key.share.runs(1).await?;
-    let hints = platform.hints.clone();
-    let accepted = move |run| {
-        drop(room);
-        hints.changed(run);
-    };
+    let accepted = move |_| drop(room);
     let wait = platform.wait(wait);
     let (accepted, shown) = project.run(submission, wait, accepted).await?;
     let mut response = answer(platform, project, accepted.run, shown).await?;
@@ -173,7 +169,6 @@ pub(super) async fn submitted(
     security(("api_key" = ["run"])))]
 pub(crate) async fn submit_batch(
     caller: Allowed<Run>,
-    State(platform): State<Arc<Platform>>,
     params: Params,
     body: Payload<MANY>,
 ) -> Result<(StatusCode, Body<AcceptedRuns>), Problem> {
@@ -186,9 +181,6 @@ pub(crate) async fn submit_batch(
     let room = caller.key.share.runs(submissions.len()).await?;
     let accepted = project.submit(submissions).await?;
     drop(room);
-    for accepted in &accepted {
-        platform.hints.changed(accepted.run);
-    }
     let data = accepted.into_iter().map(|accepted| AcceptedRun {
         id: accepted.run,
         existing: accepted.existing,

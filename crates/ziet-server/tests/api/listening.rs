@@ -29,8 +29,8 @@ impl Listening {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
-        let server = Server::open(Arc::clone(&served.platform)).await.unwrap();
-        let ended = tokio::spawn(server.serve(listener, stop.clone()));
+        let opened = Server::open(Arc::clone(&served.platform)).await.unwrap();
+        let ended = tokio::spawn(opened.serve(listener, stop.clone()));
         Self {
             address,
             stop,

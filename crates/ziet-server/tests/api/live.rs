@@ -14,6 +14,9 @@ use crate::served::{Served, request};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// Less than the time after which a live answer looks at the store by itself.
+const UNTOLD: Duration = Duration::from_secs(10);
+
 /// An answer that comes event by event.
 struct Stream {
     body: Body,
@@ -60,6 +63,23 @@ impl Stream {
             let bytes = frame.unwrap().into_data().unwrap();
             self.text += std::str::from_utf8(&bytes).unwrap();
         }
+    }
+
+    /// Goes on to an event of which that is so, before anybody looks without having been told to.
+    async fn until(&mut self, is_so: impl Fn(&Event) -> bool) -> Event {
+        let found = async {
+            loop {
+                let event = self.next().await.expect("there is more to come");
+                if is_so(&event) {
+                    return event;
+                }
+            }
+        };
+        timeout(UNTOLD, found).await.expect("it is told")
+    }
+
+    async fn status(&mut self, status: &str) -> Event {
+        self.until(|event| event.document["status"] == status).await
     }
 
     async fn rest(mut self) -> Vec<Event> {
@@ -123,6 +143,43 @@ async fn a_run_is_told_as_it_changes_until_it_has_finished() {
 
     let again = Stream::open(&served, &key, &format!("/v1/runs/{run}"), Some(&last.id)).await;
     assert_eq!(names(&again.rest().await), ["end"]);
+}
+
+#[tokio::test]
+async fn every_state_of_a_run_and_of_what_it_calls_is_told_at_once() {
+    let (served, key) = served().await;
+    let folder = tempfile::tempdir().unwrap();
+    let gate = |name: &str| folder.path().join(name).display().to_string();
+    let open = |name: &str| std::fs::write(gate(name), "").unwrap();
+    let executing = "/v1/runs?status=running";
+    let mut others = Stream::open(&served, &key, executing, None).await;
+    for _ in 0..4 {
+        let input = json!({"gate": gate("others")});
+        let other = created(&served, &key, "actions.stop", input).await;
+        let invoke = format!("/v1/runs/{other}/invoke");
+        served.post(&key, &invoke, "").await;
+        others
+            .until(|event| event.name == "run" && event.document["id"] == *other)
+            .await;
+    }
+    let gates = json!({"gates": [gate("first"), gate("child"), gate("last")]});
+    let run = created(&served, &key, "actions.call", gates).await;
+    let mut stream = Stream::open(&served, &key, &format!("/v1/runs/{run}"), None).await;
+    let below = format!("/v1/runs?parent={run}");
+    let mut children = Stream::open(&served, &key, &below, None).await;
+    let invoke = format!("/v1/runs/{run}/invoke");
+    served.post(&key, &invoke, "").await;
+    stream.status("queued").await;
+    open("others");
+    stream.status("running").await;
+    open("first");
+    stream.status("waiting").await;
+    children.status("running").await;
+    open("child");
+    children.status("completed").await;
+    stream.status("running").await;
+    open("last");
+    stream.status("completed").await;
 }
 
 #[tokio::test]

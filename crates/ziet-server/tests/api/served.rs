@@ -23,6 +23,7 @@ use ziet_worker::{PoolSettings, Project, WorkerSettings};
 
 const ACTIONS: &str = r#"
 import logging
+import os
 import time
 from datetime import date
 
@@ -47,6 +48,23 @@ def echo(value: dict) -> dict:
 @Action(description="Takes its time", retries=0)
 def rest(seconds: float) -> None:
     time.sleep(seconds)
+
+
+def passed(gate: str) -> None:
+    while not os.path.exists(gate):
+        time.sleep(0.01)
+
+
+@Action(description="Waits at a gate", retries=0)
+def stop(gate: str) -> None:
+    passed(gate)
+
+
+@Action(description="Waits at three gates, at the second one in a child run", retries=0)
+def call(gates: list[str]) -> None:
+    passed(gates[0])
+    stop(gates[1])
+    passed(gates[2])
 
 
 @Action(description="Fails", retries=0)

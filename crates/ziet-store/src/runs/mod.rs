@@ -14,6 +14,7 @@ use ziet_core::{
 };
 
 pub use list::{Listed, RunFilter, list, summary};
+pub(crate) use queue::oldest_live;
 pub use queue::{Backlog, Timer, backlog, due_queued, live, retrying_beyond, timers};
 
 use crate::changes::Parent;

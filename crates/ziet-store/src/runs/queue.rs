@@ -61,6 +61,32 @@ pub async fn live(tx: &mut Tx<'_>, project: &ProjectId) -> Result<Vec<LoadedRun>
     Ok(found)
 }
 
+/// When the oldest run that has not finished was accepted; None when all have.
+pub(crate) async fn oldest_live(tx: &mut Tx<'_>, project: &ProjectId) -> Result<Option<Time>> {
+    let mut oldest: Option<Time> = None;
+    for status in LIVE {
+        let sql = format!(
+            "SELECT created_at FROM runs
+            WHERE project_id = ?1 AND finished_at IS NULL AND status = '{status}' ORDER BY run_id LIMIT 1"
+        );
+        let found = tx
+            .query_one(&sql, &[project.into()], |row| row.get(0))
+            .await?;
+        oldest = [oldest, found].into_iter().flatten().min();
+    }
+    Ok(oldest)
+}
+
+/// The statuses of runs that have not finished. Each is looked for by itself, for only then has the index their order.
+const LIVE: [&str; 6] = [
+    "created",
+    "scheduled",
+    "queued",
+    "running",
+    "waiting",
+    "retrying",
+];
+
 /// At most `limit` times at which scheduled and retrying runs are due, the earliest first; those after `after` when it
 /// is given.
 ///

@@ -7,11 +7,12 @@ use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::channel;
+use std::time::Duration;
 
 use rusqlite::Connection;
 use tempfile::TempDir;
 use ziet_core::Event;
-use ziet_store::retention::prune;
+use ziet_store::retention::{Old, prune};
 use ziet_store::{Durability, Location, NewRun, Store, StoreError, Tx, changes, lock, restore};
 
 use crate::stage::{
@@ -352,6 +353,25 @@ fn what_is_no_whole_copy_replaces_nothing() {
     assert!(load(&store, run.id).is_some());
 }
 
+#[test]
+fn where_the_log_cannot_be_removed_nothing_is_replaced() {
+    let folder = TempDir::new().unwrap();
+    let location = file_in(&folder);
+    let copy = folder.path().join("copy.db");
+    let store = Store::open(&location, Durability::Full).unwrap();
+    store.backup(&copy).unwrap();
+    let run = new_run();
+    commit(&store, vec![submit(&run)]).unwrap();
+    drop(store);
+    let log = folder.path().join("ziet.db-wal");
+    fs::create_dir(&log).unwrap();
+    let refused = restore(&copy, path(&location)).unwrap_err().to_string();
+    assert!(refused.contains("ziet.db-wal"), "{refused}");
+    fs::remove_dir(&log).unwrap();
+    let store = Store::open(&location, Durability::Full).unwrap();
+    assert!(load(&store, run.id).is_some());
+}
+
 /// A file system of its own that is too small; None where the test may not make one.
 struct SmallDisk(TempDir);
 
@@ -428,6 +448,45 @@ fn when_the_disk_has_room_again_work_goes_on() {
     );
 }
 
+/// Longer than a statement of another thread takes to begin.
+const LONG_READ: &str =
+    "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000)
+    SELECT COUNT(*) FROM n WHERE (SELECT COUNT(*) FROM runs WHERE project_id = 'none') = 0";
+
+#[test]
+fn the_log_is_bounded_though_somebody_always_reads() {
+    let folder = TempDir::new().unwrap();
+    let store = Store::open(&file_in(&folder), Durability::Normal).unwrap();
+    let stop = Arc::new(AtomicBool::new(false));
+    let readers = [(); 3].map(|()| {
+        let (store, stop) = (store.clone(), Arc::clone(&stop));
+        std::thread::spawn(move || {
+            while !stop.load(Ordering::Relaxed) {
+                let read = store.read_now(async |tx| {
+                    tx.query_one(LONG_READ, &[], |row| row.get::<i64>(0)).await
+                });
+                assert_eq!(read, Ok(Some(20_000)));
+            }
+        })
+    });
+    let big = json(&format!("\"{}\"", "x".repeat(4_000_000)));
+    let log = folder.path().join("ziet.db-wal");
+    let mut longest = 0;
+    for _ in 0..25 {
+        let run = NewRun {
+            input: big.clone(),
+            ..new_run()
+        };
+        commit(&store, vec![submit(&run)]).unwrap();
+        longest = longest.max(fs::metadata(&log).unwrap().len());
+    }
+    stop.store(true, Ordering::Relaxed);
+    for reader in readers {
+        reader.join().unwrap();
+    }
+    assert!(longest < 80_000_000, "{longest} bytes after 100 MB");
+}
+
 fn vacuum(store: &Store) -> u32 {
     let mut calls = 0;
     loop {
@@ -452,8 +511,9 @@ fn under_a_steady_load_the_file_stops_growing_and_after_it_shrinks() {
         asked.unwrap().unwrap()
     };
     let prune_before = |time| {
+        let old = Old::at(time, Duration::ZERO);
         let pruned =
-            store.write_now(async move |tx| prune(tx, &project(), time, None, 1_000).await);
+            store.write_now(async move |tx| prune(tx, &project(), &old, None, 1_000).await);
         assert_eq!(pruned.unwrap().next, None);
     };
     let mut sizes = Vec::new();

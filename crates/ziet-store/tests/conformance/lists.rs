@@ -222,6 +222,7 @@ fn a_time_is_from_then_on_and_before() {
             NewRun {
                 id,
                 root_id: id,
+                memory_id: id.own_memory(),
                 ..new_run()
             }
         });

@@ -12,6 +12,7 @@ mod files;
 mod idempotency;
 mod lists;
 mod memories;
+mod pages;
 mod queue;
 mod records;
 mod retention;

@@ -3,14 +3,15 @@
 use ziet_core::limits::{JSON_BYTES, MEMORY_BYTES};
 use ziet_core::memory::{Entry, Search};
 use ziet_core::{EntryId, Json, MemoryId, ProjectId, RunId, Time};
-use ziet_store::{Added, Change, Result, Store, StoreError, memory};
+use ziet_store::{Added, Change, NewRun, Result, Store, StoreError, memory};
 
-use crate::stage::{add, commit, entry, json, new_memory, new_run, now, on_each, project, submit};
+use crate::stage::{
+    add, child_of, commit, count, entry, json, new_memory, new_run, now, on_each, project, submit,
+};
 
 fn newest(store: &Store, id: MemoryId, key: &'static str) -> Option<Json> {
-    store
-        .read_now(async move |tx| memory::newest(tx, &project(), id, key).await)
-        .unwrap()
+    let found = store.read_now(async move |tx| memory::newest(tx, &project(), id, key).await);
+    found.unwrap().map(|entry| entry.value)
 }
 
 fn search(store: &Store, id: MemoryId, search: Search) -> Result<Vec<Entry>> {
@@ -259,6 +260,40 @@ fn there_is_no_memory_that_nobody_made() {
         let run = new_run();
         commit(store, vec![submit(&run)]).unwrap();
         assert_eq!(add(store, run.memory_id, &entry("a", "1")), Ok(Added::Yes));
+    });
+}
+
+#[test]
+fn a_memory_is_there_with_its_root_run_before_it_has_a_row() {
+    on_each(|store| {
+        let find = |id| {
+            let found = store.read_now(async move |tx| memory::find(tx, &project(), id).await);
+            found
+                .unwrap()
+                .map(|memory| (memory.bytes, memory.created_at))
+        };
+        let first = new_run();
+        let second = NewRun {
+            memory_id: first.memory_id,
+            ..new_run()
+        };
+        commit(store, vec![submit(&first)]).unwrap();
+        assert_eq!(count(store, "memories"), 0);
+        assert_eq!(find(first.memory_id), Some((0, first.created_at)));
+        commit(store, vec![submit(&second), submit(&child_of(&first, 0))]).unwrap();
+        add(store, first.memory_id, &entry("a", "12")).unwrap();
+        assert_eq!(find(first.memory_id), Some((3, first.created_at)));
+        assert_eq!(count(store, "memories"), 1);
+        let ids = [second.id.own_memory(), child_of(&first, 1).id.own_memory()];
+        assert_eq!(ids.map(find), [None, None], "they were given another one");
+        let third = NewRun {
+            memory_id: second.id.own_memory(),
+            ..new_run()
+        };
+        assert_eq!(
+            commit(store, vec![submit(&third)]),
+            Err(StoreError::NoMemory(third.memory_id))
+        );
     });
 }
 

@@ -256,7 +256,7 @@ fn the_active_deployment_has_the_actions_that_count() {
         let deployment = |source: &str| DeploymentRecord {
             id: DeploymentId::new(now()),
             source: source.to_owned(),
-            created_at: now(),
+            active_since: now(),
         };
         let (first, second) = (deployment("/srv/shop"), deployment("/srv/shop"));
         let (old, new) = (first.clone(), second.clone());

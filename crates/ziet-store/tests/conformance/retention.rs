@@ -1,11 +1,14 @@
 //! What is old goes, with all that belongs to it, and nothing else does.
 
+use std::time::Duration;
+
+use ziet_core::run::Ending;
 use ziet_core::wire::Level;
 use ziet_core::{DeploymentId, RunId, Time};
 use ziet_store::catalogue::{DeploymentRecord, activate};
 use ziet_store::logs::NewLine;
-use ziet_store::retention::{Pruned, prune};
-use ziet_store::{Change, EventRecord, Idempotency, NewRun, Store};
+use ziet_store::retention::{Old, Pruned, prune};
+use ziet_store::{Change, EventRecord, Idempotency, NewRun, Store, StoreError, memory};
 
 use crate::stage::{
     add, child_of, claimed, commit, completed, count, ended, entry, failed, json, load, new_run,
@@ -25,9 +28,13 @@ const TABLES: &[&str] = &[
     "entries",
 ];
 
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+/// A day later, so that no idempotency key keeps its run.
 fn prune_once(store: &Store, older_than: Time, after: Option<RunId>, limit: usize) -> Pruned {
+    let old = Old::at(older_than.plus(DAY), DAY);
     store
-        .write_now(async move |tx| prune(tx, &project(), older_than, after, limit).await)
+        .write_now(async move |tx| prune(tx, &project(), &old, after, limit).await)
         .unwrap()
 }
 
@@ -107,11 +114,7 @@ fn what_is_alive_or_finished_lately_stays() {
         commit(store, failed(&new_run(), "old")).unwrap();
         let between = now();
         let output = json("1");
-        let (finish, _) = ended(
-            &slow,
-            &running,
-            ziet_core::run::Ending::Completed { output },
-        );
+        let (finish, _) = ended(&slow, &running, Ending::Completed { output });
         commit(store, vec![finish]).unwrap();
         assert_eq!(prune_all(store, between, 1), (4, 1));
         assert_eq!(count(store, "runs"), 2);
@@ -137,18 +140,14 @@ fn a_tree_goes_when_its_root_and_all_below_it_have_finished() {
         );
         commit(store, vec![submit(&children[0])]).unwrap();
         let output = json("1");
-        let (finish, _) = ended(
-            &root,
-            &running,
-            ziet_core::run::Ending::Completed { output },
-        );
+        let (finish, _) = ended(&root, &running, Ending::Completed { output });
         commit(store, vec![finish]).unwrap();
         prune_all(store, now(), 100);
         assert!(load(store, root.id).is_some(), "a child is still alive");
         assert!(load(store, children[0].id).is_some());
         let (claim, running) = claimed(&children[0]);
         let output = json("1");
-        let ending = ziet_core::run::Ending::Completed { output };
+        let ending = Ending::Completed { output };
         let (finish, _) = ended(&children[0], &running, ending);
         commit(store, vec![claim, finish]).unwrap();
         prune_all(store, now(), 100);
@@ -165,7 +164,6 @@ fn a_memory_goes_with_the_last_root_that_had_it() {
         let between = now();
         let second = NewRun {
             memory_id: first.memory_id,
-            new_memory: false,
             ..new_run()
         };
         commit(store, completed(&second)).unwrap();
@@ -203,23 +201,84 @@ fn what_is_large_goes_in_several_steps() {
 }
 
 #[test]
-fn old_deployments_go_and_the_active_one_stays() {
+fn a_memory_that_is_being_deleted_is_given_to_nobody() {
     on_each(|store| {
-        let deployments: Vec<_> = (0..3)
-            .map(|_| DeploymentRecord {
-                id: DeploymentId::new(now()),
-                source: String::new(),
-                created_at: now(),
+        let run = new_run();
+        commit(store, completed(&run)).unwrap();
+        let big = format!("\"{}\"", "x".repeat(1_000_000));
+        for _ in 0..4 {
+            add(store, run.memory_id, &entry("a", &big)).unwrap();
+        }
+        let taking = || {
+            submit(&NewRun {
+                memory_id: run.memory_id,
+                ..new_run()
             })
-            .collect();
-        let made = store.write_now(async move |tx| {
-            for deployment in &deployments {
-                activate(tx, &project(), deployment, &[]).await?;
-            }
-            Ok(())
-        });
-        assert_eq!(made, Ok(()));
+        };
+        let begun = prune_once(store, now(), None, 10);
+        assert!(begun.next.is_some() && count(store, "entries") < 4);
+        let gone = StoreError::NoMemory(run.memory_id);
+        assert_eq!(commit(store, vec![taking()]), Err(gone.clone()));
+        assert_eq!(add(store, run.memory_id, &entry("b", "1")), Err(gone));
+        let id = run.memory_id;
+        let found = store.read_now(async move |tx| memory::find(tx, &project(), id).await);
+        assert_eq!(found, Ok(None));
         prune_all(store, now(), 10);
-        assert_eq!(count(store, "deployments"), 1);
+        assert_eq!(rows(store), vec![0; TABLES.len()]);
+    });
+}
+
+#[test]
+fn a_run_is_kept_for_as_long_as_its_idempotency_key() {
+    on_each(|store| {
+        commit(store, completed(&new_run())).unwrap();
+        let keyed = whole(store, "a");
+        let prune_at = |now| {
+            let old = Old::at(now, Duration::ZERO);
+            let pruned = store
+                .write_now(async move |tx| prune(tx, &project(), &old, None, 10).await)
+                .unwrap();
+            assert_eq!(pruned.next, None);
+            pruned.runs
+        };
+        let ended = load(store, keyed.id).unwrap().finished_at.unwrap();
+        assert_eq!(prune_at(ended.plus(DAY)), 1, "the one without a key");
+        assert_eq!(prune_at(ended.plus(DAY).plus(Duration::from_millis(1))), 1);
+    });
+}
+
+#[test]
+fn a_deployment_goes_when_no_run_that_is_alive_can_name_it() {
+    on_each(|store| {
+        let deploy = |id: DeploymentId| {
+            let deployment = DeploymentRecord {
+                id,
+                source: String::new(),
+                active_since: now(),
+            };
+            let made =
+                store.write_now(async move |tx| activate(tx, &project(), &deployment, &[]).await);
+            assert_eq!(made, Ok(()));
+        };
+        let pruned = || {
+            prune_all(store, now(), 10);
+            count(store, "deployments")
+        };
+        let ids = [(); 4].map(|()| DeploymentId::new(now()));
+        deploy(ids[0]);
+        deploy(ids[1]);
+        let run = new_run();
+        commit(store, vec![submit(&run)]).unwrap();
+        deploy(ids[2]);
+        assert_eq!(pruned(), 2, "the run may be of the second");
+        // Going back and on again does not make the first old.
+        deploy(ids[1]);
+        deploy(ids[3]);
+        assert_eq!(pruned(), 3);
+        let (claim, running) = claimed(&run);
+        let output = json("1");
+        let (finish, _) = ended(&run, &running, Ending::Completed { output });
+        commit(store, vec![claim, finish]).unwrap();
+        assert_eq!(pruned(), 1);
     });
 }

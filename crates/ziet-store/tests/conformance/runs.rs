@@ -134,10 +134,7 @@ fn a_run_or_an_attempt_is_stored_once() {
             commit(store, vec![record()]),
             Err(StoreError::Duplicate(_))
         ));
-        let again = NewRun {
-            new_memory: false,
-            ..run.clone()
-        };
+        let again = run.clone();
         assert!(matches!(
             commit(store, vec![submit(&again)]),
             Err(StoreError::Duplicate(_))

@@ -61,8 +61,7 @@ pub(crate) fn new_run() -> NewRun {
     NewRun {
         id,
         action_id: ActionId::new("pay"),
-        memory_id: MemoryId::new(now()),
-        new_memory: true,
+        memory_id: id.own_memory(),
         parent: None,
         root_id: id,
         deployment_id: None,
@@ -83,7 +82,6 @@ pub(crate) fn child_of(parent: &NewRun, occurrence: u32) -> NewRun {
     };
     NewRun {
         memory_id: parent.memory_id,
-        new_memory: false,
         parent: Some(Parent {
             run_id: parent.id,
             call,
@@ -197,11 +195,9 @@ pub(crate) fn document(store: &Store, id: RunId) -> RunDocument {
 
 /// An empty memory.
 pub(crate) fn new_memory(store: &Store) -> MemoryId {
-    let id = MemoryId::new(now());
-    store
-        .write_now(async move |tx| memory::create(tx, &project(), id, now()).await)
-        .unwrap();
-    id
+    let run = new_run();
+    commit(store, vec![submit(&run)]).unwrap();
+    run.memory_id
 }
 
 pub(crate) fn add(store: &Store, memory_id: MemoryId, entry: &Entry) -> Result<Added> {

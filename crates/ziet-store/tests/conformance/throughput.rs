@@ -1,11 +1,12 @@
 //! Figures to look at, not to pass: `cargo test --release -p ziet-store -- --ignored --nocapture figures`.
 
 use std::sync::mpsc::channel;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use ziet_core::run::{Ending, Outcome};
 use ziet_core::{Event, WorkerId};
-use ziet_store::{Change, Store, Tx, changes};
+use ziet_store::retention::{Old, prune};
+use ziet_store::{Change, NewRun, Store, Tx, changes};
 
 use crate::stage::{attempt, change, json, new_run, now, on_each, project, submit};
 
@@ -13,7 +14,10 @@ const RUNS: usize = 20_000;
 
 /// Submit, claim, attempt and result of one run.
 fn life() -> Vec<Change> {
-    let run = new_run();
+    let run = NewRun {
+        input: json(&format!("\"{}\"", "x".repeat(1022))),
+        ..new_run()
+    };
     let (claim, running) = change(
         run.id,
         &run.run,
@@ -51,6 +55,22 @@ fn lives_per_second(store: &Store, per_verb: usize) -> usize {
     RUNS * 1_000_000 / micros.max(1)
 }
 
+#[expect(clippy::disallowed_methods, reason = "it measures")]
+fn pruned_per_second(store: &Store) -> usize {
+    let old = Old::at(now().plus(Duration::from_secs(48 * 3600)), Duration::ZERO);
+    let start = Instant::now();
+    let mut after = None;
+    loop {
+        let verb = async move |tx: &mut Tx<'_>| prune(tx, &project(), &old, after, 500).await;
+        after = store.write_now(verb).unwrap().next;
+        if after.is_none() {
+            break;
+        }
+    }
+    let micros = usize::try_from(start.elapsed().as_micros()).unwrap();
+    2 * RUNS * 1_000_000 / micros.max(1)
+}
+
 #[test]
 #[ignore = "it measures"]
 fn figures() {
@@ -61,5 +81,6 @@ fn figures() {
                 lives_per_second(store, per_verb)
             );
         }
+        println!("{} runs/s removed", pruned_per_second(store));
     });
 }

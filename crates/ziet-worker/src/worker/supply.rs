@@ -12,7 +12,6 @@ use super::{ExecutorId, PAUSE, Worker, WorkerError, WorkerEvent};
 use crate::executor::{Executor, Phase};
 use crate::os::{self, Ending, ending_text};
 use crate::pool::Demand;
-use crate::zygote::Farewell;
 
 impl Worker {
     /// An idle executor, which from here on serves an attempt. None where none fits: [`Worker::expect`] makes them.
@@ -44,6 +43,11 @@ impl Worker {
             self.fork()?;
         }
         Ok(())
+    }
+
+    /// Whether an executor can be taken at once for an attempt that shares one.
+    pub fn has_idle(&self) -> bool {
+        self.pool.has_idle()
     }
 
     /// How many executors are awaited.
@@ -203,13 +207,8 @@ impl Worker {
             self.retire(id);
         }
         let needed = self.executors.len() + usize::from(self.makes_input);
-        if self.pool.is_abandoned(needed, now)
-            && let Some(zygote) = self.zygote.take()
-        {
-            let farewell = Farewell::before(&zygote);
-            zygote.end(&self.registry, farewell);
-            self.leave_home();
-            self.end_strays();
+        if self.pool.is_abandoned(needed, now) {
+            self.unload();
         }
     }
 }

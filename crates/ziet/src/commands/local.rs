@@ -96,7 +96,12 @@ fn await_import(
                 }
             }
             Incoming::Notice(Notice::Broken(error)) => return Err(error.into()),
-            Incoming::Notice(Notice::Run { .. } | Notice::InputMade(_)) => {}
+            Incoming::Notice(
+                Notice::Run { .. }
+                | Notice::Written(_)
+                | Notice::InputMade(_)
+                | Notice::ImportFailed { .. },
+            ) => {}
             Incoming::Interrupt | Incoming::Outdated => return Err(CliError::interrupted()),
         }
     }

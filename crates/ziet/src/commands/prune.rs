@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 use serde::Serialize;
+use ziet_store::retention::Old;
 use ziet_store::{Durability, Location, Store};
 
 use super::retention::sweep;
@@ -17,7 +18,7 @@ use crate::settings::{Environment, Flags, OfState, read_time, state_folder};
 /// Remove finished runs that are older than they need to be kept
 ///
 /// With their logs, events and results, and with each memory of which no run is left; the file gets smaller by what that
-/// frees. No server may be running on the state: a server does this by itself, as its --retention says.
+/// frees. A run with an idempotency key stays for at least a day, as its key does. No server may be running on the state: a server does this by itself, as its --retention says.
 #[derive(Debug, Args)]
 pub(crate) struct Prune {
     /// How long ago a run must have ended, such as `30d`, `12h` or `15m`
@@ -48,9 +49,9 @@ pub(crate) fn prune(
 ) -> Result<ExitCode, CliError> {
     let state = State::hold_existing(&state_folder(&args.settings, environment)?)?;
     let store = Store::open(&Location::File(state.database()), Durability::Full);
-    let older_than = clock::now().minus(args.older_than);
+    let old = Old::at(clock::now(), args.older_than);
     let runs = store
-        .and_then(|store| sweep(&store, older_than, || true))
+        .and_then(|store| sweep(&store, old, |_| true))
         .map_err(|error| CliError::failed("old runs are not removed", error))?;
     if args.json {
         printer.document(&Removed { runs })?;

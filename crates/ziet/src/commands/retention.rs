@@ -2,55 +2,69 @@
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tracing::{error, info};
-use ziet_core::Time;
-use ziet_store::{Result, Store, StoreError, catalogue, retention};
+use ziet_store::retention::{self, Old};
+use ziet_store::{Result, Store, StoreError, catalogue};
 
 use crate::clock;
 use crate::error::CliError;
 use crate::output::counted;
 
 /// Runs that are looked at in one transaction: a few milliseconds, in which others wait.
-const BATCH: usize = 200;
+const BATCH: usize = 500;
 
-/// Between two of them, while a server is running.
-const PAUSE: Duration = Duration::from_millis(20);
+/// Between two of them, while a server is running: as long as the last one took, within these bounds. So half of the
+/// writer's time is for others, and where they use it, removing keeps up with them.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(10));
 
 /// Between two sweeps, at most.
 const EVERY: Duration = Duration::from_secs(300);
 
-/// Removes what had ended before `older_than`, of all projects, and gives the space back; `go_on` is asked before each
-/// step. Returns how many runs are gone.
+/// Removes what is old, of all projects, and gives the space back; `go_on` is asked after each step, and told how long
+/// that took. Returns how many runs are gone.
 ///
 /// # Errors
 /// What the store says; what was removed by then stays so.
 pub(super) fn sweep(
     store: &Store,
-    older_than: Time,
-    mut go_on: impl FnMut() -> bool,
+    old: Old,
+    mut go_on: impl FnMut(Duration) -> bool,
 ) -> Result<usize> {
     let mut runs = 0;
     for project in store.read_now(async |tx| catalogue::projects(tx).await)? {
         let mut after = None;
         loop {
-            if !go_on() {
+            let of = project.clone();
+            let (pruned, took) = timed(|| {
+                store.write_now(async move |tx| retention::prune(tx, &of, &old, after, BATCH).await)
+            });
+            let pruned = pruned?;
+            runs += usize::try_from(pruned.runs).unwrap_or(usize::MAX);
+            if !go_on(took) {
                 return Ok(runs);
             }
-            let of = project.clone();
-            let pruned = store.write_now(async move |tx| {
-                retention::prune(tx, &of, older_than, after, BATCH).await
-            })?;
-            runs += usize::try_from(pruned.runs).unwrap_or(usize::MAX);
             after = pruned.next;
             if after.is_none() {
                 break;
             }
         }
     }
-    while runs > 0 && go_on() && vacuum(store)? {}
+    while runs > 0 {
+        let (more, took) = timed(|| vacuum(store));
+        if !more? || !go_on(took) {
+            break;
+        }
+    }
     Ok(runs)
+}
+
+#[expect(clippy::disallowed_methods, reason = "it measures")]
+fn timed<T>(step: impl FnOnce() -> T) -> (T, Duration) {
+    let start = Instant::now();
+    let done = step();
+    (done, start.elapsed())
 }
 
 /// Gives some space back; false when there is none left to give.
@@ -94,7 +108,9 @@ fn repeat(store: &Store, keep: Duration, stopped: &Receiver<()>) {
     let every = (keep / 10).clamp(Duration::from_secs(1), EVERY);
     let pause = |time| stopped.recv_timeout(time) == Err(RecvTimeoutError::Timeout);
     loop {
-        match sweep(store, clock::now().minus(keep), || pause(PAUSE)) {
+        match sweep(store, Old::at(clock::now(), keep), |took| {
+            pause(took.clamp(PAUSES.0, PAUSES.1))
+        }) {
             Ok(0) => {}
             Ok(runs) => info!(
                 runs,

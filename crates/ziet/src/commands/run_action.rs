@@ -168,7 +168,11 @@ fn test_data(
                     .hint("give the parameters with -p"));
             }
             Incoming::Notice(
-                Notice::Printed { .. } | Notice::Run { .. } | Notice::Supervised(_),
+                Notice::Printed { .. }
+                | Notice::Run { .. }
+                | Notice::Written(_)
+                | Notice::ImportFailed { .. }
+                | Notice::Supervised(_),
             ) => {}
             Incoming::Interrupt | Incoming::Outdated => return Err(CliError::interrupted()),
         }
@@ -225,7 +229,14 @@ fn follow(local: &Local<'_>, root: RunId, lines: &mut LocalRun<'_>) -> Result<bo
                 };
             }
             Incoming::Notice(Notice::Printed { level, text }) => lines.output(level, &text),
-            Incoming::Notice(Notice::Loaded(_) | Notice::InputMade(_) | Notice::Supervised(_)) => {}
+            // Where an import has failed, the runs say so.
+            Incoming::Notice(
+                Notice::Loaded(_)
+                | Notice::InputMade(_)
+                | Notice::Supervised(_)
+                | Notice::Written(_)
+                | Notice::ImportFailed { .. },
+            ) => {}
             Incoming::Notice(Notice::Broken(error)) => return Err(error.into()),
         }
     }

@@ -98,8 +98,8 @@ impl<'a> LocalRun<'a> {
                     &format!("Action {name} failed: {}", failure.headline()),
                 );
             }
-            // Its last attempt has said so; its lines are shown already.
-            Happening::Failed { .. } | Happening::Logged => {}
+            // Its last attempt has said so.
+            Happening::Failed { .. } => {}
             Happening::Cancelled(cancelled) => {
                 self.level(
                     Level::Warn,

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 use ziet_core::{ActionSpec, Catalogue, DeploymentId, ProjectId};
 use ziet_engine::{Engine, EngineError, EngineSettings, Notice};
 use ziet_server::Hints;
@@ -90,7 +90,7 @@ impl Projects {
             let deployment = DeploymentRecord {
                 id: DeploymentId::new(now),
                 source: folder.clone(),
-                created_at: now,
+                active_since: now,
             };
             let engine_settings = EngineSettings {
                 deployment: Some(deployment.id),
@@ -99,6 +99,7 @@ impl Projects {
                 max_queued: serving.max_queued,
                 max_queued_bytes: serving.max_queued_bytes,
                 clock_offset: serving.clock_offset,
+                tells_lines: false,
                 ..EngineSettings::new(worker, settings.concurrency())
             };
             let notify = listener(id.clone(), tell.clone(), hints.clone());
@@ -189,8 +190,8 @@ impl Projects {
         loop {
             match self.told.recv().await {
                 Some((id, Told::Broken(error))) => return broken(&id, error),
-                // Imported again after a pause.
-                Some((_, Told::Loaded(_))) => {}
+                // After a pause without work, or after the process that had imported it has died.
+                Some((id, Told::Loaded(_))) => info!(project = %id, "{id} is imported again"),
                 None => return EngineError::Stopped.into(),
             }
         }
@@ -246,7 +247,13 @@ fn listener(
                 info!(project = %id, ?level, "printed by the import of {id}: {text}");
                 return;
             }
-            Notice::Run { .. } | Notice::InputMade(_) => return,
+            Notice::ImportFailed { failure, pause } => {
+                let (pause, why) = (pause.as_secs(), failure.headline());
+                let traceback = failure.traceback.unwrap_or_default();
+                error!(project = %id, pause, "{id} cannot be imported again, and its runs wait; trying in {pause} s: {why}\n{traceback}");
+                return;
+            }
+            Notice::Run { .. } | Notice::Written(_) | Notice::InputMade(_) => return,
         };
         // Nobody listens any more when the server ends.
         let _ = tell.send((id.clone(), told));
