@@ -8,6 +8,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import psutil
@@ -210,3 +211,30 @@ def test_a_clock_that_was_set_back_stops_nothing(ziet: Ziet, effects: Effects) -
             assert server.wait(run)["status"] == "completed"
         assert {run["id"] for run in listed(server, "/v1/runs")} == set(runs)
     ziet.remove_folders()
+
+
+@pytest.mark.parametrize("offset", [-7200, 7200])
+def test_all_of_a_server_has_one_clock(ziet: Ziet, effects: Effects, offset: int) -> None:
+    ziet.environment[OFFSET] = str(offset)
+    with serve(ziet) as server:
+        run = server.submit("load.work", {"delay_seconds": 1}, number=1, port=effects.port)
+        ended = server.wait(run)
+        created, started = (datetime.fromisoformat(ended[name]) for name in ("created_at", "started_at"))
+        assert timedelta(seconds=1) <= started - created < timedelta(seconds=30)
+        ahead = created - datetime.now(timezone.utc)
+        assert abs(ahead.total_seconds() - offset) < 60
+        body = {"key": "note", "value": 1}
+        entry = server.request("POST", f"/v1/runs/{run}/memory", body).document
+        assert abs(datetime.fromisoformat(entry["created_at"]) - started) < timedelta(seconds=60)
+
+
+def test_what_is_old_by_the_servers_clock_is_removed_when_it_starts(ziet: Ziet, effects: Effects) -> None:
+    with serve(ziet) as server:
+        run = server.submit("load.work", number=1, port=effects.port)
+        server.wait(run)
+        ziet.environment[OFFSET] = str(31 * 24 * 3600)
+        server.restart()
+        end = time.monotonic() + 20
+        while server.request("GET", f"/v1/runs/{run}").status != 404:
+            assert time.monotonic() < end
+            time.sleep(0.1)

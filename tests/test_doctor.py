@@ -118,6 +118,7 @@ import docstring_parser, msgspec
 
 ziet = sys.modules["ziet"] = types.ModuleType("ziet")
 ziet.__version__, ziet.__file__ = "0.0.1", "/x/ziet/__init__.py"
+ziet.__path__ = PATH
 sys.version_info = (3, 9, 2, "final", 0)
 asked = sys.argv.index("-c") + 1
 sys.argv, code = ["-c", *sys.argv[asked + 1 :]], sys.argv[asked]
@@ -128,8 +129,9 @@ exec(code)
 
 def test_an_old_interpreter_and_an_old_package_are_told(ziet: Ziet) -> None:
     old = ziet.scratch / "old.py"
-    old.write_text(OLD)
+    old.write_text(OLD.replace("PATH", repr([str(ziet.scratch)])))
     python = interpreter(ziet, f'exec {sys.executable} {old} "$@"')
+    (ziet.scratch / "_zygote.py").touch()
 
     checks = doctor(ziet.write({"actions.py": ACTIONS}), "--python", python, status=1)
 
@@ -137,7 +139,25 @@ def test_an_old_interpreter_and_an_old_package_are_told(ziet: Ziet) -> None:
     assert checks["python"][2].startswith("name one of version 3.10 or later")
     status, found, advice = checks["sdk"]
     assert (status, found) == ("warning", "0.0.1 at /x/ziet")
-    assert f"{python} -m pip install ziet==" in advice
+    assert "`make build`" in advice
+
+
+def test_another_package_of_the_same_name_is_a_problem(ziet: Ziet) -> None:
+    other = ziet.scratch / "other.py"
+    other.write_text(OLD.replace("PATH", "[]"))
+    python = interpreter(ziet, f'exec {sys.executable} {other} "$@"')
+    project = ziet.write({"actions.py": ACTIONS})
+
+    status, found, advice = doctor(project, "--python", python, status=1)["sdk"]
+    assert (status, found) == (
+        "problem",
+        "ImportError: what is at /x/ziet/__init__.py is another package of this name",
+    )
+    assert "`make build`" in advice
+    done = project("actions", "--python", python)
+    assert done.status == 1
+    assert "another package of that name at /x/ziet/__init__.py: `make build`" in done.err
+    assert "pip install" not in done.err
 
 
 def test_a_missing_package_is_a_problem(ziet: Ziet) -> None:

@@ -6,8 +6,8 @@ import contextlib
 import json
 import os
 import signal
-import sqlite3
 import stat
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -352,10 +352,11 @@ def test_a_folder_without_actions_is_not_served(ziet: Ziet) -> None:
 
 
 def test_the_state_must_not_lie_where_the_project_can_read_it(ziet: Ziet, shop: Project) -> None:
-    done = refused(shop, "--state", str(shop.folder / "state"))
+    done = refused(shop, "--state", str(shop.folder / "below" / "state"))
 
     assert done.status == 2
     assert "whose code could read it" in done.err
+    assert not (shop.folder / "below").exists()
 
 
 def test_code_is_shut_in_unless_it_is_told_otherwise(ziet: Ziet, shop: Project) -> None:
@@ -425,8 +426,14 @@ def test_no_executor_outlives_a_server_that_is_killed(ziet: Ziet, shop: Project)
         (["--listen", "7878"], "an IP address and a port"),
         (["--tls-cert", "cert.pem"], "--tls-key"),
         (["--tls-cert", "cert.pem", "--tls-key", "key.pem"], "cert.pem"),
+        (["--tls-cert", "actions.py", "--tls-key", "actions.py"], "actions.py"),
         (["--grace", "16m"], "from 0s to 900s"),
+        (["--grace", "-1s"], "--grace=-1s: expected a duration"),
         (["--retention", "soon"], "never"),
+        (["--retention", "0s"], "from 1s"),
+        (["--retention", "36501d"], "36500d"),
+        (["--host", "http://shop/"], "without scheme and port"),
+        (["--project", ".", "--project", "."], "is named twice"),
         (["--max-queued-bytes", "many"], "a size"),
     ],
 )
@@ -435,6 +442,21 @@ def test_wrong_settings_are_told(ziet: Ziet, shop: Project, arguments: list[str]
 
     assert done.status == 2
     assert told in done.err
+    assert not (ziet.scratch / "state").exists()
+
+
+def test_a_certificate_needs_its_own_key(ziet: Ziet, shop: Project) -> None:
+    def made(name: str) -> Path:
+        key, certificate = ziet.scratch / f"{name}.key", ziet.scratch / f"{name}.pem"
+        make = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost"]
+        subprocess.run([*make, "-keyout", key, "-out", certificate], check=True, capture_output=True)
+        return certificate
+
+    one, other = made("one"), made("other")
+    done = refused(shop, "--tls-cert", str(one), "--tls-key", str(other.with_suffix(".key")))
+
+    assert done.status == 2
+    assert f"the certificate {one} and its key cannot be used" in done.err
 
 
 def test_what_is_for_a_server_is_not_set_by_a_project(ziet: Ziet, shop: Project) -> None:
@@ -454,47 +476,32 @@ def test_why_it_ends_is_json_too_where_the_log_is(ziet: Ziet, shop: Project) -> 
     assert "KeyError: 'missing'" in last["message"]
 
 
-def test_a_backup_is_made_while_runs_are_made_and_restored(ziet: Ziet, shop: Project) -> None:
-    copy, state = ziet.scratch / "copy.db", str(ziet.scratch / "state")
+def test_a_folder_that_others_may_write_to_is_warned_of(ziet: Ziet, shop: Project) -> None:
+    state = ziet.scratch / "state"
+    state.mkdir()
+    state.chmod(0o777)
     with ziet.serve(shop) as server:
-        before = server.finished("double", number=1)["id"]
-        made = shop("backup", str(copy), "--state", state)
-        after = server.finished("double", number=2)["id"]
-        busy = shop("restore", str(copy), "--force", "--state", state)
-        server.stop()
-        there = shop("restore", str(copy), "--state", state)
-        restored = shop("restore", str(copy), "--force", "--state", state)
-        server.start()
-
-        assert (made.status, busy.status, there.status, restored.status) == (0, 1, 2, 0), (made, busy, there, restored)
-        assert stat.S_IMODE(copy.stat().st_mode) == 0o600
-        assert f"process {server.process.pid}" not in restored.err
-        assert "--force" in there.err
-        assert server.run(before)["output"] == 2
-        assert server.request("GET", f"/v1/runs/{after}").status == 404
-        [old] = server.state.glob("ziet.db.old-*[0-9]")
-    assert sqlite3.connect(old).execute("SELECT count(*) FROM runs").fetchone() == (2,)
+        server.logged(f"others may write to the state folder {state}")
 
 
-def test_a_backup_does_not_take_the_place_of_the_state(ziet: Ziet, shop: Project) -> None:
-    with ziet.serve(shop) as server:
-        run = server.finished("double", number=1)["id"]
-        done = shop("backup", str(server.state / "ziet.db"), "--state", str(server.state))
+def test_an_interpreter_that_does_not_come_to_ziet_ends_with_the_server(ziet: Ziet, shop: Project) -> None:
+    began = ziet.scratch / "began"
+    python = ziet.scratch / "python"
+    python.write_text(f"#!/bin/sh\necho $$ > {began}.part && mv {began}.part {began}\nexec sleep 600\n")
+    python.chmod(0o755)
+    options = ["--sandbox", "off", "--python", str(python), "--state", str(ziet.scratch / "state")]
+    running = shop.start("serve", "--listen", "127.0.0.1:0", *options)
+    until = time.monotonic() + 30
+    while not began.exists():
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    sleeping = psutil.Process(int(began.read_text()))
+    running.process.kill()
+    running.finish()
 
-        assert done.status == 2
-        assert "elsewhere" in done.err
-        server.restart()
-        assert server.run(run)["output"] == 2
-
-
-def test_a_file_that_is_no_backup_is_not_restored(ziet: Ziet, shop: Project) -> None:
-    wrong, state = ziet.scratch / "wrong.db", ziet.scratch / "state"
-    wrong.write_text("not a database" * 1000)
-    done = shop("restore", str(wrong), "--state", str(state))
-
-    assert done.status == 1
-    assert str(wrong) in done.err
-    assert not (state / "ziet.db").exists()
+    _, alive = psutil.wait_procs([sleeping], timeout=5)
+    assert not alive
+    ziet.remove_folders()
 
 
 def test_old_runs_are_pruned(ziet: Ziet, shop: Project) -> None:
@@ -502,12 +509,14 @@ def test_old_runs_are_pruned(ziet: Ziet, shop: Project) -> None:
     with ziet.serve(shop) as server:
         run = server.finished("double", number=1)["id"]
         running = shop("prune", "--older-than", "0s", "--state", state)
+        wrong = [shop("prune", "--older-than", age) for age in ("-1d", "36501d")]
         server.stop()
         young = shop("prune", "--older-than", "1h", "--state", state)
         pruned = shop("prune", "--older-than", "0s", "--state", state, "--json")
         server.start()
 
         assert running.status == 1
+        assert all(done.status == 2 and "expected a duration of at most 36500d" in done.err for done in wrong)
         assert f"process {server.process.pid}" not in young.out
         assert (young.status, young.out) == (0, "removed 0 runs\n")
         assert pruned.document == {"runs": 1}

@@ -191,7 +191,7 @@ def test_a_wrong_file_of_the_project_above_is_told(ziet: Ziet, name: str, text: 
         ("concurrency = 0", "ziet.toml, line 1: concurrency = 0: expected a whole number from 1 to 1000"),
         ("backoff = 1", "ziet.toml, line 1: backoff = 1: expected true or false"),
         ("color = 'red'", "ziet.toml, line 1: color = 'red': expected auto, always or never"),
-        ("name = 2020-01-01", "ziet.toml, line 1: name = 2020-01-01: expected a text that is not empty"),
+        ("name = 2020-01-01", "ziet.toml, line 1: name = 2020-01-01: expected 1 to 128 of the characters"),
         (
             "modules = ['a.py']",
             "ziet.toml, line 1: modules = ['a.py']: expected names of modules, such as `shop.actions`",
@@ -222,7 +222,18 @@ def test_what_is_wrong_in_the_file_is_told_with_its_place(ziet: Ziet, file: str,
         ([], {"ZIET_MODULES": "a,.b"}, "ZIET_MODULES=a,.b: expected names of modules, such as `shop.actions`"),
         ([], {"ZIET_ASCII": "yes"}, "ZIET_ASCII=yes: expected true or false"),
         (["--project", "nowhere"], {}, "--project=nowhere: there is no such folder"),
-        ([], {"ZIET_PROJECT": "ziet.toml"}, "ZIET_PROJECT=ziet.toml: there is no such folder"),
+        (
+            [],
+            {"ZIET_PROJECT": "ziet.toml"},
+            "ZIET_PROJECT=ziet.toml: it is a file; name the folder that it is in",
+        ),
+        (["--concurrency", "-1"], {}, "--concurrency=-1: expected a whole number from 1 to 1000"),
+        ([], {"ZIET_NAME": "a/b"}, "ZIET_NAME=a/b: expected 1 to 128 of the characters A-Z a-z 0-9 _ . : -"),
+        (
+            [],
+            {"ZIET_NAME": "a" * 129},
+            f"ZIET_NAME={'a' * 129}: expected 1 to 128 of the characters A-Z a-z 0-9 _ . : -",
+        ),
     ],
 )
 def test_a_wrong_value_names_its_source(
@@ -231,6 +242,13 @@ def test_a_wrong_value_names_its_source(
     done = shop(ziet)("settings", *arguments, **environment)
 
     assert (done.status, done.out, done.err) == (2, "", f"error: {told}\n")
+
+
+def test_a_project_is_called_what_its_folder_is_in_characters_that_fit_everywhere(ziet: Ziet) -> None:
+    assert shown(ziet.write({"ziet.toml": ""}, "my shop (2)"), "name") == ("my-shop--2", "default")
+    assert shown(ziet.write({"ziet.toml": ""}, "a" * 200), "name") == ("a" * 128, "default")
+    done = shop(ziet, 'name = "a\\nb"')("settings")
+    assert (done.status, done.err.partition(" expected ")[0]) == (2, 'error: ziet.toml, line 1: name = "a\\nb":')
 
 
 def test_two_tables_of_settings_are_one_too_many(ziet: Ziet) -> None:

@@ -38,6 +38,15 @@ def test_an_executor_is_killed_before_and_after_its_hello(made, start):
         assert zygote.exit_of(pid) == -signal.SIGKILL
 
 
+def test_an_executor_that_cannot_connect_says_why(made):
+    zygote = made(NOOP)
+    os.unlink(zygote.path)
+    _, pid = zygote.ask()
+    assert zygote.exit_of(pid) == 1
+    _, said = zygote.close()
+    assert b"an executor does not reach Ziet: [Errno 2] No such file or directory" in said
+
+
 def test_only_executors_are_killed(made):
     zygote = made(NOOP)
     zygote.send(_wire.Kill(zygote.process.pid))

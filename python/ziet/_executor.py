@@ -50,7 +50,12 @@ def main(order: Order) -> None:
         os.setpgid(0, 0)
         os.nice(_NICENESS)
         _process.adopt_orphans()
-        channel = _connect(order)
+        try:
+            channel = _connect(order)
+        except OSError as error:
+            # The system is out of descriptors, say. The zygote's standard error is where whoever waits for it looks.
+            os.write(2, f"an executor does not reach Ziet: {error}\n".encode())
+            return
         Executor(channel, order.scratch).serve()
     except (EOFError, OSError):
         status = 0  # The program is gone or done with this executor.

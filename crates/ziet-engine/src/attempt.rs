@@ -83,7 +83,7 @@ impl Scheduler {
         let live = self.runs.get_mut(&run)?;
         let claim = live.run.state.claim()?;
         // The time from which the deadline counts: a later one would make an attempt look shorter than its timeout.
-        let started_at = live.run.running_since()?;
+        let started_at = live.run.running_since()?.max(live.created_at);
         live.started_at.get_or_insert(started_at);
         live.attempt = Some(Attempt {
             claim,

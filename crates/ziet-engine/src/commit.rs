@@ -14,6 +14,7 @@ use ziet_core::wire::Level;
 use ziet_core::{RunId, Time};
 use ziet_store::{Change, StateChange, StoreError, Tx, changes, runs};
 
+use crate::clock::Step;
 use crate::notice::Notice;
 use crate::turn::{Scheduler, Work};
 
@@ -85,6 +86,18 @@ impl Unwritten {
     pub(crate) fn hold(&mut self, change: StateChange) {
         self.held_since.get_or_insert(change.now);
         self.held.insert(change.id, change);
+    }
+
+    /// The clock was set: what waits does so no longer, and no shorter.
+    pub(crate) fn follow(&mut self, step: Step) {
+        self.by = self.by.map(|by| step.moved(by));
+        self.held_since = self.held_since.map(|since| step.moved(since));
+        for change in self.held.values_mut() {
+            change.now = step.moved(change.now);
+        }
+        if let Some(outage) = &mut self.outage {
+            outage.until = step.moved(outage.until);
+        }
     }
 
     /// When there is something to do; None when nothing waits.

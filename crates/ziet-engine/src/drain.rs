@@ -13,7 +13,7 @@ use crate::turn::Scheduler;
 /// The engine takes nothing any more.
 pub(crate) struct Drain {
     /// When attempts are ended that have not ended by themselves.
-    until: Time,
+    pub(crate) until: Time,
     /// Who is told when none is left; nobody once that is done.
     waiting: Vec<Done<()>>,
 }

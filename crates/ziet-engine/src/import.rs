@@ -26,7 +26,7 @@ pub(crate) struct ImportFailure {
     failure: Failure,
     pause: Duration,
     /// When it is tried again; None while it is.
-    until: Option<Time>,
+    pub(crate) until: Option<Time>,
 }
 
 impl Scheduler {

@@ -24,12 +24,14 @@ mod recovery;
 mod requests;
 mod runs;
 mod settings;
+mod step;
 mod submit;
 mod turn;
 mod wake;
 
 pub use answer::{Accepted, Cancelling, Figures, MadeInput, Refusal, Until};
+pub use clock::Clock;
 pub use engine::Engine;
 pub use notice::{Happening, MemoryUse, Notice};
 pub use settings::{EngineError, EngineSettings};
-pub use submit::Submission;
+pub use submit::{Due, Submission};

@@ -17,6 +17,7 @@ pub(crate) struct Live {
     pub(crate) input: Json,
     pub(crate) memory: MemoryId,
     pub(crate) root: RunId,
+    pub(crate) created_at: Time,
     pub(crate) started_at: Option<Time>,
     /// Child runs that have not finished.
     pub(crate) children: HashSet<RunId>,
@@ -69,6 +70,11 @@ pub(crate) struct TimeUp {
 }
 
 impl Live {
+    /// Nothing is shown to be earlier that happens to it now, although the clock may have been set back.
+    pub(crate) fn earliest(&self) -> Time {
+        self.started_at.unwrap_or(self.created_at)
+    }
+
     /// When the attempt began; None when there is none.
     pub(crate) fn began(&self) -> Option<Time> {
         let known = self.attempt.as_ref().map(|attempt| attempt.started_at);
@@ -91,6 +97,7 @@ impl From<&NewRun> for Live {
             input: new.input.clone(),
             memory: new.memory_id,
             root: new.root_id,
+            created_at: new.created_at,
             started_at: None,
             children: HashSet::new(),
             attempt: None,
@@ -106,6 +113,7 @@ impl From<LoadedRun> for Live {
             input: loaded.input,
             memory: loaded.memory_id,
             root: loaded.root_id,
+            created_at: loaded.created_at,
             started_at: loaded.started_at,
             children: HashSet::new(),
             attempt: None,

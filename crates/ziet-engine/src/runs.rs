@@ -77,7 +77,8 @@ impl Scheduler {
         if live.run.state.claim().is_none() {
             live.attempt = None;
         }
-        self.write_down(changed(id, fence, next.run, now), written, later);
+        let change = changed(id, fence, next.run, now, live.earliest());
+        self.write_down(change, written, later);
         Ok(())
     }
 
@@ -235,13 +236,14 @@ impl Scheduler {
     }
 }
 
-fn changed(id: RunId, fence: u32, run: Run, now: Time) -> StateChange {
+fn changed(id: RunId, fence: u32, run: Run, now: Time, earliest: Time) -> StateChange {
+    let shown = now.max(earliest);
     StateChange {
         id,
         fence,
+        since: shown,
+        now: if run.state.is_finished() { shown } else { now },
         run,
-        since: now,
-        now,
     }
 }
 

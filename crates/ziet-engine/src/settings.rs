@@ -5,6 +5,8 @@ use ziet_core::retry::Backoff;
 use ziet_store::StoreError;
 use ziet_worker::{WorkerError, WorkerSettings};
 
+use crate::clock::Clock;
+
 #[derive(Clone, Debug)]
 pub struct EngineSettings {
     pub worker: WorkerSettings,
@@ -23,8 +25,8 @@ pub struct EngineSettings {
     pub tells_lines: bool,
     /// The version of the code that runs are accepted for; None for a local run, whose runs end with the engine.
     pub deployment: Option<DeploymentId>,
-    /// Seconds that the clock is set forward, or back when it is negative. For tests.
-    pub clock_offset: i64,
+    /// The time of day, the same for all that a process does.
+    pub clock: Clock,
 }
 
 impl EngineSettings {
@@ -45,7 +47,7 @@ impl EngineSettings {
             max_queued_bytes: Self::MAX_QUEUED_BYTES,
             tells_lines: true,
             deployment: None,
-            clock_offset: 0,
+            clock: Clock::default(),
         }
     }
 }

@@ -31,12 +31,29 @@ pub struct Submission {
     pub idempotency_key: Option<String>,
     /// What the caller wants to find on it again.
     pub metadata: Option<Json>,
-    /// Not to be executed before.
-    pub run_at: Option<Time>,
+    /// Not to be executed before; at once when None.
+    pub due: Option<Due>,
     /// Whether it is to be executed without being asked for again.
     pub start: bool,
     /// The run that it is another try of.
     pub retry_of: Option<RunId>,
+}
+
+/// When a run may be executed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Due {
+    At(Time),
+    /// So long after it was accepted.
+    In(Duration),
+}
+
+impl Due {
+    fn at(self, accepted: Time) -> Time {
+        match self {
+            Self::At(at) => at,
+            Self::In(delay) => accepted.plus(delay),
+        }
+    }
 }
 
 impl Submission {
@@ -48,7 +65,7 @@ impl Submission {
             memory: None,
             idempotency_key: None,
             metadata: None,
-            run_at: None,
+            due: None,
             start: true,
             retry_of: None,
         }
@@ -276,7 +293,7 @@ impl Scheduler {
             input,
             memory,
             metadata,
-            run_at,
+            due,
             start,
             retry_of,
             ..
@@ -284,7 +301,7 @@ impl Scheduler {
         let now = self.clock.now();
         let id = RunId::new(now);
         let accepted = if start {
-            Run::accepted(policy, run_at, now)
+            Run::accepted(policy, due.map(|due| due.at(now)), now)
         } else {
             let (run, effects) = (Run::created(policy), Vec::new());
             Transition { run, effects }
@@ -340,7 +357,7 @@ impl Scheduler {
         let Submission {
             action,
             input,
-            run_at,
+            due,
             start,
             ..
         } = submission;
@@ -360,7 +377,7 @@ impl Scheduler {
                 format!("input of {excess}"),
             ));
         }
-        if run_at.is_some() && !start {
+        if due.is_some() && !start {
             let message = "a run that is not started has no time to be executed at";
             return Err(Refusal::new(ErrorCode::InvalidInput, message));
         }

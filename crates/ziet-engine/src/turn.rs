@@ -15,7 +15,7 @@ use ziet_worker::{ExecutorId, Worker, WorkerEvent};
 
 use crate::answer::{Figures, MadeInput, Seen};
 use crate::backlog::Backlog;
-use crate::clock::Clock;
+use crate::clock::EngineClock;
 use crate::commit::Unwritten;
 use crate::drain::Drain;
 use crate::engine::{Mailbox, Message, Shown};
@@ -24,6 +24,7 @@ use crate::live::{Caller, Live, Slot};
 use crate::notice::{Happening, Notice, Watcher};
 use crate::queue::Queue;
 use crate::settings::{EngineError, EngineSettings};
+use crate::step::{ClockSet, LOOK};
 use crate::submit::Asked;
 use crate::wake::Alarm;
 
@@ -34,7 +35,9 @@ pub(crate) struct Scheduler {
     pub(crate) settings: EngineSettings,
     pub(crate) project: ProjectId,
     pub(crate) worker_id: WorkerId,
-    pub(crate) clock: Clock,
+    pub(crate) clock: EngineClock,
+    /// Tells that the computer's clock was set; None where the system does not.
+    pub(crate) clock_set: Option<ClockSet>,
     pub(crate) store: Store,
     pub(crate) mailbox: Mailbox,
     pub(crate) worker: Worker,
@@ -83,7 +86,7 @@ impl Scheduler {
         registry: &Registry,
         watcher: Watcher,
     ) -> Result<Self, EngineError> {
-        let clock = Clock::new(settings.clock_offset);
+        let clock = EngineClock::new(settings.clock.clone());
         let worker = Worker::start(
             settings.worker.clone(),
             registry.try_clone()?,
@@ -94,6 +97,7 @@ impl Scheduler {
             worker_id: WorkerId::new(clock.now()),
             settings,
             clock,
+            clock_set: ClockSet::watch(registry).ok(),
             store,
             mailbox,
             worker,
@@ -132,10 +136,13 @@ impl Scheduler {
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 Err(error) => self.break_down(error.into()),
             }
+            self.follow_clock();
             self.worker.begin_turn(self.clock.instant());
             for event in &events {
-                if event.token() != Self::WAKER {
-                    self.worker.on_ready(event.token());
+                match event.token() {
+                    Self::WAKER => {}
+                    ClockSet::TOKEN => self.on_clock_set(),
+                    token => self.worker.on_ready(token),
                 }
             }
             self.worker.on_time(self.clock.instant());
@@ -176,7 +183,9 @@ impl Scheduler {
             .next_timer()
             .map(|at| at.saturating_duration_since(self.clock.instant()));
         let import = self.import_pause().filter(|_| !down);
-        [own, worker, import].into_iter().flatten().min()
+        // What is scheduled is due by the computer's clock, so it must be seen when that is set.
+        let look = (self.clock_set.is_none() && self.alarm.due().is_some()).then_some(LOOK);
+        [own, worker, import, look].into_iter().flatten().min()
     }
 
     fn on_message(&mut self, message: Message) {

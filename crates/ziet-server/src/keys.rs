@@ -35,10 +35,11 @@ pub(crate) struct Key {
 const USE: Duration = Duration::from_secs(60);
 
 impl Key {
-    /// Whether a use at `now` is to be written down: at most once a minute.
+    /// Whether a use at `now` is to be written down: at most once a minute, and when the clock was set back since.
     pub(crate) fn is_news(&self, now: Time) -> bool {
         let before = self.used.load(Relaxed);
-        now.since(Time::from_millis(before)) >= USE
+        let noted = Time::from_millis(before);
+        now.since(noted).max(noted.since(now)) >= USE
             && self
                 .used
                 .compare_exchange(before, now.as_millis(), Relaxed, Relaxed)
@@ -128,6 +129,33 @@ pub(crate) fn hash(key: &str) -> [u8; 32] {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_use_is_news_after_a_minute_and_when_the_clock_was_set_back() {
+        let at = |seconds: i64| Time::from_millis(1_700_000_000_000 + seconds * 1000);
+        let key = Key::from(&KeyRecord {
+            id: KeyId::new(at(0)),
+            project: None,
+            name: "ada".to_owned(),
+            scopes: vec![Scope::Read],
+            hash: [0; 32],
+            prefix: "sk_".to_owned(),
+            created_at: at(0),
+            last_used_at: None,
+            revoked_at: None,
+        });
+        let uses = [
+            (0, true),
+            (59, false),
+            (60, true),
+            (59, false),
+            (-3600, true),
+            (-3599, false),
+        ];
+        for (seconds, news) in uses {
+            assert_eq!(key.is_news(at(seconds)), news, "{seconds}");
+        }
+    }
 
     #[test]
     fn a_new_key_is_known_by_its_hash_alone() {

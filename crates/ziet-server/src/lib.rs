@@ -7,7 +7,6 @@ mod asking;
 mod auth;
 mod body;
 mod checks;
-mod clock;
 mod connection;
 mod document;
 mod hints;

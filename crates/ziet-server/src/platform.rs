@@ -8,12 +8,11 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 use ziet_core::{Catalogue, ProjectId};
-use ziet_engine::Engine;
+use ziet_engine::{Clock, Engine};
 use ziet_store::{Store, StoreError, Tx, keys};
 
 use crate::asking::Wait;
 use crate::checks::{Checks, Compiled};
-use crate::clock;
 use crate::hints::Hints;
 use crate::keys::{Key, Keys};
 use crate::problem::{Code, Problem};
@@ -37,6 +36,8 @@ pub struct ServerSettings {
     pub public_metrics: bool,
     /// Encrypts connections with this; None leaves them as they are.
     pub tls: Option<TlsFiles>,
+    /// The time of day, the same as of the engines.
+    pub clock: Clock,
 }
 
 /// A certificate and its key, in the form PEM.
@@ -136,7 +137,7 @@ impl Platform {
 
     /// Has the use of a key written down now and then; nobody waits for it.
     pub(crate) fn note_use(&self, key: &Key) {
-        let now = clock::now();
+        let now = self.settings.clock.now();
         if key.is_news(now) {
             let id = key.id;
             self.store.write(

@@ -324,6 +324,7 @@ impl From<StoreError> for Problem {
             | StoreError::Duplicate(_)
             | StoreError::Constraint(_)
             | StoreError::Corrupt(_)
+            | StoreError::Foreign(_)
             | StoreError::Locked { .. }
             | StoreError::NewerSchema { .. }
             | StoreError::ForeignSchema(_)

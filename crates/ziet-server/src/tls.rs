@@ -32,6 +32,16 @@ pub enum TlsError {
     Unfit(String, #[source] rustls::Error),
 }
 
+impl TlsFiles {
+    /// Whether a server can encrypt with them, as they are now.
+    ///
+    /// # Errors
+    /// When one is missing or is no such file, or they do not belong together.
+    pub fn check(&self) -> Result<(), TlsError> {
+        read(self).map(drop)
+    }
+}
+
 /// Gives each connection what the files held when it came.
 pub(crate) struct Tls {
     files: TlsFiles,

@@ -41,6 +41,9 @@ pub enum StoreError {
     /// The file is not a database, or is damaged.
     #[error("the database is damaged or not a database: {0}")]
     Corrupt(String),
+    /// The file is a database, but not one that Ziet has made.
+    #[error("the database is not one of ziet: {0}")]
+    Foreign(String),
     /// Another process uses the folder of the state.
     #[error(
         "{} is used by another ziet{}: only one server at a time can have a folder of state",

@@ -47,17 +47,14 @@ pub fn lock(folder: &Path) -> Result<StateLock> {
 }
 
 /// Writes a consistent copy of the database at `from`, as it is at one moment, to `to`; others go on writing meanwhile.
-/// What was at `to` is replaced, but only by a whole copy.
+/// What was at `to` is replaced, but only by a whole copy that [`restore`] takes.
 ///
 /// # Errors
-/// What is wrong with `from`, or with the disk.
+/// When `from` is damaged, not a database of Ziet, or of a newer version; `to` is then as it was. What is wrong with the
+/// disk.
 pub fn backup(from: &Path, to: &Path) -> Result<()> {
     let part = beside(to, ".part");
-    let copied = sqlite::open_for_reading(from).and_then(|source| {
-        make(&part)?;
-        sqlite::copy(&source, &part)
-    });
-    finish(copied, &part, to)
+    finish(copy_checked(from, &part), &part, to)
 }
 
 /// Puts a copy that [`backup`] made in the place of the database at `to`. Nobody may use that meanwhile: the caller
@@ -68,12 +65,7 @@ pub fn backup(from: &Path, to: &Path) -> Result<()> {
 /// `to` is then as it was.
 pub fn restore(from: &Path, to: &Path) -> Result<()> {
     let part = beside(to, ".part");
-    let copied = sqlite::open_for_reading(from).and_then(|mut source| {
-        sqlite::check(&mut source)?;
-        make(&part)?;
-        sqlite::copy(&source, &part)
-    });
-    let cleared = copied.and_then(|()| {
+    let cleared = copy_checked(from, &part).and_then(|()| {
         // The log belongs to the file that goes: with the new one it would destroy it. What can be is folded into the
         // old one first, so that this is whole until it is replaced.
         let _ = sqlite::fold(to);
@@ -101,6 +93,7 @@ pub(crate) fn explain(path: &Path, error: StoreError) -> StoreError {
     let named = |text| format!("{}: {text}", path.display());
     match error {
         StoreError::Corrupt(text) => StoreError::Corrupt(named(text)),
+        StoreError::Foreign(text) => StoreError::Foreign(named(text)),
         StoreError::Unavailable(text) => {
             let reason = OpenOptions::new().read(true).write(true).open(path).err();
             let text = reason.map_or(text, |reason| reason.to_string());
@@ -117,6 +110,15 @@ fn private() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.write(true).create(true).mode(0o600);
     options
+}
+
+/// Looks at the copy, not at the source: a server that goes on with that is not kept from writing meanwhile.
+fn copy_checked(from: &Path, part: &Path) -> Result<()> {
+    let source = sqlite::open_for_reading(from)?;
+    make(part)?;
+    sqlite::copy(&source, part)
+        .and_then(|()| sqlite::check(&mut sqlite::open_for_reading(part)?))
+        .map_err(|error| explain(from, error))
 }
 
 /// Makes the copy durable, and then the file.

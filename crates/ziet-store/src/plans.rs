@@ -156,6 +156,7 @@ async fn everything(tx: &mut Tx<'_>) -> Result<()> {
     runs::timers(tx, project, Some(timer), 10).await?;
     runs::live(tx, project).await?;
     runs::retrying_beyond(tx, project, now).await?;
+    runs::move_retries(tx, project, 1).await?;
     runs::backlog(tx, project).await?;
     events::page(tx, project, new.id, 0, 10).await?;
     logs::page(tx, project, new.id, &LogQuery::default()).await?;
@@ -203,6 +204,7 @@ const INDEXES: &[(&str, &str)] = &[
         "runs_live",
     ),
     ("finished_at IS NULL AND r.status = '", "runs_live"),
+    ("SET run_at = run_at + ?2", "runs_live"),
     ("AND status = 'failed'", "runs_unsuccessful"),
     ("AND status = 'cancelled'", "runs_unsuccessful"),
     ("run_at IS NOT NULL", "runs_due"),

@@ -63,6 +63,10 @@ fn open_writer(path: &Path, durability: Durability) -> Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(path, flags)?;
     prepare(&connection)?;
+    let (is_empty, is_ours) = tables(&connection)?;
+    if !is_empty && !is_ours {
+        return Err(StoreError::Foreign(OTHERS.to_owned()));
+    }
     // Before there is a table, or never.
     connection.execute_batch("PRAGMA auto_vacuum = INCREMENTAL")?;
     let mode: String = connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
@@ -120,9 +124,22 @@ pub(crate) fn check(connection: &mut Connection) -> Result<()> {
     if found != "ok" {
         return Err(StoreError::Corrupt(found));
     }
+    let (is_empty, is_ours) = tables(connection)?;
+    if !is_ours {
+        let what = if is_empty { "it is empty" } else { OTHERS };
+        return Err(StoreError::Foreign(what.to_owned()));
+    }
     now(connection, Access::Read, async |tx: &mut Tx<'_>| {
         versions(tx).await.map(drop)
     })
+}
+
+const OTHERS: &str = "it has the tables of something else";
+
+/// Whether it has no table, and whether it has the one with which each database of Ziet begins.
+fn tables(connection: &Connection) -> Result<(bool, bool)> {
+    let sql = "SELECT count(*) = 0, total(name = 'schema_versions') > 0 FROM sqlite_master";
+    Ok(connection.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?)))?)
 }
 
 /// Unused pages that are given back at once: more would keep the writer for long.

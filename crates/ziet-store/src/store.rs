@@ -161,6 +161,15 @@ impl Store {
         self.write(async |tx: &mut Tx<'_>| tx.vacuum_some().await, done);
     }
 
+    /// Says of which file it is that it is damaged or cannot be opened.
+    #[must_use]
+    pub fn explain(&self, error: StoreError) -> StoreError {
+        match &self.threads.path {
+            Some(path) => file::explain(path, error),
+            None => error,
+        }
+    }
+
     /// From now on `tell` is told of each commit, on the store's thread: how long its transaction took, and how many
     /// verbs shared it. Only the first caller is served.
     pub fn on_commit(&self, tell: impl Fn(Duration, usize) + Send + Sync + 'static) {

@@ -23,6 +23,6 @@ mod zygote;
 pub use os::{Abilities, Ability, Cgroup, Ending, Usage, ending_text, file_time, flush_time};
 pub use pool::{Demand, PoolSettings};
 pub use project::Project;
-pub use python::Python;
+pub use python::{Python, SDK_COMES_FROM};
 pub use stack::Stack;
 pub use worker::{Ended, Excess, ExecutorId, Worker, WorkerError, WorkerEvent, WorkerSettings};

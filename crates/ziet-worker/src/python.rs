@@ -7,6 +7,10 @@ use std::process::{Command, Stdio};
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
+/// What to do where the Python package of this program is missing. Whatever else is called so is not it.
+pub const SDK_COMES_FROM: &str =
+    "`make build` in the sources of ziet installs the program and its package";
+
 /// An interpreter and how it was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Python {

@@ -14,6 +14,7 @@ use ziet_core::limits::IMPORT_TIME;
 use crate::channel::Channel;
 use crate::os;
 use crate::pipe::Pipe;
+use crate::python::SDK_COMES_FROM;
 use crate::sandbox;
 use crate::worker::WorkerSettings;
 
@@ -27,7 +28,12 @@ if sdk: sys.path.insert(0, sdk)
 try:
     from ziet._zygote import main
 except ModuleNotFoundError as error:
-    sys.exit(f'the package {error.name!r} is missing: {sys.executable} -m pip install {error.name}')
+    name = error.name.partition('.')[0]
+    if name != 'ziet': sys.exit(f'the package {name!r} is missing: {sys.executable} -m pip install {name}')
+    other = sys.modules.get('ziet')
+    origin = getattr(other, '__file__', None)
+    found = f', but another package of that name at {origin}' if other else ''
+    sys.exit(f'{sys.executable} does not have the package ziet of this program{found}: {sys.argv[2]}')
 if sdk: sys.path.remove(sdk)
 main()
 ";
@@ -102,6 +108,7 @@ fn command(settings: &WorkerSettings, place: &Place<'_>) -> std::io::Result<Comm
     let parent = parent.to_string();
     let arguments = ["-c", BOOTSTRAP].map(OsStr::new).into_iter().chain([
         sdk.as_os_str(),
+        OsStr::new(SDK_COMES_FROM),
         OsStr::new(&parent),
         place.socket.as_os_str(),
     ]);
@@ -125,7 +132,9 @@ impl Zygote {
         let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
         ours.set_nonblocking(true)?;
         let mut command = command(settings, place)?;
-        os::in_own_session(&mut command)
+        // The guardian of a sandbox outlives this process, to clean up after it. Python asks for the same at last, but
+        // what is executed before that must not outlive it either.
+        os::in_own_session(&mut command, !settings.sandbox)
             // Standard input is the one descriptor that can be handed over without code between fork and exec.
             .stdin(OwnedFd::from(theirs))
             .stdout(Stdio::piped())

@@ -30,6 +30,14 @@ impl CliError {
         }
     }
 
+    /// Wrong input, with the causes of `error`.
+    pub(crate) fn refused(what: &str, error: impl Error) -> Self {
+        Self {
+            kind: Kind::Usage,
+            ..Self::failed(what, error)
+        }
+    }
+
     /// With the causes of `error`, the last one last.
     pub(crate) fn failed(what: &str, error: impl Error) -> Self {
         Self {

@@ -1,7 +1,6 @@
 //! The program `ziet`: the command line.
 
 mod cli;
-mod clock;
 mod commands;
 mod complete;
 mod error;

@@ -57,7 +57,8 @@ fn without_settings(command: Command) -> Command {
     command
         .mut_args(|argument| {
             let is_setting = argument.get_help_heading().is_some();
-            argument.hide(is_setting)
+            let is_shown = !(is_setting && argument.is_global_set());
+            argument.hide(!is_shown)
         })
         .mut_subcommands(without_settings)
 }

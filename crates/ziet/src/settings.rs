@@ -20,17 +20,18 @@ use std::time::Duration;
 use anstream::ColorChoice;
 use serde::Deserialize;
 use serde_json::Value;
+use ziet_core::limits::ID_CHARS;
 use ziet_core::retry::Backoff;
 use ziet_core::wire::StartMethod;
 use ziet_core::{ActionId, Catalogue, Json, nearest};
 use ziet_worker::python::{self, Found};
-use ziet_worker::{Ability, PoolSettings, Project, Python, WorkerSettings};
+use ziet_worker::{Ability, PoolSettings, Project, Python, SDK_COMES_FROM, WorkerSettings};
 
 pub(crate) use self::environment::Environment;
 use self::file::{File, Place};
 pub(crate) use self::flags::Flags;
 use self::flags::Part;
-pub(crate) use self::measure::read_time;
+pub(crate) use self::measure::read_age;
 #[cfg(test)]
 pub(crate) use self::server_table::SERVING;
 pub(crate) use self::serving::{LogFormat, OfServer, OfState, Serving, state_folder};
@@ -383,9 +384,7 @@ fn default(
     match (setting.name, &setting.default) {
         (_, Default::Is(text)) => setting.kind.read(text).unwrap_or_default(),
         ("project", Default::Depends(_)) => shown(root),
-        ("name", Default::Depends(_)) => root
-            .file_name()
-            .map_or_else(|| "project".into(), |name| name.to_string_lossy().into()),
+        ("name", Default::Depends(_)) => name_of(root).into(),
         ("python", Default::Depends(_)) => python.map(|python| shown(&python.path)).into(),
         ("concurrency", Default::Depends(_)) => {
             let processors = available_parallelism().map_or(1, NonZero::get);
@@ -400,16 +399,32 @@ fn default(
     }
 }
 
+/// The folder's name in the characters that a project's name has everywhere, also in a URL or a header.
+pub(crate) fn name_of(folder: &Path) -> String {
+    let name = folder.file_name().unwrap_or_default().to_string_lossy();
+    let kept = name.replace(
+        |char: char| !(char.is_ascii_alphanumeric() || matches!(char, '.' | '_' | '-')),
+        "-",
+    );
+    let kept = &kept[..kept.len().min(ID_CHARS)];
+    let kept = kept.trim_matches(['-', '.']);
+    if kept.is_empty() { "project" } else { kept }.to_owned()
+}
+
 fn shown(path: &Path) -> Value {
     path.to_string_lossy().into()
 }
 
 fn existing_folder(given: &Given, folder: &Path) -> Result<PathBuf, CliError> {
     let path = given.path(folder, folder);
-    fs_err::canonicalize(&path)
-        .ok()
-        .filter(|path| path.is_dir())
-        .ok_or_else(|| CliError::usage(format!("{}: there is no such folder", given.stands)))
+    let real = fs_err::canonicalize(&path).ok();
+    let wrong = if real.as_ref().is_some_and(|path| path.is_file()) {
+        "it is a file; name the folder that it is in"
+    } else {
+        "there is no such folder"
+    };
+    real.filter(|path| path.is_dir())
+        .ok_or_else(|| CliError::usage(format!("{}: {wrong}", given.stands)))
 }
 
 fn find_python(
@@ -449,7 +464,7 @@ fn default_python(environment: &Environment) -> Result<Python, CliError> {
         CliError::usage(
             "no Python: none beside this program, in VIRTUAL_ENV, or named python3 on the path",
         )
-        .hint("install Python 3.10 or later, and the package with `python3 -m pip install ziet`")
+        .hint(format!("install Python 3.10 or later; {SDK_COMES_FROM}"))
     })
 }
 

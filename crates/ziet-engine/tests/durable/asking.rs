@@ -5,7 +5,7 @@ use std::time::Duration;
 use ziet_core::run::Status;
 use ziet_core::wire::Level;
 use ziet_core::{ErrorCode, Json, MemoryId, ProjectId, RunId, Time};
-use ziet_engine::{Cancelling, Happening, Notice, Submission};
+use ziet_engine::{Cancelling, Due, Happening, Notice, Submission};
 use ziet_store::Change;
 use ziet_store::logs::{self, LogQuery};
 
@@ -199,7 +199,7 @@ fn a_run_is_cancelled_however_it_stands_with_who_and_why() {
         .created_at
         .plus(Duration::from_secs(3600));
     let scheduled = Submission {
-        run_at: Some(at),
+        due: Some(Due::At(at)),
         ..submission("echo", "{}")
     };
     let scheduled = running.accept(scheduled).unwrap().run;
@@ -272,7 +272,7 @@ fn a_time_is_kept_to_20_ms() {
         .iter()
         .map(|at| {
             let later = Submission {
-                run_at: Some(*at),
+                due: Some(Due::At(*at)),
                 ..submission("echo", "{}")
             };
             running.accept(later).unwrap().run

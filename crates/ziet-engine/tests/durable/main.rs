@@ -8,6 +8,7 @@
 )]
 
 mod asking;
+mod clock;
 mod recovery;
 mod stage;
 mod trouble;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ziet_core::run::{Outcome, Status};
 use ziet_core::{ErrorCode, RunId, Time};
-use ziet_engine::Submission;
+use ziet_engine::{Clock, Due, Submission};
 
 use crate::stage::{Stage, submission};
 
@@ -105,7 +105,7 @@ fn queued_created_and_scheduled_runs_go_on() {
     let soon = first.document(held).created_at.plus(Duration::from_secs(3));
     let scheduled = first
         .accept(Submission {
-            run_at: Some(soon),
+            due: Some(Due::At(soon)),
             ..submission("echo", "{}")
         })
         .unwrap()
@@ -134,7 +134,7 @@ fn a_retry_comes_although_the_clock_was_set_back() {
     let stage = Stage::new();
     let first = stage.start_with(|settings| {
         settings.backoff = ziet_core::retry::Backoff::Exponential;
-        settings.clock_offset = 3600;
+        settings.clock = Clock::ahead_by(3600);
     });
     let input = format!(
         r#"{{"file": "{}", "failures": 1}}"#,
@@ -150,7 +150,9 @@ fn a_retry_comes_although_the_clock_was_set_back() {
     });
     drop(first);
     let second = stage.start();
-    assert_eq!(second.completed(run).attempts.len(), 2);
+    let document = second.completed(run);
+    assert_eq!(document.attempts.len(), 2);
+    assert!(document.finished_at >= document.started_at);
     let earlier = second.submit("echo", "{}");
     second.completed(earlier);
 }
@@ -163,13 +165,13 @@ fn a_retry_comes_at_once_when_the_clock_was_set_forward() {
     let later = Time::from_millis(at.as_millis() + 3_600_000);
     let run = first
         .accept(Submission {
-            run_at: Some(later),
+            due: Some(Due::At(later)),
             ..submission("echo", "{}")
         })
         .unwrap()
         .run;
     drop(first);
     stage
-        .start_with(|settings| settings.clock_offset = 3700)
+        .start_with(|settings| settings.clock = Clock::ahead_by(3700))
         .completed(run);
 }

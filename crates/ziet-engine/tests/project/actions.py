@@ -15,6 +15,11 @@ def hold(port: int, file: str) -> str:
     return _held(port, file)
 
 
+@Action(description="The same, for a few seconds at most", timeout=4)
+def brief(port: int, file: str) -> str:
+    return _held(port, file)
+
+
 @Action(description="The same, and must never be executed twice", on_lost="fail")
 def pay(port: int, file: str) -> str:
     return _held(port, file)

@@ -11,7 +11,6 @@ use ziet_core::{ActionId, ActionSpec, Time};
 use ziet_store::{Tx, figures};
 
 use crate::auth::{Allowed, Read};
-use crate::clock;
 use crate::page::Page;
 use crate::params::{Named, Params};
 use crate::platform::Platform;
@@ -135,7 +134,7 @@ pub(crate) async fn get(
     let (known, id) = (project.actions()?, ActionId::new(id));
     let missing = || Problem::new(Code::ActionNotFound, known.unknown(&id));
     let spec = known.action(&id).ok_or_else(missing)?.clone();
-    let now = clock::now();
+    let now = platform.settings.clock.now();
     let since = Time::from_millis(now.as_millis() - RECENT_MS);
     let project = project.id.clone();
     let verb = async move |tx: &mut Tx<'_>| figures::of_action(tx, &project, &id, since, now).await;

@@ -13,7 +13,6 @@ use ziet_store::keys::{self, KeyRecord};
 
 use crate::auth::{Admin, Allowed, Caller};
 use crate::body::{ONE, Payload};
-use crate::clock;
 use crate::keys::{Key, NewKey};
 use crate::page::Page;
 use crate::params::{Named, Params};
@@ -135,7 +134,7 @@ pub(crate) async fn create(
     let wanted: KeyRequest = body.parse()?;
     let project = wanted.project(&caller)?;
     let secret = NewKey::random().map_err(Problem::internal)?;
-    let now = clock::now();
+    let now = platform.settings.clock.now();
     let record = KeyRecord {
         id: KeyId::new(now),
         project,
@@ -210,7 +209,7 @@ pub(crate) async fn revoke(
     let key = known
         .find(|key| key.id == id && key.revoked_at.is_none())
         .ok_or_else(missing)?;
-    let now = clock::now();
+    let now = platform.settings.clock.now();
     platform
         .write(async move |tx: &mut Tx<'_>| keys::revoke(tx, id, now).await)
         .await?;

@@ -15,7 +15,6 @@ use ziet_store::{Added, Tx, memory, runs};
 
 use crate::auth::{Allowed, Read, Run};
 use crate::body::{ONE, Payload};
-use crate::clock;
 use crate::page::Page;
 use crate::params::{Named, Params, wrong};
 use crate::platform::{Platform, Project};
@@ -320,7 +319,9 @@ pub(crate) async fn add(
 ) -> Result<(StatusCode, Json<MemoryEntry>), Problem> {
     let (project, run) = (caller.project()?, name.run()?);
     params.end()?;
-    let entry = body.parse::<NewEntry>()?.check(project, clock::now())?;
+    let entry = body
+        .parse::<NewEntry>()?
+        .check(project, platform.settings.clock.now())?;
     let of = memory_of(&platform, &project.id, run).await?;
     let (project, added) = (project.id.clone(), entry.clone());
     let verb = async move |tx: &mut Tx<'_>| memory::add(tx, &project, of, &added).await;

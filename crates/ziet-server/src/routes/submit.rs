@@ -16,14 +16,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 use ziet_core::{ActionId, Json, MemoryId, RunId, Time, limits};
-use ziet_engine::Submission;
+use ziet_engine::{Due, Submission};
 use ziet_store::{Tx, runs};
 
 use crate::asking::Shown;
 use crate::auth::{Allowed, Run};
 use crate::body::{MANY, ONE, Payload};
 use crate::checks::Compiled;
-use crate::clock;
 use crate::params::{Params, wrong};
 use crate::platform::{Platform, Project};
 use crate::problem::{Code, Fault, Problem, ProblemDocument};
@@ -132,8 +131,12 @@ pub(crate) async fn submit(
     params.end()?;
     let project = caller.project()?;
     let actions = project.actions()?;
+    let now = platform.settings.clock.now();
     let submission = body
-        .made(move |body| body.parse::<NewRun<'_>>()?.checked(&actions, Place(None)))
+        .made(move |body| {
+            body.parse::<NewRun<'_>>()?
+                .checked(&actions, Place(None), now)
+        })
         .await?;
     submitted(&platform, &caller, submission, wait).await
 }
@@ -169,14 +172,16 @@ pub(super) async fn submitted(
     security(("api_key" = ["run"])))]
 pub(crate) async fn submit_batch(
     caller: Allowed<Run>,
+    State(platform): State<Arc<Platform>>,
     params: Params,
     body: Payload<MANY>,
 ) -> Result<(StatusCode, Body<AcceptedRuns>), Problem> {
     params.end()?;
     let project = caller.project()?;
     let actions = project.actions()?;
+    let now = platform.settings.clock.now();
     let submissions = body
-        .made(move |body| all_checked(body.parse()?, &actions))
+        .made(move |body| all_checked(body.parse()?, &actions, now))
         .await?;
     let room = caller.key.share.runs(submissions.len()).await?;
     let accepted = project.submit(submissions).await?;
@@ -231,6 +236,7 @@ pub(super) fn wait(params: &mut Params) -> Result<Duration, Problem> {
 fn all_checked(
     NewRuns { runs }: NewRuns<'_>,
     actions: &Compiled,
+    now: Time,
 ) -> Result<Vec<Submission>, Problem> {
     if !(1..=BATCH).contains(&runs.len()) {
         let what = format!("a batch has 1 to {BATCH} runs, not {}", runs.len());
@@ -239,7 +245,7 @@ fn all_checked(
     let mut submissions = Vec::with_capacity(runs.len());
     let mut refused: Option<Problem> = None;
     for (number, run) in runs.into_iter().enumerate() {
-        match run.checked(actions, Place(Some(number))) {
+        match run.checked(actions, Place(Some(number)), now) {
             Ok(submission) => submissions.push(submission),
             Err(problem) => match &mut refused {
                 None => refused = Some(problem),
@@ -266,12 +272,12 @@ impl fmt::Display for Place {
 
 impl NewRun<'_> {
     /// What the engine is asked for, when nothing is wrong with it. `place` is where it lies in the request.
-    fn checked(self, actions: &Compiled, place: Place) -> Result<Submission, Problem> {
+    fn checked(self, actions: &Compiled, place: Place, now: Time) -> Result<Submission, Problem> {
         let action = ActionId::new(self.action_id.as_str());
         let input = self.input.map_or("{}", RawValue::get);
         checked_input(actions, &action, input, place)?;
         let metadata = self.metadata(place)?;
-        let run_at = self.due(place)?;
+        let due = self.due(place, now)?;
         let key = self.idempotency_key;
         if key
             .as_ref()
@@ -284,7 +290,7 @@ impl NewRun<'_> {
             memory: self.memory_id,
             idempotency_key: key,
             metadata,
-            run_at,
+            due,
             start: self.start.unwrap_or(true),
             ..Submission::new(action, Json::trusted(input.as_bytes()))
         })
@@ -305,32 +311,28 @@ impl NewRun<'_> {
         }
     }
 
-    fn due(&self, place: Place) -> Result<Option<Time>, Problem> {
+    fn due(&self, place: Place, now: Time) -> Result<Option<Due>, Problem> {
         let refused =
             |name: &str, what: &str| Err(at(Code::InvalidRequest, place, name, what.to_owned()));
-        let time = match (&self.run_at, self.delay_seconds) {
-            (None, None) => return Ok(None),
-            (Some(_), Some(_)) => {
-                return refused(
-                    "/delay_seconds",
-                    "give either run_at or delay_seconds, not both",
-                );
-            }
+        match (&self.run_at, self.delay_seconds) {
+            (None, None) => Ok(None),
+            (Some(_), Some(_)) => refused(
+                "/delay_seconds",
+                "give either run_at or delay_seconds, not both",
+            ),
             (Some(text), None) => match text.parse::<Time>() {
-                Ok(time) => time,
-                Err(_) => return refused("/run_at", "a time is written like 2026-01-15T09:30:00Z"),
+                Ok(time) if time <= now.plus(FURTHEST) => Ok(Some(Due::At(time))),
+                Ok(_) => refused("/run_at", "a run can be due at most a year ahead"),
+                Err(_) => refused("/run_at", "a time is written like 2026-01-15T09:30:00Z"),
             },
+            (None, Some(seconds)) if seconds < 0.0 => {
+                refused("/delay_seconds", "a delay is a number of seconds from 0 on")
+            }
             (None, Some(seconds)) => match Duration::try_from_secs_f64(seconds) {
-                Ok(delay) => clock::now().plus(delay),
-                Err(_) => {
-                    return refused("/delay_seconds", "a delay is a number of seconds from 0 on");
-                }
+                Ok(delay) if delay <= FURTHEST => Ok(Some(Due::In(delay))),
+                _ => refused("/delay_seconds", "a run can be due at most a year ahead"),
             },
-        };
-        if time > clock::now().plus(FURTHEST) {
-            return refused("/run_at", "a run can be due at most a year ahead");
         }
-        Ok(Some(time))
     }
 }
 

@@ -149,6 +149,18 @@ async fn what_is_not_a_request_is_refused() {
             answer.body.len()
         );
     }
+    let far = [
+        ("/delay_seconds", r#""delay_seconds": 31622401"#),
+        ("/run_at", r#""run_at": "2999-01-01T00:00:00Z""#),
+    ];
+    for (pointer, due) in far {
+        let body = format!(r#"{{"action_id": "actions.add", "input": {{"x": 1}}, {due}}}"#);
+        let problem = served.post(&key, "/v1/runs", body).await.problem();
+        assert!(
+            problem.contains(&format!(r#""pointer": "{pointer}""#)),
+            "{problem}"
+        );
+    }
     let many = format!(
         r#"{{"runs": [{}]}}"#,
         vec![r#"{"action_id": "actions.add"}"#; 1001].join(",")

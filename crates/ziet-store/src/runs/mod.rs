@@ -15,7 +15,7 @@ use ziet_core::{
 
 pub use list::{Listed, RunFilter, list, summary};
 pub(crate) use queue::oldest_live;
-pub use queue::{Backlog, Timer, backlog, due_queued, live, retrying_beyond, timers};
+pub use queue::{Backlog, Timer, backlog, due_queued, live, move_retries, retrying_beyond, timers};
 
 use crate::changes::Parent;
 use crate::state::{Ended, Live, failure, rebuild};

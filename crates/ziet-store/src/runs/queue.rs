@@ -136,6 +136,17 @@ pub async fn retrying_beyond(
     tx.query(sql, &args, |row| row.get(0)).await
 }
 
+/// Has all retrying runs due so many milliseconds later, or earlier when it is negative: the clock was set by so much.
+///
+/// # Errors
+/// What the database says.
+pub async fn move_retries(tx: &mut Tx<'_>, project: &ProjectId, millis: i64) -> Result<()> {
+    let sql = "UPDATE runs SET run_at = run_at + ?2
+        WHERE project_id = ?1 AND finished_at IS NULL AND status = 'retrying'";
+    tx.execute(sql, &[project.into(), millis.into()]).await?;
+    Ok(())
+}
+
 /// How much has been accepted and has not finished. It looks at each such run once, in an index.
 ///
 /// # Errors

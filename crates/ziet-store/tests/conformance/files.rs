@@ -13,7 +13,9 @@ use rusqlite::Connection;
 use tempfile::TempDir;
 use ziet_core::Event;
 use ziet_store::retention::{Old, prune};
-use ziet_store::{Durability, Location, NewRun, Store, StoreError, Tx, changes, lock, restore};
+use ziet_store::{
+    Durability, Location, NewRun, Store, StoreError, Tx, backup, changes, lock, restore,
+};
 
 use crate::stage::{
     add, change, commit, completed, count, entry, file_in, hold, json, load, new_run, now, project,
@@ -152,6 +154,42 @@ fn a_file_that_is_something_else_is_refused() {
         "{:?}",
         error(&a_folder)
     );
+}
+
+#[test]
+fn a_database_of_something_else_stays_as_it_is() {
+    let folder = TempDir::new().unwrap();
+    let location = file_in(&folder);
+    alter(path(&location), "CREATE TABLE a (b)");
+    let before = fs::read(path(&location)).unwrap();
+    let refused = error(&location).to_string();
+    assert!(
+        refused.ends_with("ziet.db: it has the tables of something else"),
+        "{refused}"
+    );
+    assert_eq!(fs::read(path(&location)).unwrap(), before);
+}
+
+#[test]
+fn a_damaged_database_does_not_take_the_place_of_its_last_copy() {
+    let folder = TempDir::new().unwrap();
+    let location = file_in(&folder);
+    let copy = folder.path().join("copy.db");
+    let store = Store::open(&location, Durability::Full).unwrap();
+    for _ in 0..50 {
+        commit(&store, vec![submit(&new_run())]).unwrap();
+    }
+    store.backup(&copy).unwrap();
+    drop(store);
+    let good = fs::read(&copy).unwrap();
+    let mut bytes = fs::read(path(&location)).unwrap();
+    bytes[8192..].fill(0xAA);
+    fs::write(path(&location), bytes).unwrap();
+    let refused = backup(path(&location), &copy).unwrap_err();
+    assert!(matches!(refused, StoreError::Corrupt(_)), "{refused:?}");
+    assert!(refused.to_string().contains("ziet.db"), "{refused}");
+    assert_eq!(fs::read(&copy).unwrap(), good);
+    assert!(!folder.path().join("copy.db.part").exists());
 }
 
 #[test]
@@ -335,7 +373,8 @@ fn what_is_no_whole_copy_replaces_nothing() {
         (damaged, "Corrupt"),
         (whole[..whole.len() / 2].to_vec(), "Corrupt"),
         (b"This is not a database. ".repeat(100), "Corrupt"),
-        (fs::read(&foreign).unwrap(), "Database"),
+        (fs::read(&foreign).unwrap(), "Foreign"),
+        (Vec::new(), "Foreign"),
     ];
     for (bytes, expected) in cases {
         fs::write(&copy, bytes).unwrap();

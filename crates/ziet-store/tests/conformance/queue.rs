@@ -124,6 +124,22 @@ fn a_run_that_fails_has_a_timer_until_its_next_attempt() {
         );
         assert_eq!(found.len(), 1);
         assert_eq!(found[0].run, run.id);
+        let scheduled = due(found[0].at.plus(Duration::from_secs(9)));
+        commit(store, vec![submit(&scheduled)]).unwrap();
+        for (millis, places) in [
+            (10_000, [scheduled.id, run.id]),
+            (-10_000, [run.id, scheduled.id]),
+        ] {
+            let verb =
+                async move |tx: &mut Tx<'_>| runs::move_retries(tx, &project(), millis).await;
+            store.write_now(verb).unwrap();
+            let order: Vec<RunId> = timers(store, None, 10)
+                .iter()
+                .map(|timer| timer.run)
+                .collect();
+            assert_eq!(order, places, "only what is retrying is moved");
+        }
+        assert_eq!(timers(store, None, 1), found);
         let later = found[0].at.plus(Duration::from_millis(1));
         let after = ziet_core::transition(&retrying, Event::Due, later)
             .unwrap()
@@ -137,8 +153,8 @@ fn a_run_that_fails_has_a_timer_until_its_next_attempt() {
         };
         commit(store, vec![ziet_store::Change::State(Box::new(go))]).unwrap();
         assert_eq!(
-            (timers(store, None, 10), queued(store, None, 9)),
-            (vec![], vec![run.id])
+            (timers(store, None, 10).len(), queued(store, None, 9)),
+            (1, vec![run.id])
         );
     });
 }

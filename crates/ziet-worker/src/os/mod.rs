@@ -68,9 +68,18 @@ pub struct Usage {
 /// On a desktop and in many virtual machines, Linux shares processors among sessions (autogroups), and a nice value counts
 /// only within one. So all that executes actions is in this one session, which as a whole is as nice as they are: with
 /// one for each executor, 200 of them that compute had deadlines kept a second late on two processors, with this 20 ms.
-pub(crate) fn in_own_session(command: &mut Command) -> &mut Command {
-    let enter = || {
+///
+/// With `ends_with_caller`, where the system can do that, the kernel ends it with the thread that has started it, until it
+/// asks for something else.
+pub(crate) fn in_own_session(command: &mut Command, ends_with_caller: bool) -> &mut Command {
+    #[cfg(not(target_os = "linux"))]
+    let _ = ends_with_caller;
+    let enter = move || {
         setsid()?;
+        #[cfg(target_os = "linux")]
+        if ends_with_caller {
+            rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+        }
         // Elsewhere there is no such file, and control groups or nice values alone do it.
         if let Ok(file) = open(c"/proc/self/autogroup", OFlags::WRONLY, Mode::empty()) {
             let _ = write(file, b"10");
@@ -81,7 +90,7 @@ pub(crate) fn in_own_session(command: &mut Command) -> &mut Command {
         unsafe_code,
         reason = "the standard library's own has not been made stable yet"
     )]
-    // SAFETY: between fork and exec it makes four system calls, which allocate nothing and take no lock.
+    // SAFETY: between fork and exec it makes five system calls, which allocate nothing and take no lock.
     unsafe {
         command.pre_exec(enter)
     }

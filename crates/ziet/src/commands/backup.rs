@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Args, ValueHint};
 
-use super::state::existing;
+use super::state::{existing, real};
 use crate::error::CliError;
 use crate::output::Printer;
 use crate::settings::{Environment, Flags, OfState, state_folder};
@@ -48,9 +48,11 @@ fn check_target(file: &Path, state: &Path) -> Result<(), CliError> {
         Some(folder) if folder != Path::new("") => folder,
         _ => Path::new("."),
     };
-    let real =
-        |folder| fs_err::canonicalize(folder).map_err(|error| CliError::usage(error.to_string()));
-    if real(folder)? != real(state)? {
+    if !folder.is_dir() {
+        let message = format!("{}: there is no such folder", folder.display());
+        return Err(CliError::usage(message).hint("make it first, or name a file elsewhere"));
+    }
+    if real(folder) != real(state) {
         return Ok(());
     }
     let message = format!("{} lies in the folder of the state itself", file.display());

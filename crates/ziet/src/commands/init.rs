@@ -61,7 +61,7 @@ pub(crate) fn init(args: &Init, printer: &mut Printer) -> Result<ExitCode, CliEr
             folder.display()
         )));
     }
-    let name = project_name(&folder);
+    let name = settings::name_of(&folder);
     write_all(&folder, &name).map_err(|error| CliError::failed("nothing was written", error))?;
 
     if let Some(around) = around {
@@ -154,15 +154,4 @@ fn make_folders(folder: &Path, made: &mut Vec<PathBuf>) -> io::Result<()> {
         made.push(folder.to_owned());
     }
     Ok(())
-}
-
-/// The folder's name in the characters that a project's name has everywhere, also in a URL or a header.
-fn project_name(folder: &Path) -> String {
-    let name = folder.file_name().unwrap_or_default().to_string_lossy();
-    let kept = name.replace(
-        |char: char| !(char.is_ascii_alphanumeric() || matches!(char, '.' | '_' | '-')),
-        "-",
-    );
-    let kept = kept.trim_matches(['-', '.']);
-    if kept.is_empty() { "project" } else { kept }.to_owned()
 }

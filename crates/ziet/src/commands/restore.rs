@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, ValueHint};
+use ziet_engine::Clock;
+use ziet_store::StoreError;
 
 use super::state::State;
-use crate::clock;
 use crate::error::CliError;
 use crate::output::Printer;
 use crate::settings::{Environment, Flags, OfState, state_folder};
@@ -48,13 +49,24 @@ pub(crate) fn restore(
         printer.line(format_args!("the old state is in {}", old.display()));
     }
     ziet_store::restore(&args.file, &database).map_err(|error| {
-        CliError::failed(&format!("{} is not restored", args.file.display()), error)
+        let is_foreign = matches!(error, StoreError::Foreign(_));
+        let error = CliError::failed(&format!("{} is not restored", args.file.display()), error);
+        if is_foreign {
+            error.hint("name a file that `ziet backup` has written")
+        } else {
+            error
+        }
     })?;
     printer.line(format_args!(
         "the state in {} is that of {}",
         state.folder.display(),
         args.file.display()
     ));
+    if !state.key_file().is_file() {
+        printer.line(format_args!(
+            "it knows its keys by their hashes alone, so no admin key is in that folder: use one from before"
+        ));
+    }
     Ok(ExitCode::SUCCESS)
 }
 
@@ -66,7 +78,10 @@ fn keep(database: &Path) -> io::Result<PathBuf> {
         name.push(ending);
         PathBuf::from(name)
     };
-    let old = named(database, &format!(".old-{}", clock::now().as_millis()));
+    let old = named(
+        database,
+        &format!(".old-{}", Clock::default().now().as_millis()),
+    );
     fs_err::hard_link(database, &old)?;
     let log = named(database, "-wal");
     if log.is_file() {

@@ -17,13 +17,14 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
+use ziet_engine::Clock;
 use ziet_server::{Hints, Platform, Server, ServerSettings};
 use ziet_store::{Location, Store};
 
 use self::projects::Projects;
 use self::stopping::Stop;
 use super::retention::Retention;
-use super::state::State;
+use super::state::{State, real};
 use crate::error::CliError;
 use crate::settings::{Environment, Flags, LogFormat, OfServer, Serving, Settings, state_folder};
 
@@ -56,9 +57,11 @@ pub(crate) fn serve(
         .iter()
         .map(|flags| Settings::resolve(flags, environment));
     let folders = folders.collect::<Result<Vec<_>, _>>()?;
-    let state = State::hold(&state_folder(&args.settings, environment)?)?;
-    projects::check(&folders, &state.folder)?;
+    let state = state_folder(&args.settings, environment)?;
+    projects::check(&folders, &real(&state))?;
+    let state = State::hold(&state)?;
     let _lines = log::start(&serving)?;
+    state.warn_of_others();
     let runtime = runtime()?;
     match runtime.block_on(run(&serving, &folders, &state)) {
         // Whoever reads the log as JSON must not meet a line that is none.
@@ -86,10 +89,16 @@ async fn run(serving: &Serving, folders: &[Settings], state: &State) -> Result<E
     let listener = bind(serving.listen).await?;
     let store = Store::open(&Location::File(state.database()), serving.durability())
         .map_err(|error| CliError::failed("the state cannot be used", error))?;
-    key::make_first(&store, &state.key_file())?;
+    let clock = Clock::ahead_by(serving.clock_offset);
+    key::make_first(&store, &state.key_file(), &clock)?;
     let hints = Hints::default();
-    let mut projects = Projects::start(folders, serving, &store, &hints)?;
-    let platform = Platform::new(store.clone(), projects.engines(), hints, served(serving));
+    let mut projects = Projects::start(folders, serving, &store, &hints, &clock)?;
+    let platform = Platform::new(
+        store.clone(),
+        projects.engines(),
+        hints,
+        served(serving, &clock),
+    );
     let server = Server::open(Arc::clone(&platform)).await;
     let server =
         server.map_err(|error| CliError::failed("the HTTP API cannot be served", error))?;
@@ -99,9 +108,14 @@ async fn run(serving: &Serving, folders: &[Settings], state: &State) -> Result<E
     let mut server = tokio::spawn(server.serve(listener, closed.clone()));
     tokio::select! {
         loaded = projects.loaded() => loaded?,
-        () = stop.asked() => return Ok(ExitCode::SUCCESS),
+        () = stop.asked() => {
+            info!("ended while the projects were imported");
+            return Ok(ExitCode::SUCCESS);
+        }
     }
-    let keep = serving.retention.map(|keep| Retention::start(store, keep));
+    let keep = serving
+        .retention
+        .map(|keep| Retention::start(store, keep, clock));
     let _retention = keep.transpose()?;
     tell(&address, state);
     tokio::select! {
@@ -139,11 +153,12 @@ async fn bind(address: SocketAddr) -> Result<TcpListener, CliError> {
 }
 
 /// What the HTTP API needs to know.
-fn served(serving: &Serving) -> ServerSettings {
+fn served(serving: &Serving, clock: &Clock) -> ServerSettings {
     ServerSettings {
         hosts: serving.hosts.clone(),
         public_metrics: serving.public_metrics,
         tls: serving.tls(),
+        clock: clock.clone(),
     }
 }
 

@@ -1,8 +1,9 @@
 //! The folder in which a server keeps everything, for the commands that work on it.
 
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use tracing::warn;
 use ziet_store::{StateLock, StoreError};
 
 use crate::error::CliError;
@@ -42,11 +43,8 @@ impl State {
                 error
             }
         })?;
-        // Its real name: it is compared with other folders.
-        let folder = fs_err::canonicalize(folder)
-            .map_err(|error| CliError::failed("the state folder", error))?;
         Ok(Self {
-            folder,
+            folder: real(folder),
             _lock: lock,
         })
     }
@@ -57,6 +55,16 @@ impl State {
         Self::hold(folder)
     }
 
+    /// Warns where others could put files of theirs in the place of the state's.
+    pub(super) fn warn_of_others(&self) {
+        let seen = fs_err::metadata(&self.folder);
+        let mode = seen.map_or(0, |seen| seen.permissions().mode());
+        if mode & 0o022 != 0 {
+            let folder = self.folder.display();
+            warn!(%folder, "others may write to the state folder {folder}: chmod 700 {folder}");
+        }
+    }
+
     pub(super) fn database(&self) -> PathBuf {
         self.folder.join(DATABASE)
     }
@@ -64,6 +72,12 @@ impl State {
     pub(super) fn key_file(&self) -> PathBuf {
         self.folder.join(KEY)
     }
+}
+
+/// Its real name, by which it can be compared with other folders; it need not be there.
+pub(super) fn real(folder: &Path) -> PathBuf {
+    let named = || Some(real(folder.parent()?).join(folder.file_name()?));
+    fs_err::canonicalize(folder).unwrap_or_else(|_| named().unwrap_or_else(|| folder.to_owned()))
 }
 
 /// The database of a server that is, or was, there.

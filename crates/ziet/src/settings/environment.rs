@@ -21,7 +21,7 @@ pub(crate) struct Environment {
     pub(crate) state: Option<PathBuf>,
     /// Standard output is a terminal that can show nothing but plain characters.
     pub(crate) dumb_terminal: bool,
-    /// Seconds that the engines of a server are ahead of the clock: only tests set this, so it is no setting.
+    /// Seconds that a server is ahead of the clock: only tests set this, so it is no setting.
     pub(crate) clock_offset: i64,
     /// The variables that begin with `ZIET_`, and hold something.
     own: BTreeMap<String, String>,

@@ -171,7 +171,7 @@ impl Source {
         let project = table.get("project")?.get_ref().as_table()?;
         let (key, name) = project.get_key_value("name")?;
         Some(Given {
-            value: scalar(&Kind::Text, name.get_ref())?,
+            value: scalar(&Kind::Name, name.get_ref())?,
             origin: Origin::File(self.place(&key.span())),
             stands: String::new(),
         })
@@ -304,7 +304,7 @@ fn scalar(kind: &Kind, value: &DeValue<'_>) -> Option<Value> {
             kind.read(&number.to_string())
         }
         (Kind::Bool, DeValue::Boolean(truth)) => Some((*truth).into()),
-        (Kind::Text | Kind::Folder | Kind::Program | Kind::Choice(_), DeValue::String(text)) => {
+        (Kind::Name | Kind::Folder | Kind::Program | Kind::Choice(_), DeValue::String(text)) => {
             kind.read(text)
         }
         _ => None,

@@ -156,16 +156,16 @@ fn argument(setting: &Setting, flag: &Flag) -> Arg {
                 Kind::File => argument.value_hint(ValueHint::FilePath),
                 Kind::Names => argument.action(ArgAction::Append),
                 Kind::Program => argument.value_hint(ValueHint::CommandName),
-                Kind::Text
+                // `-1s` is a wrong value, and no flag.
+                Kind::Whole(_) | Kind::Time(_) | Kind::Age | Kind::Bytes => {
+                    argument.allow_hyphen_values(true)
+                }
+                Kind::Name
                 | Kind::Modules
-                | Kind::Whole(_)
                 | Kind::Bool
                 | Kind::Abilities
                 | Kind::Inputs
-                | Kind::Address
-                | Kind::Time(_)
-                | Kind::Age
-                | Kind::Bytes => argument,
+                | Kind::Address => argument,
             }
         }
     }

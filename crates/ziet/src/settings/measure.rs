@@ -24,8 +24,13 @@ fn measured(text: &str, units: &[(&str, u64)]) -> Option<u64> {
     digits.then(|| number.parse::<u64>().ok()?.checked_mul(*unit))?
 }
 
-pub(crate) fn read_time(text: &str) -> Option<Duration> {
+pub(super) fn read_time(text: &str) -> Option<Duration> {
     measured(text, TIMES).map(Duration::from_secs)
+}
+
+/// How long ago something may be: what is more than a hundred years is a mistake.
+pub(crate) fn read_age(text: &str) -> Option<Duration> {
+    read_time(text).filter(|age| age.as_secs() <= 36_500 * 86_400)
 }
 
 pub(super) fn read_bytes(text: &str) -> Option<u64> {
@@ -75,6 +80,11 @@ mod tests {
         ] {
             assert_eq!(seconds(wrong), None, "{wrong}");
         }
+        let days = |text| read_age(text).map(|age| age.as_secs() / 86_400);
+        assert_eq!(
+            ["0s", "36500d", "36501d"].map(days),
+            [Some(0), Some(36_500), None]
+        );
         assert_eq!(read_bytes("10GB"), Some(10 << 30));
         assert_eq!(read_bytes("1kB"), Some(1024));
         assert_eq!(read_bytes("5"), None);

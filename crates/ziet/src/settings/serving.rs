@@ -123,11 +123,10 @@ impl Serving {
             (None, Some(_)) => return Err(CliError::usage("--tls-key needs --tls-cert beside it")),
             (Some(_), Some(_)) | (None, None) => {}
         }
-        for (file, flag) in [(&self.tls_cert, "tls-cert"), (&self.tls_key, "tls-key")] {
-            if let Some(file) = file {
-                fs_err::File::open(file)
-                    .map_err(|error| CliError::usage(format!("--{flag}: {error}")))?;
-            }
+        if let Some(files) = self.tls() {
+            files
+                .check()
+                .map_err(|error| CliError::refused("--tls-cert and --tls-key", error))?;
         }
         let protected = self.tls_cert.is_some() || self.behind_proxy;
         if self.listen.ip().is_loopback() || protected {

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 
 use serde_json::Value;
+use ziet_core::limits::ID_CHARS;
 use ziet_worker::{Ability, scan};
 
 use super::measure;
@@ -28,7 +29,8 @@ pub(crate) struct Setting {
 
 /// What a value must be.
 pub(crate) enum Kind {
-    Text,
+    /// What a project is called, in URLs and headers too: the characters of an action's id.
+    Name,
     Folder,
     File,
     /// A program's name or path.
@@ -110,9 +112,11 @@ impl Kind {
     /// A value that was given as text; None when it is no such value.
     pub(crate) fn read(&self, text: &str) -> Option<Value> {
         match self {
-            Self::Text | Self::Folder | Self::File | Self::Program => {
-                (!text.is_empty()).then(|| text.into())
+            Self::Name => {
+                let fits = (1..=ID_CHARS).contains(&text.len()) && consists_of(text, "_.:-");
+                fits.then(|| text.into())
             }
+            Self::Folder | Self::File | Self::Program => (!text.is_empty()).then(|| text.into()),
             Self::Modules => {
                 let modules = text.split(',').map(str::trim);
                 modules
@@ -148,7 +152,11 @@ impl Kind {
             }
             Self::Names => {
                 let names = text.split(',').map(str::trim);
-                Some(names.filter(|name| !name.is_empty()).collect())
+                let names = names.filter(|name| !name.is_empty()).map(|name| {
+                    let fits = consists_of(name, ".-_");
+                    fits.then(|| Value::from(name))
+                });
+                names.collect()
             }
             Self::Time(range) => {
                 let time = measure::read_time(text);
@@ -156,7 +164,8 @@ impl Kind {
                     .map(|_| text.into())
             }
             Self::Age => {
-                let is_age = text == measure::NEVER || measure::read_time(text).is_some();
+                let age = measure::read_age(text).filter(|age| !age.is_zero());
+                let is_age = text == measure::NEVER || age.is_some();
                 is_age.then(|| text.into())
             }
             Self::Bytes => measure::read_bytes(text)
@@ -164,6 +173,12 @@ impl Kind {
                 .map(|_| text.into()),
         }
     }
+}
+
+/// Nothing but letters and digits of ASCII, and these.
+fn consists_of(text: &str, others: &str) -> bool {
+    text.chars()
+        .all(|char| char.is_ascii_alphanumeric() || others.contains(char))
 }
 
 /// A dotted name that Python could import; a file's name is none.
@@ -176,7 +191,7 @@ impl Display for Kind {
     /// What is expected: `a whole number from 1 to 1000`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Text => f.write_str("a text that is not empty"),
+            Self::Name => write!(f, "1 to {ID_CHARS} of the characters A-Z a-z 0-9 _ . : -"),
             Self::Folder => f.write_str("a folder"),
             Self::File => f.write_str("a file"),
             Self::Program => f.write_str("an interpreter's path or name"),
@@ -197,14 +212,18 @@ impl Display for Kind {
             Self::Abilities => f.write_str("names among landlock, namespaces and cgroup"),
             Self::Inputs => f.write_str("a table of parameters for each action id"),
             Self::Address => f.write_str("an IP address and a port, such as `127.0.0.1:7878`"),
-            Self::Names => f.write_str("a name"),
+            Self::Names => {
+                f.write_str("a name such as `shop.example.com`, without scheme and port")
+            }
             Self::Time(range) => write!(
                 f,
                 "a duration from {}s to {}s, such as `15m` or `30s`",
                 range.start(),
                 range.end()
             ),
-            Self::Age => f.write_str("a duration, such as `30d`, `12h` or `15m`, or `never`"),
+            Self::Age => f.write_str(
+                "a duration from 1s to 36500d, such as `30d`, `12h` or `15m`, or `never`",
+            ),
             Self::Bytes => f.write_str("a size, such as `10GB` or `500MB`"),
         }
     }
@@ -240,9 +259,9 @@ pub(crate) const SETTINGS: &[Setting] = &[
     },
     Setting {
         name: "name",
-        kind: Kind::Text,
+        kind: Kind::Name,
         default: Default::Depends(
-            "`name` of `[project]` in pyproject.toml, else the folder's name",
+            "`name` of `[project]` in pyproject.toml, else the folder's name with `-` for other characters",
         ),
         flag: None,
         places: Places::FileAndVariable,

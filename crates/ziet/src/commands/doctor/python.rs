@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use serde::Deserialize;
+use ziet_worker::SDK_COMES_FROM;
 use ziet_worker::python::Found;
 
 use super::Check;
@@ -12,7 +13,7 @@ use crate::settings::Settings;
 
 /// Prints what there is to know as one JSON document, whatever is missing. The packages are found as a run finds them.
 const QUESTION: &str = "\
-import json, sys
+import json, pkgutil, sys
 from importlib import metadata
 if sys.path and sys.path[0] == '': del sys.path[0]
 if sys.argv[1]: sys.path.insert(0, sys.argv[1])
@@ -20,7 +21,11 @@ def package(name):
     try:
         module = __import__(name)
         version = getattr(module, '__version__', None) or metadata.version(name)
-        return {'version': version, 'file': getattr(module, '__file__', None)}
+        file = getattr(module, '__file__', None)
+        parts = [part.name for part in pkgutil.iter_modules(getattr(module, '__path__', []))]
+        if name == 'ziet' and '_zygote' not in parts:
+            raise ImportError(f'what is at {file} is another package of this name')
+        return {'version': version, 'file': file}
     except BaseException as error:
         return {'error': type(error).__name__ + ': ' + str(error)}
 print(json.dumps({
@@ -94,7 +99,7 @@ pub(super) fn checks(settings: &Settings) -> Vec<Check> {
     let pip = |package: &str| format!("{path} -m pip install {package}");
     vec![
         interpreter,
-        sdk_check(&ziet, pip(concat!("ziet==", env!("CARGO_PKG_VERSION")))),
+        sdk_check(&ziet),
         package_check("msgspec", &msgspec, pip("msgspec")),
         package_check(
             "docstring_parser",
@@ -104,15 +109,15 @@ pub(super) fn checks(settings: &Settings) -> Vec<Check> {
     ]
 }
 
-/// `install` is for the version of this program.
-fn sdk_check(ziet: &Package, install: String) -> Check {
+/// Its version must be that of this program.
+fn sdk_check(ziet: &Package) -> Check {
     let own = env!("CARGO_PKG_VERSION");
+    let check = package_check("sdk", ziet, SDK_COMES_FROM.to_owned());
     if ziet.error.is_some() || ziet.version.as_deref() == Some(own) {
-        return package_check("sdk", ziet, install);
+        return check;
     }
-    let found = package_check("sdk", ziet, String::new()).found;
-    let advice = format!("the program is {own}; for the same version: {install}");
-    Check::warning("sdk", found, advice)
+    let advice = format!("the program is {own}; {SDK_COMES_FROM}");
+    Check::warning("sdk", check.found, advice)
 }
 
 fn package_check(name: &'static str, package: &Package, install: String) -> Check {

@@ -6,11 +6,11 @@ use std::path::Path;
 
 use tracing::info;
 use ziet_core::{KeyId, Scope};
+use ziet_engine::Clock;
 use ziet_server::NewKey;
 use ziet_store::keys::{self, KeyRecord};
 use ziet_store::{Store, StoreError};
 
-use crate::clock;
 use crate::error::CliError;
 
 /// What the list of keys calls it.
@@ -18,7 +18,7 @@ const NAME: &str = "first";
 
 /// Makes a key for everything where there is none that is valid, and writes it to a file for its owner alone. So whoever
 /// revokes the last one gets a new one with the next start.
-pub(super) fn make_first(store: &Store, file: &Path) -> Result<(), CliError> {
+pub(super) fn make_first(store: &Store, file: &Path, clock: &Clock) -> Result<(), CliError> {
     let keys = store.read_now(async |tx| keys::list(tx, None).await);
     let keys = keys.map_err(cannot)?;
     let is_admin = |key: &KeyRecord| {
@@ -30,7 +30,7 @@ pub(super) fn make_first(store: &Store, file: &Path) -> Result<(), CliError> {
     let key = NewKey::random().map_err(|error| CliError::failed("no key can be made", error))?;
     // The file first: a key that is known to the store alone would be nobody's.
     write(file, &key.text).map_err(|error| CliError::failed(&file.display().to_string(), error))?;
-    let now = clock::now();
+    let now = clock.now();
     let record = KeyRecord {
         id: KeyId::new(now),
         project: None,

@@ -9,12 +9,11 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
 use tracing::{error, info, warn};
 use ziet_core::{ActionSpec, Catalogue, DeploymentId, ProjectId};
-use ziet_engine::{Engine, EngineError, EngineSettings, Notice};
+use ziet_engine::{Clock, Engine, EngineError, EngineSettings, Notice};
 use ziet_server::Hints;
 use ziet_store::Store;
 use ziet_store::catalogue::{self, DeploymentRecord};
 
-use crate::clock;
 use crate::error::CliError;
 use crate::output::counted;
 use crate::settings::{Serving, Settings};
@@ -47,6 +46,10 @@ pub(super) fn check(folders: &[Settings], state: &Path) -> Result<(), CliError> 
     for settings in folders {
         let (id, root) = (settings.project()?.id, settings.root());
         if let Some(other) = seen.insert(id.clone(), root) {
+            if other == root {
+                let message = format!("{} is named twice", root.display());
+                return Err(CliError::usage(message).hint("name each project once"));
+            }
             let message = format!(
                 "two projects have the id `{id}`: {} and {}",
                 other.display(),
@@ -76,6 +79,7 @@ impl Projects {
         serving: &Serving,
         store: &Store,
         hints: &Hints,
+        clock: &Clock,
     ) -> Result<Self, CliError> {
         let (tell, told) = unbounded_channel();
         let start = |settings: &Settings| {
@@ -86,7 +90,7 @@ impl Projects {
                 worker.python.path.display().to_string(),
             );
             // Each start may find other code in the folder.
-            let now = clock::now();
+            let now = clock.now();
             let deployment = DeploymentRecord {
                 id: DeploymentId::new(now),
                 source: folder.clone(),
@@ -98,7 +102,7 @@ impl Projects {
                 locals: settings.locals(),
                 max_queued: serving.max_queued,
                 max_queued_bytes: serving.max_queued_bytes,
-                clock_offset: serving.clock_offset,
+                clock: clock.clone(),
                 tells_lines: false,
                 ..EngineSettings::new(worker, settings.concurrency())
             };
@@ -143,10 +147,7 @@ impl Projects {
                     self.activate(&id, &catalogue)?;
                     missing -= 1;
                 }
-                Told::Broken(error) => {
-                    let what = format!("project {id} cannot be served");
-                    return Err(CliError::failed(&what, error));
-                }
+                Told::Broken(error) => return Err(self.broken_by(&id, "cannot be served", error)),
             }
         }
         Ok(())
@@ -187,13 +188,24 @@ impl Projects {
 
     /// Waits until an engine cannot go on.
     pub(super) async fn broken(&mut self) -> CliError {
+        const WHAT: &str = "has no engine any more";
         loop {
             match self.told.recv().await {
-                Some((id, Told::Broken(error))) => return broken(&id, error),
+                Some((id, Told::Broken(error))) => return self.broken_by(&id, WHAT, error),
                 // After a pause without work, or after the process that had imported it has died.
                 Some((id, Told::Loaded(_))) => info!(project = %id, "{id} is imported again"),
                 None => return EngineError::Stopped.into(),
             }
+        }
+    }
+
+    /// A state that cannot be used is not the project's fault.
+    fn broken_by(&self, id: &ProjectId, what: &str, error: EngineError) -> CliError {
+        match error {
+            EngineError::Store(error) => {
+                CliError::failed("the state cannot be used", self.store.explain(error))
+            }
+            error => CliError::failed(&format!("project {id} {what}"), error),
         }
     }
 
@@ -218,10 +230,6 @@ impl Projects {
             }
         }
     }
-}
-
-fn broken(id: &ProjectId, error: EngineError) -> CliError {
-    CliError::failed(&format!("project {id}: its engine cannot go on"), error)
 }
 
 /// What is called on the thread of an engine with all that it tells.
