@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -19,8 +20,21 @@ def nothing_left_after_the_session() -> Iterator[None]:
 
 @pytest.fixture
 def ziet(tmp_path: Path) -> Iterator[Ziet]:
+    with clean(tmp_path) as ziet:
+        yield ziet
+
+
+@pytest.fixture(scope="module")
+def lasting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ziet]:
+    """For what several tests of a module can share."""
+    with clean(tmp_path_factory.mktemp("lasting")) as ziet:
+        yield ziet
+
+
+@contextmanager
+def clean(scratch: Path) -> Iterator[Ziet]:
     assert PROGRAM.is_file(), f"{PROGRAM} is missing: `make test` builds it, or ZIET_PROGRAM names another"
-    ziet = Ziet(tmp_path)
+    ziet = Ziet(scratch)
     running: list[int] = []
     left_over: list[str] = []
     try:

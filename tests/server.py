@@ -75,7 +75,8 @@ class Server:
     @property
     def arguments(self) -> list[str]:
         """What follows `ziet serve`."""
-        return ["--state", str(self.state), "--listen", "127.0.0.1:0", *self._options]
+        listen = () if "--listen" in self._options else ("--listen", "127.0.0.1:0")
+        return ["--state", str(self.state), *listen, *self._options]
 
     @property
     def key(self) -> str:

@@ -76,9 +76,9 @@ def test_no_request_is_answered_with_what_the_document_does_not_allow(ziet: Ziet
         assert server.finished("actions.add", a=1)["output"] == 2
 
 
-@pytest.fixture
-def metrics(ziet: Ziet) -> str:
-    with serve(ziet) as server:
+@pytest.fixture(scope="module")
+def metrics(lasting: Ziet) -> str:
+    with serve(lasting) as server:
         server.finished("actions.add", a=1)
         server.finished("actions.fail", text="on purpose")
         return server.request("GET", "/metrics").text

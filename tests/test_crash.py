@@ -148,6 +148,7 @@ def test_a_full_disk_refuses_what_it_cannot_keep_and_goes_on_when_there_is_space
     text = "x" * MEGABYTE
     with serve(ziet) as server:
         accepted, refused = fill(server, text)
+        assert (refused.status, refused.document["code"]) == (507, "storage_full")
         assert "no space is left" in refused.document["detail"], refused
         assert "retry-after" in refused.headers
         # It lives, and shows what it has.
@@ -164,7 +165,7 @@ def submitted_again(server: Server, text: str) -> str:
     """Submits as often as the server says that it may be tried again: what could not be written goes first."""
     for _ in range(20):
         answer = server.request("POST", "/v1/runs", {"action_id": "load.take", "input": {"text": text}})
-        if answer.status != 503:
+        if answer.status != 507:
             return answer.document["id"]
         time.sleep(float(answer.headers["retry-after"]))
     raise AssertionError("it is still refused")
@@ -176,7 +177,7 @@ def fill(server: Server, text: str) -> tuple[list[str], Answer]:
     while len(accepted) < 100:
         answer = server.request("POST", "/v1/runs", {"action_id": "load.take", "input": {"text": text}})
         if answer.status >= 400:
-            assert answer.status == 503, answer
+            assert answer.status == 507, answer
             return accepted, answer
         accepted.append(answer.document["id"])
     raise AssertionError("100 MB fit on 24")

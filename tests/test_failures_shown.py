@@ -112,6 +112,7 @@ NOT_IN_LOCAL_RUNS = {
     "invalid_input": "told by test_wrong_input",
     **dict.fromkeys(
         [
+            "storage_full",
             "too_many_runs",
             "run_not_found",
             "run_finished",

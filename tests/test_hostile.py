@@ -6,15 +6,19 @@ import contextlib
 import json
 import resource
 import socket
+import threading
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import psutil
 import pytest
 
 from program import Ziet
-from server import Server
+from server import Answer, Server
 
 GIGABYTE = 1 << 30
 MEGABYTE = 1 << 20
@@ -26,15 +30,24 @@ from ziet import Action
 @Action(description="Gives back what it is given")
 def echo(value: list | str | int) -> object:
     return value
+
+@Action(description="Adds up")
+def total(numbers: list[int]) -> int:
+    return sum(numbers)
 """
 
 
-@pytest.fixture
-def server(ziet: Ziet) -> Iterator[Server]:
-    with ziet.serve(ziet.write({"actions.py": ACTIONS})) as server:
+@pytest.fixture(scope="module")
+def attacked(lasting: Ziet) -> Iterator[Server]:
+    with lasting.serve(lasting.write({"actions.py": ACTIONS})) as server:
         yield server
-        # Whatever was done to it.
-        assert server.finished("actions.echo", value="well")["output"] == "well"
+
+
+@pytest.fixture
+def server(attacked: Server) -> Iterator[Server]:
+    yield attacked
+    # Whatever was done to it.
+    assert attacked.finished("actions.echo", value="well")["output"] == "well"
 
 
 def connect(server: Server) -> socket.socket:
@@ -175,6 +188,93 @@ def test_a_streamed_body_of_a_gigabyte_is_refused_on_the_way(server: Server) -> 
     assert resident(server) - before < 64 * MEGABYTE
 
 
+def test_millions_of_mistakes_are_not_described(server: Server) -> None:
+    before = peak(server)
+    numbers = '"",' * (2 * MEGABYTE - 100) + "1"
+    answer = raw(server, "/v1/runs", run_of(numbers))
+    assert answer.status == 422
+    [fault] = answer.document["errors"]
+    assert fault == {"pointer": "/input/numbers", "message": "it does not fit: `numbers` is `list[int]`"}
+    # Room for the values themselves.
+    assert peak(server) - before < 400 * MEGABYTE
+
+
+def test_a_batch_of_mistakes_is_told_up_to_a_bound(server: Server) -> None:
+    runs = ",".join([run_of('"",' * 4000 + "1")] * 1000)
+    answer = raw(server, "/v1/runs/batch", f'{{"runs": [{runs}]}}')
+    assert answer.status == 422
+    faults = answer.document["errors"]
+    assert [fault["pointer"] for fault in faults] == [f"/runs/{number}/input/numbers/0" for number in range(100)]
+
+
+def test_names_as_long_as_a_body_are_not_sent_back(server: Server) -> None:
+    name = "x" * 5 * MEGABYTE
+    for body in (
+        {"action_id": name},
+        {"action_id": "actions.total", "input": {name: 1}},
+        {"action_id": "actions.total", name: 1},
+        {"action_id": "actions.total", "input": {"numbers": name}},
+        {"action_id": "actions.total", "input": {"numbers": []}, "run_at": name},
+        {"action_id": "actions.total", "input": {"numbers": []}, "delay_seconds": name},
+    ):
+        answer = server.request("POST", "/v1/runs", body)
+        assert answer.status in (404, 422), answer.text[:1000]
+        assert len(answer.text) < 10_000, answer.text[:1000]
+
+
+def test_the_flood_of_one_client_does_not_keep_others_away(server: Server) -> None:
+    made = server.request("POST", "/v1/keys", {"name": "other", "scopes": ["run", "read"]})
+    other = f"Api-Key {made.document['key']}"
+    ended = threading.Event()
+    run = {"action_id": "actions.echo", "input": {"value": 1}, "start": False}
+    flooded: list[Answer] = []
+
+    def flood() -> None:
+        while not ended.is_set():
+            flooded.append(server.request("POST", "/v1/runs/batch", {"runs": [run] * 500}))
+
+    clients = [threading.Thread(target=flood) for _ in range(20)]
+    try:
+        for client in clients:
+            client.start()
+        while len(flooded) < 20:
+            begun = time.monotonic()
+            submitted = server.request("POST", "/v1/runs", run, Authorization=other)
+            assert submitted.status == 202, submitted
+            read = server.request("GET", f"/v1/runs/{submitted.document['id']}", Authorization=other)
+            assert read.status == 200, read
+            assert time.monotonic() - begun < 5, "the other client waited as long as the flood"
+    finally:
+        ended.set()
+        for client in clients:
+            client.join()
+    assert {answer.status for answer in flooded} <= {202, 429}
+    assert all("retry-after" in answer.headers for answer in flooded if answer.status == 429)
+
+
+def run_of(numbers: str) -> str:
+    return f'{{"action_id": "actions.total", "input": {{"numbers": [{numbers}]}}}}'
+
+
+def raw(server: Server, path: str, body: str) -> Answer:
+    request = urllib.request.Request(
+        server.url + path,
+        data=body.encode(),
+        headers={"Authorization": f"Api-Key {server.key}", "Content-Type": "application/json"},
+    )
+    with pytest.raises(urllib.error.HTTPError) as raised:
+        urllib.request.urlopen(request, timeout=PATIENCE_SECONDS)
+    with raised.value as refused:
+        return Answer(refused.code, dict(refused.headers), refused.read().decode())
+
+
+def peak(server: Server) -> int:
+    """The most memory that it has had."""
+    status = Path(f"/proc/{server.process.pid}/status").read_text("ascii")
+    [line] = [line for line in status.splitlines() if line.startswith("VmHWM:")]
+    return int(line.split()[1]) * 1024
+
+
 def test_a_stranger_can_send_no_body_at_all(server: Server) -> None:
     """Without a key: refused by the head, whatever follows."""
     with connect(server) as connection:
@@ -183,22 +283,18 @@ def test_a_stranger_can_send_no_body_at_all(server: Server) -> None:
         assert status(connection) == 401
 
 
-def test_clients_that_are_slow_on_purpose_are_cut_off(server: Server) -> None:
-    """A head that never ends, and a body that never ends: a byte a second, for as long as the server lets them."""
-    slow = {"head": head(server)[:-2] + b"X-", "body": head(server, "Content-Length: 1000") + b"{"}
-    connections = {name: connect(server) for name in slow}
-    for name, connection in connections.items():
-        connection.sendall(slow[name])
-        connection.setblocking(False)
+def test_a_client_that_is_slow_on_purpose_is_cut_off(server: Server) -> None:
+    """A head that never ends: a byte now and then, for as long as the server lets it."""
+    connection = connect(server)
+    connection.sendall(head(server)[:-2] + b"X-")
+    connection.setblocking(False)
     begun = time.monotonic()
-    while connections:
-        assert time.monotonic() - begun < PATIENCE_SECONDS, f"still open: {list(connections)}"
+    while not is_closed(connection):
+        assert time.monotonic() - begun < PATIENCE_SECONDS, "it is still open"
         # Meanwhile others are served.
         assert server.request("GET", "/healthz").status == 200
         time.sleep(0.5)
-        for name, connection in list(connections.items()):
-            if is_closed(connection):
-                connections.pop(name).close()
+    connection.close()
 
 
 def is_closed(connection: socket.socket) -> bool:

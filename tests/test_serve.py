@@ -9,6 +9,7 @@ import signal
 import stat
 import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -67,6 +68,13 @@ def shop(ziet: Ziet) -> Project:
     return ziet.write(SHOP)
 
 
+@pytest.fixture(scope="module")
+def shared(lasting: Ziet) -> Iterator[Server]:
+    """A server of the shop for tests that leave it as it is."""
+    with lasting.serve(lasting.write(SHOP)) as server:
+        yield server
+
+
 def refused(project: Project, *arguments: str, **environment: str) -> Result:
     """How `ziet serve` ends that does not even start."""
     state = () if "--state" in arguments else ("--state", str(project.folder.parent / "state"))
@@ -77,16 +85,15 @@ def refused(project: Project, *arguments: str, **environment: str) -> Result:
     return done
 
 
-def test_a_submitted_run_is_executed(ziet: Ziet, shop: Project) -> None:
-    with ziet.serve(shop) as server:
-        document = server.finished("double", number=21)
+def test_a_submitted_run_is_executed(shared: Server) -> None:
+    document = shared.finished("double", number=21)
 
-        assert (document["status"], document["output"]) == ("completed", 42)
-        assert [attempt["outcome"] for attempt in document["attempts"]] == ["completed"]
-        logs = server.get(f"/v1/runs/{document['id']}/logs")
-        assert "doubling 21" in json.dumps(logs)
-        [entry] = server.get(f"/v1/memories/{document['memory_id']}")["data"]
-        assert (entry["key"], entry["value"]) == ("doubled", 42)
+    assert (document["status"], document["output"]) == ("completed", 42)
+    assert [attempt["outcome"] for attempt in document["attempts"]] == ["completed"]
+    logs = shared.get(f"/v1/runs/{document['id']}/logs")
+    assert "doubling 21" in json.dumps(logs)
+    [entry] = shared.get(f"/v1/memories/{document['memory_id']}")["data"]
+    assert (entry["key"], entry["value"]) == ("doubled", 42)
 
 
 def test_its_first_lines_say_what_it_serves_and_from_where(ziet: Ziet, shop: Project) -> None:
@@ -151,21 +158,18 @@ def test_nothing_of_the_state_is_for_others(ziet: Ziet, shop: Project) -> None:
         assert set(modes.values()) == {0o600}
 
 
-def test_a_second_server_on_the_same_state_is_refused(ziet: Ziet, shop: Project) -> None:
-    with ziet.serve(shop) as server:
-        done = refused(shop)
+def test_a_second_server_on_the_same_state_is_refused(shared: Server, shop: Project) -> None:
+    done = refused(shop, "--state", str(shared.state))
 
-        assert done.status == 1
-        assert f"process {server.process.pid}" in done.err
-        assert "--state" in done.err
-        assert server.finished("double", number=1)["output"] == 2
+    assert done.status == 1
+    assert f"process {shared.process.pid}" in done.err
+    assert "--state" in done.err
+    assert shared.finished("double", number=1)["output"] == 2
 
 
-def test_an_address_that_is_taken_is_told(ziet: Ziet, shop: Project) -> None:
-    with ziet.serve(shop) as server:
-        address = server.url.removeprefix("http://")
-        other = str(ziet.scratch / "other")
-        done = shop("serve", "--state", other, "--listen", address)
+def test_an_address_that_is_taken_is_told(shared: Server, shop: Project) -> None:
+    address = shared.url.removeprefix("http://")
+    done = refused(shop, "--listen", address)
 
     assert done.status == 1
     assert address in done.err

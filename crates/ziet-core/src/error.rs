@@ -36,6 +36,8 @@ pub enum ErrorCode {
     CallDepth,
     /// The store could not do it.
     StoreUnavailable,
+    /// No space is left for what is asked for.
+    StorageFull,
     /// As many runs as may be have not finished.
     TooManyRuns,
     /// No run has this id.

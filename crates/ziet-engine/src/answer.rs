@@ -64,6 +64,8 @@ pub struct Refusal {
     pub message: String,
     /// When it can be tried again, where waiting helps.
     pub retry_after: Option<Duration>,
+    /// What is behind it and only an operator should see, such as the places of files.
+    pub cause: Option<String>,
 }
 
 /// Test data: the input, and what of it was made up (`amount=10`).
@@ -102,6 +104,7 @@ impl Refusal {
             code,
             message: message.into(),
             retry_after: None,
+            cause: None,
         }
     }
 
@@ -116,14 +119,23 @@ impl Refusal {
 
 impl From<&StoreError> for Refusal {
     fn from(error: &StoreError) -> Self {
-        let code = match error {
-            StoreError::NoMemory(_) => ErrorCode::MemoryNotFound,
-            _ => ErrorCode::StoreUnavailable,
+        let (code, message) = match error {
+            StoreError::NoMemory(_) => {
+                return Self::new(ErrorCode::MemoryNotFound, error.to_string());
+            }
+            StoreError::Full => (
+                ErrorCode::StorageFull,
+                "no space is left for the server's state; what was accepted is safe",
+            ),
+            _ => (
+                ErrorCode::StoreUnavailable,
+                "the server's state cannot be read or written now",
+            ),
         };
         Self {
-            code,
-            message: error.to_string(),
-            retry_after: (code == ErrorCode::StoreUnavailable).then_some(STORE_RETRY),
+            retry_after: Some(STORE_RETRY),
+            cause: Some(error.to_string()),
+            ..Self::new(code, message)
         }
     }
 }

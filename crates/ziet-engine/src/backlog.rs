@@ -55,9 +55,14 @@ impl Room {
         } else {
             return Ok(());
         };
+        let refusal = Refusal::new(ErrorCode::TooManyRuns, message);
+        if runs > self.max_runs || bytes > self.max_bytes {
+            let message = format!("{}; so much is never accepted at once", refusal.message);
+            return Err(Refusal { message, ..refusal });
+        }
         Err(Refusal {
             retry_after: Some(BACKLOG_RETRY),
-            ..Refusal::new(ErrorCode::TooManyRuns, message)
+            ..refusal
         })
     }
 }

@@ -43,7 +43,7 @@ impl Project {
         submission: Submission,
         wait: Wait<'_>,
         accepted: impl FnOnce(RunId) + Send + 'static,
-    ) -> Result<(RunId, Shown), Problem> {
+    ) -> Result<(Accepted, Shown), Problem> {
         let until = if wait.at_most.is_zero() {
             Until::Accepted
         } else {
@@ -63,10 +63,9 @@ impl Project {
             Until::Accepted => shown.await.ok().flatten(),
             Until::Finished => wait.for_it(shown).await,
         };
-        let accepted = received(answer).await?;
-        let first = accepted.first().map(|accepted| accepted.run);
-        let run = first.ok_or_else(|| Problem::internal("the engine accepted nothing"))?;
-        Ok((run, shown))
+        let first = received(answer).await?.into_iter().next();
+        let accepted = first.ok_or_else(|| Problem::internal("the engine accepted nothing"))?;
+        Ok((accepted, shown))
     }
 
     /// Waits until the run has finished, or the time is over; with its document where that need not be read.

@@ -4,15 +4,23 @@
 //! stays the bytes that came.
 
 use std::collections::HashMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::fmt::Display;
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use jsonschema::error::ValidationErrorKind as Kind;
-use jsonschema::{ValidationError, Validator};
-use serde_json::Value;
+use jsonschema::{PatternOptions, ValidationError, Validator};
+use serde_json::{Map, Value};
 use ziet_core::action::Unresolved;
 use ziet_core::{ActionId, ActionSpec, Catalogue, nearest};
 
 use crate::problem::{FAULTS, Fault};
+
+/// Bytes of an input in which the exact place of each mistake is looked for. In a larger one it is only told which parameters
+/// are wrong: whoever sends millions of mistakes is not to keep the server busy with describing them.
+const DETAILED: usize = 16 * 1024;
+
+/// Bytes of a name up to which one that is like it is looked for.
+const NAME: usize = 200;
 
 /// Formats that are written into schemas for people, and mean something else in Python or nothing: a `date-time` without an
 /// offset is one there. Those that stay are checked.
@@ -44,7 +52,15 @@ pub(crate) struct Checks(RwLock<Option<Arc<Compiled>>>);
 /// The schemas of one import.
 pub(crate) struct Compiled {
     catalogue: Arc<Catalogue>,
-    validators: HashMap<ActionId, Validator>,
+    checks: HashMap<ActionId, Check>,
+}
+
+/// What tells whether the input of one action fits.
+struct Check {
+    schema: Value,
+    whole: Validator,
+    /// For one parameter of the input, without the others; made when the first input does not fit.
+    single: OnceLock<Option<Validator>>,
 }
 
 impl Checks {
@@ -65,14 +81,11 @@ impl Checks {
 
 impl Compiled {
     fn new(catalogue: Arc<Catalogue>) -> Self {
-        let validators = catalogue
+        let checks = catalogue
             .actions()
-            .filter_map(|spec| Some((spec.id.clone(), compile(spec)?)))
+            .filter_map(|spec| Some((spec.id.clone(), Check::new(spec)?)))
             .collect();
-        Self {
-            catalogue,
-            validators,
-        }
+        Self { catalogue, checks }
     }
 
     pub(crate) fn action(&self, id: &ActionId) -> Option<&ActionSpec> {
@@ -86,6 +99,9 @@ impl Compiled {
 
     /// What is wrong with an id that no action has.
     pub(crate) fn unknown(&self, id: &ActionId) -> String {
+        if id.as_str().len() > NAME {
+            return "the project has no action with an id as long as this".to_owned();
+        }
         let what = format!("the project has no action {:?}", id.as_str());
         match self.catalogue.resolve(id.as_str()) {
             Ok(spec) => format!("{what}, but one with the id `{}`", spec.id),
@@ -98,89 +114,139 @@ impl Compiled {
         }
     }
 
-    /// What is wrong in `input`, which lies at `place` in the request: one fault for each parameter. Empty when nothing is.
-    pub(crate) fn faults(&self, spec: &ActionSpec, input: &Value, place: &str) -> Vec<Fault> {
-        let Some(validator) = self.validators.get(&spec.id) else {
-            return Vec::new();
-        };
-        if validator.is_valid(input) {
-            return Vec::new();
+    /// What is wrong in `input`, which has this many bytes and lies at `place` in the request: one fault for each parameter.
+    /// Empty when nothing is.
+    pub(crate) fn faults(
+        &self,
+        spec: &ActionSpec,
+        input: Value,
+        bytes: usize,
+        place: impl Display,
+    ) -> Vec<Fault> {
+        match self.checks.get(&spec.id) {
+            Some(check) if !check.whole.is_valid(&input) => check
+                .mistakes(spec, input, bytes <= DETAILED)
+                .into_iter()
+                .map(|(path, message)| Fault::new(format!("{place}{path}"), message))
+                .collect(),
+            _ => Vec::new(),
         }
-        let mut faults: Vec<Fault> = Vec::new();
-        for (path, message) in validator
-            .iter_errors(input)
-            .flat_map(|error| told(&error, spec))
-        {
-            let pointer = format!("{place}{path}");
-            let parameter = parameter(&path);
-            if !faults
-                .iter()
-                .any(|fault| self::parameter(&fault.pointer[place.len()..]) == parameter)
-            {
-                faults.push(Fault { pointer, message });
-            }
-            if faults.len() == FAULTS {
-                break;
-            }
-        }
-        faults
     }
 }
 
-/// None, with a line in the log, where Rust cannot check what Python can: a pattern that looks behind, say.
-fn compile(spec: &ActionSpec) -> Option<Validator> {
-    let schema = spec.input_schema.as_ref()?;
-    let built = serde_json::from_slice(schema.as_bytes())
-        .map_err(|error| error.to_string())
-        .and_then(|schema: Value| {
-            let options = jsonschema::options().should_validate_formats(true);
-            let options = ONLY_TOLD.iter().fold(options, |options, format| {
-                options.with_format(*format, |_: &str| true)
+impl Check {
+    /// None, with a line in the log, where Rust cannot check what Python can: a pattern that looks behind, say.
+    fn new(spec: &ActionSpec) -> Option<Self> {
+        let schema = spec.input_schema.as_ref()?;
+        let built = serde_json::from_slice(schema.as_bytes())
+            .map_err(|error| error.to_string())
+            .and_then(|schema: Value| {
+                let whole = build(&schema).map_err(|error| error.to_string())?;
+                Ok(Self {
+                    schema,
+                    whole,
+                    single: OnceLock::new(),
+                })
             });
-            options.build(&schema).map_err(|error| error.to_string())
-        });
-    built
-        .inspect_err(|error| {
-            tracing::warn!(
-                "inputs of {} are checked only when its runs execute: {error}",
-                spec.id
-            );
-        })
-        .ok()
-}
+        built
+            .inspect_err(|error| {
+                tracing::warn!(
+                    "inputs of {} are checked only when its runs execute: {error}",
+                    spec.id
+                );
+            })
+            .ok()
+    }
 
-/// The pointer's first step: the parameter that it is about.
-fn parameter(path: &str) -> Option<&str> {
-    path.split('/').nth(1)
-}
-
-/// Where it is, and what is wrong there.
-fn told(error: &ValidationError<'_>, spec: &ActionSpec) -> Vec<(String, String)> {
-    let path = error.instance_path().as_str();
-    match error.kind() {
-        Kind::Required { property } if path.is_empty() => {
-            let name = property.as_str().unwrap_or_default();
-            vec![(step(name), format!("it is missing{}", hint(spec, name)))]
-        }
-        Kind::AdditionalProperties { unexpected } if path.is_empty() => unexpected
+    /// What is wrong in an input that does not fit, as the path to it and what it is: of what is missing, then of what does
+    /// not fit, then of what is unknown.
+    fn mistakes(&self, spec: &ActionSpec, input: Value, detailed: bool) -> Vec<(String, String)> {
+        let Value::Object(given) = input else {
+            return vec![(String::new(), "it is not of type \"object\"".to_owned())];
+        };
+        let required = self.schema["required"].as_array().into_iter().flatten();
+        let missing = required
+            .filter_map(Value::as_str)
+            .filter(|name| !given.contains_key(*name))
+            .map(|name| (step(name), format!("it is missing{}", hint(spec, name))))
+            .collect::<Vec<_>>();
+        let properties = &self.schema["properties"];
+        let (known, unknown): (Vec<_>, Vec<_>) = given
+            .into_iter()
+            .partition(|(name, _)| spec.accepts_unknown || properties.get(name).is_some());
+        let wrong = known
+            .into_iter()
+            .filter_map(|(name, value)| self.mistake(spec, name, value, detailed));
+        let unknown = unknown
             .iter()
-            .map(|name| (step(name), unknown(spec, name)))
-            .collect(),
-        _ => {
-            let name = parameter(path).map(unescaped).unwrap_or_default();
-            let what = match error.kind() {
-                Kind::AnyOf { .. } | Kind::OneOfNotValid { .. } => {
-                    "it is none of what is allowed".to_owned()
-                }
-                // The value itself may be large, and the caller has it.
-                _ => error.masked_with("it").to_string(),
-            };
-            vec![(path.to_owned(), format!("{what}{}", hint(spec, &name)))]
+            .map(|(name, _)| (step(name), self::unknown(spec, name)));
+        let mut mistakes: Vec<_> = missing
+            .into_iter()
+            .chain(wrong)
+            .chain(unknown)
+            .take(FAULTS)
+            .collect();
+        if mistakes.is_empty() {
+            mistakes.push((String::new(), "it does not fit".to_owned()));
         }
+        mistakes
+    }
+
+    /// What is wrong with one parameter, which is decided before it is described.
+    fn mistake(
+        &self,
+        spec: &ActionSpec,
+        name: String,
+        value: Value,
+        detailed: bool,
+    ) -> Option<(String, String)> {
+        let single = self.single.get_or_init(|| {
+            let mut schema = self.schema.clone();
+            schema.as_object_mut()?.shift_remove("required");
+            build(&schema).ok()
+        });
+        let (single, path) = (single.as_ref()?, step(&name));
+        let hint = hint(spec, &name);
+        let alone = Value::Object(Map::from_iter([(name, value)]));
+        if single.is_valid(&alone) {
+            return None;
+        }
+        if !detailed {
+            return Some((path, format!("it does not fit{hint}")));
+        }
+        let error = single.validate(&alone).err()?;
+        Some((
+            error.instance_path().as_str().to_owned(),
+            format!("{}{hint}", told(&error)),
+        ))
+    }
+}
+
+/// Patterns take time in proportion to the text, whatever they are.
+fn build(schema: &Value) -> Result<Validator, ValidationError<'static>> {
+    let options = jsonschema::options()
+        .should_validate_formats(true)
+        .with_pattern_options(PatternOptions::regex());
+    let options = ONLY_TOLD.iter().fold(options, |options, format| {
+        options.with_format(*format, |_: &str| true)
+    });
+    options.build(schema)
+}
+
+fn told(error: &ValidationError<'_>) -> String {
+    match error.kind() {
+        Kind::AnyOf { .. } | Kind::OneOfNotValid { .. } => {
+            "it is none of what is allowed".to_owned()
+        }
+        // The value itself may be large, and the caller has it.
+        _ => error.masked_with("it").to_string(),
     }
 }
 
 fn unknown(spec: &ActionSpec, name: &str) -> String {
+    if name.len() > NAME {
+        return format!("{} has no such parameter", spec.id);
+    }
     let known = spec
         .parameters
         .iter()
@@ -201,8 +267,4 @@ fn hint(spec: &ActionSpec, name: &str) -> String {
 /// A name as a step of a JSON pointer.
 fn step(name: &str) -> String {
     format!("/{}", name.replace('~', "~0").replace('/', "~1"))
-}
-
-fn unescaped(step: &str) -> String {
-    step.replace("~1", "/").replace("~0", "~")
 }

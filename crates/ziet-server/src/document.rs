@@ -9,12 +9,16 @@ use utoipa::openapi::{
 /// How a request to any path can be refused.
 const ALWAYS: &[(&str, &str)] = &[
     (
+        "405",
+        "The path has no such method; `Allow` lists those that it has.",
+    ),
+    (
         "421",
         "The server does not answer to the name in the Host header.",
     ),
     (
         "429",
-        "Too much at a time; `Retry-After` says when to come back.",
+        "Too much at a time; `Retry-After` says when to come back. Without it, it is more than is ever taken at once.",
     ),
     (
         "500",
@@ -22,7 +26,7 @@ const ALWAYS: &[(&str, &str)] = &[
     ),
     (
         "503",
-        "Not now: the store cannot be used, or the server is starting or stopping.",
+        "Not now: the store cannot be used, there are too many connections, or the server is starting or stopping.",
     ),
 ];
 

@@ -31,4 +31,4 @@ pub use hints::Hints;
 pub use keys::NewKey;
 pub use platform::{Platform, ServerSettings, TlsFiles};
 pub use problem::Code;
-pub use serve::{ServeError, serve};
+pub use serve::{ServeError, Server};

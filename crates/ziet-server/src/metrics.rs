@@ -3,12 +3,16 @@
 //! Counters and times are kept as things happen; what stands somewhere already, such as the length of a queue, is read when
 //! somebody asks. No label has a value that clients choose.
 
-use std::sync::OnceLock;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::{OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
-use axum::http::{Method, StatusCode};
-use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use axum::http::StatusCode;
+use metrics::{
+    Counter, Histogram, counter, describe_counter, describe_gauge, describe_histogram, gauge,
+    histogram,
+};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use ziet_engine::Happening;
 
@@ -108,13 +112,22 @@ pub(crate) fn start() {
     recorder();
 }
 
+/// What is counted of the requests to one path with one method.
+struct Asked {
+    method: &'static str,
+    seconds: Histogram,
+    answers: Vec<(StatusCode, Counter)>,
+}
+
+/// Of each path. Paths are those of the router, so there are few.
+static ASKED: RwLock<BTreeMap<String, Vec<Asked>>> = RwLock::new(BTreeMap::new());
+
 /// A request was answered.
-pub(crate) fn request(method: &Method, path: &str, status: StatusCode, took: Duration) {
-    let method = known(method);
-    let path = path.to_owned();
-    counter!(REQUESTS, "method" => method, "path" => path.clone(), "status" => status.as_str().to_owned())
-        .increment(1);
-    histogram!(REQUEST_SECONDS, "method" => method, "path" => path).record(took);
+pub(crate) fn request(method: &'static str, path: &str, status: StatusCode, took: Duration) {
+    if !counted(method, path, status, took) {
+        add(method, path, status);
+        counted(method, path, status, took);
+    }
     gather();
 }
 
@@ -132,14 +145,32 @@ fn gather() {
     }
 }
 
-/// A client can make up methods, and each would be a series of its own.
-fn known(method: &Method) -> &'static str {
-    match method.as_str() {
-        "GET" => "GET",
-        "HEAD" => "HEAD",
-        "POST" => "POST",
-        "DELETE" => "DELETE",
-        _ => "other",
+/// False when the first of its kind was not asked for before.
+fn counted(method: &str, path: &str, status: StatusCode, took: Duration) -> bool {
+    let all = ASKED.read().unwrap_or_else(PoisonError::into_inner);
+    let asked = all.get(path).into_iter().flatten();
+    let Some(asked) = asked.into_iter().find(|asked| asked.method == method) else {
+        return false;
+    };
+    let Some((_, counter)) = asked.answers.iter().find(|(of, _)| *of == status) else {
+        return false;
+    };
+    counter.increment(1);
+    asked.seconds.record(took);
+    true
+}
+
+fn add(method: &'static str, path: &str, status: StatusCode) {
+    let counter = counter!(REQUESTS, "method" => method, "path" => path.to_owned(), "status" => status.as_str().to_owned());
+    let mut all = ASKED.write().unwrap_or_else(PoisonError::into_inner);
+    let of_path = all.entry(path.to_owned()).or_default();
+    match of_path.iter_mut().find(|asked| asked.method == method) {
+        Some(asked) => asked.answers.push((status, counter)),
+        None => of_path.push(Asked {
+            method,
+            seconds: histogram!(REQUEST_SECONDS, "method" => method, "path" => path.to_owned()),
+            answers: vec![(status, counter)],
+        }),
     }
 }
 

@@ -10,7 +10,7 @@ use axum::body::Body;
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, Response, StatusCode};
 use axum::response::IntoResponse;
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 use utoipa::ToSchema;
 use ziet_core::{ErrorCode, RunId};
 use ziet_engine::Refusal;
@@ -19,311 +19,120 @@ use ziet_store::StoreError;
 /// How many things that are wrong are told at most.
 pub(crate) const FAULTS: usize = 100;
 
+/// Characters of a text about a fault.
+const TEXT: usize = 500;
+
 /// After how long a store that cannot be used may be asked again.
 const RETRY_STORE: Duration = Duration::from_secs(5);
 
-/// The stable list of what a request can be refused with. Programs decide on these; texts may change.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, ToSchema)]
-#[schema(rename_all = "snake_case")]
-pub enum Code {
+/// Makes the enum and what is told of each code: its status, its name in documents and its title.
+macro_rules! codes {
+    ($(#[doc = $meaning:literal] $code:ident = $status:ident $name:literal $title:literal,)+) => {
+        /// The stable list of what a request can be refused with. Programs decide on these; texts may change.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, ToSchema)]
+        #[schema(rename_all = "snake_case")]
+        pub enum Code {
+            $(#[doc = $meaning] #[serde(rename = $name)] $code,)+
+        }
+
+        impl Code {
+            /// Every code with what it means.
+            pub(crate) const ALL: &[(Self, &str)] = &[$((Self::$code, $meaning),)+];
+
+            pub fn status(self) -> StatusCode {
+                match self {
+                    $(Self::$code => StatusCode::$status,)+
+                }
+            }
+
+            /// As it stands in documents.
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$code => $name,)+
+                }
+            }
+
+            /// What has this code, in a few words that are always the same.
+            pub fn title(self) -> &'static str {
+                match self {
+                    $(Self::$code => $title,)+
+                }
+            }
+        }
+    };
+}
+
+codes! {
     /// The request brings no API key.
-    KeyMissing,
+    KeyMissing = UNAUTHORIZED "key_missing" "API key missing",
     /// No such API key, or it is revoked.
-    KeyInvalid,
+    KeyInvalid = UNAUTHORIZED "key_invalid" "API key not valid",
     /// The key lacks the scope that the request needs.
-    ScopeMissing,
+    ScopeMissing = FORBIDDEN "scope_missing" "Scope missing",
     /// The key belongs to another project.
-    WrongProject,
+    WrongProject = FORBIDDEN "wrong_project" "Key of another project",
     /// The key may act for several projects and the request names none.
-    ProjectRequired,
+    ProjectRequired = BAD_REQUEST "project_required" "Project required",
     /// The server has no such project.
-    ProjectNotFound,
+    ProjectNotFound = NOT_FOUND "project_not_found" "Project not found",
     /// The server does not answer to the name in the Host header.
-    HostNotAllowed,
+    HostNotAllowed = MISDIRECTED_REQUEST "host_not_allowed" "Host not allowed",
     /// No such path.
-    NotFound,
+    NotFound = NOT_FOUND "not_found" "Not found",
     /// The path exists, but not for this method.
-    MethodNotAllowed,
+    MethodNotAllowed = METHOD_NOT_ALLOWED "method_not_allowed" "Method not allowed",
     /// The body is not `application/json`.
-    UnsupportedMediaType,
+    UnsupportedMediaType = UNSUPPORTED_MEDIA_TYPE "unsupported_media_type" "Media type not supported",
     /// The body is larger than the path takes.
-    BodyTooLarge,
+    BodyTooLarge = PAYLOAD_TOO_LARGE "body_too_large" "Body too large",
     /// The body did not arrive in time.
-    BodyTimeout,
-    /// The body is not JSON, is nested too deeply, or names something twice.
-    InvalidJson,
+    BodyTimeout = REQUEST_TIMEOUT "body_timeout" "Body did not arrive in time",
+    /// The body is not JSON, or has a field twice.
+    InvalidJson = BAD_REQUEST "invalid_json" "Not valid JSON",
     /// The request is not one that the path takes: a field or parameter is unknown, missing or wrong.
-    InvalidRequest,
+    InvalidRequest = UNPROCESSABLE_ENTITY "invalid_request" "Request not valid",
     /// The input does not fit the action's parameters.
-    InvalidInput,
+    InvalidInput = UNPROCESSABLE_ENTITY "invalid_input" "Input does not fit the action",
     /// The cursor is not one that the server gave.
-    InvalidCursor,
+    InvalidCursor = BAD_REQUEST "invalid_cursor" "Cursor not valid",
     /// No such run in the project.
-    RunNotFound,
+    RunNotFound = NOT_FOUND "run_not_found" "Run not found",
     /// No such action in the project.
-    ActionNotFound,
+    ActionNotFound = NOT_FOUND "action_not_found" "Action not found",
     /// No such memory in the project.
-    MemoryNotFound,
+    MemoryNotFound = NOT_FOUND "memory_not_found" "Memory not found",
     /// No such entry in the memory.
-    EntryNotFound,
+    EntryNotFound = NOT_FOUND "entry_not_found" "Entry not found",
     /// No such key.
-    KeyNotFound,
+    KeyNotFound = NOT_FOUND "key_not_found" "Key not found",
     /// The run has finished, so it cannot be changed any more.
-    RunFinished,
+    RunFinished = CONFLICT "run_finished" "Run has finished",
     /// The run has not finished yet.
-    RunNotFinished,
+    RunNotFinished = CONFLICT "run_not_finished" "Run has not finished",
     /// The run was started already.
-    NotCreated,
+    NotCreated = CONFLICT "not_created" "Run was started already",
     /// The idempotency key was used for another input or action.
-    IdempotencyMismatch,
+    IdempotencyMismatch = CONFLICT "idempotency_mismatch" "Idempotency key used for something else",
     /// The memory or the entry cannot take this.
-    InvalidMemory,
+    InvalidMemory = UNPROCESSABLE_ENTITY "invalid_memory" "Memory cannot hold this",
     /// The memory holds as much as it may.
-    MemoryFull,
+    MemoryFull = CONFLICT "memory_full" "Memory full",
     /// The key has more requests in work than it may.
-    TooManyRequests,
-    /// The project has as many queued runs as it may.
-    TooManyRuns,
+    TooManyRequests = TOO_MANY_REQUESTS "too_many_requests" "Too many requests",
+    /// The server has as many open connections as it may.
+    TooManyConnections = SERVICE_UNAVAILABLE "too_many_connections" "Too many connections",
+    /// The project has as many unfinished runs as it may.
+    TooManyRuns = TOO_MANY_REQUESTS "too_many_runs" "Too many unfinished runs",
     /// The server is stopping and takes no runs.
-    Draining,
+    Draining = SERVICE_UNAVAILABLE "draining" "Server is stopping",
     /// The project is not imported yet, or its import failed.
-    NotReady,
+    NotReady = SERVICE_UNAVAILABLE "not_ready" "Project not ready",
     /// The disk is full, so nothing can be accepted.
-    StorageFull,
+    StorageFull = INSUFFICIENT_STORAGE "storage_full" "Storage full",
     /// The store cannot be written or read now.
-    StoreUnavailable,
+    StoreUnavailable = SERVICE_UNAVAILABLE "store_unavailable" "Store not available",
     /// A defect of the server.
-    Internal,
-}
-
-impl Code {
-    pub fn status(self) -> StatusCode {
-        CODES[self as usize].1
-    }
-
-    /// What has this code, in a few words that are always the same.
-    pub fn title(self) -> &'static str {
-        CODES[self as usize].3
-    }
-
-    /// As it stands in documents.
-    pub fn as_str(self) -> &'static str {
-        CODES[self as usize].2
-    }
-}
-
-/// Every code with its status, its name in documents and its title, in the order of the enum.
-const CODES: &[(Code, StatusCode, &str, &str)] = &[
-    (
-        Code::KeyMissing,
-        StatusCode::UNAUTHORIZED,
-        "key_missing",
-        "API key missing",
-    ),
-    (
-        Code::KeyInvalid,
-        StatusCode::UNAUTHORIZED,
-        "key_invalid",
-        "API key not valid",
-    ),
-    (
-        Code::ScopeMissing,
-        StatusCode::FORBIDDEN,
-        "scope_missing",
-        "Scope missing",
-    ),
-    (
-        Code::WrongProject,
-        StatusCode::FORBIDDEN,
-        "wrong_project",
-        "Key of another project",
-    ),
-    (
-        Code::ProjectRequired,
-        StatusCode::BAD_REQUEST,
-        "project_required",
-        "Project required",
-    ),
-    (
-        Code::ProjectNotFound,
-        StatusCode::NOT_FOUND,
-        "project_not_found",
-        "Project not found",
-    ),
-    (
-        Code::HostNotAllowed,
-        StatusCode::MISDIRECTED_REQUEST,
-        "host_not_allowed",
-        "Host not allowed",
-    ),
-    (
-        Code::NotFound,
-        StatusCode::NOT_FOUND,
-        "not_found",
-        "Not found",
-    ),
-    (
-        Code::MethodNotAllowed,
-        StatusCode::METHOD_NOT_ALLOWED,
-        "method_not_allowed",
-        "Method not allowed",
-    ),
-    (
-        Code::UnsupportedMediaType,
-        StatusCode::UNSUPPORTED_MEDIA_TYPE,
-        "unsupported_media_type",
-        "Media type not supported",
-    ),
-    (
-        Code::BodyTooLarge,
-        StatusCode::PAYLOAD_TOO_LARGE,
-        "body_too_large",
-        "Body too large",
-    ),
-    (
-        Code::BodyTimeout,
-        StatusCode::REQUEST_TIMEOUT,
-        "body_timeout",
-        "Body did not arrive in time",
-    ),
-    (
-        Code::InvalidJson,
-        StatusCode::BAD_REQUEST,
-        "invalid_json",
-        "Not valid JSON",
-    ),
-    (
-        Code::InvalidRequest,
-        StatusCode::UNPROCESSABLE_ENTITY,
-        "invalid_request",
-        "Request not valid",
-    ),
-    (
-        Code::InvalidInput,
-        StatusCode::UNPROCESSABLE_ENTITY,
-        "invalid_input",
-        "Input does not fit the action",
-    ),
-    (
-        Code::InvalidCursor,
-        StatusCode::BAD_REQUEST,
-        "invalid_cursor",
-        "Cursor not valid",
-    ),
-    (
-        Code::RunNotFound,
-        StatusCode::NOT_FOUND,
-        "run_not_found",
-        "Run not found",
-    ),
-    (
-        Code::ActionNotFound,
-        StatusCode::NOT_FOUND,
-        "action_not_found",
-        "Action not found",
-    ),
-    (
-        Code::MemoryNotFound,
-        StatusCode::NOT_FOUND,
-        "memory_not_found",
-        "Memory not found",
-    ),
-    (
-        Code::EntryNotFound,
-        StatusCode::NOT_FOUND,
-        "entry_not_found",
-        "Entry not found",
-    ),
-    (
-        Code::KeyNotFound,
-        StatusCode::NOT_FOUND,
-        "key_not_found",
-        "Key not found",
-    ),
-    (
-        Code::RunFinished,
-        StatusCode::CONFLICT,
-        "run_finished",
-        "Run has finished",
-    ),
-    (
-        Code::RunNotFinished,
-        StatusCode::CONFLICT,
-        "run_not_finished",
-        "Run has not finished",
-    ),
-    (
-        Code::NotCreated,
-        StatusCode::CONFLICT,
-        "not_created",
-        "Run was started already",
-    ),
-    (
-        Code::IdempotencyMismatch,
-        StatusCode::CONFLICT,
-        "idempotency_mismatch",
-        "Idempotency key used for something else",
-    ),
-    (
-        Code::InvalidMemory,
-        StatusCode::UNPROCESSABLE_ENTITY,
-        "invalid_memory",
-        "Memory cannot hold this",
-    ),
-    (
-        Code::MemoryFull,
-        StatusCode::CONFLICT,
-        "memory_full",
-        "Memory full",
-    ),
-    (
-        Code::TooManyRequests,
-        StatusCode::TOO_MANY_REQUESTS,
-        "too_many_requests",
-        "Too many requests",
-    ),
-    (
-        Code::TooManyRuns,
-        StatusCode::TOO_MANY_REQUESTS,
-        "too_many_runs",
-        "Too many queued runs",
-    ),
-    (
-        Code::Draining,
-        StatusCode::SERVICE_UNAVAILABLE,
-        "draining",
-        "Server is stopping",
-    ),
-    (
-        Code::NotReady,
-        StatusCode::SERVICE_UNAVAILABLE,
-        "not_ready",
-        "Project not ready",
-    ),
-    (
-        Code::StorageFull,
-        StatusCode::INSUFFICIENT_STORAGE,
-        "storage_full",
-        "Storage full",
-    ),
-    (
-        Code::StoreUnavailable,
-        StatusCode::SERVICE_UNAVAILABLE,
-        "store_unavailable",
-        "Store not available",
-    ),
-    (
-        Code::Internal,
-        StatusCode::INTERNAL_SERVER_ERROR,
-        "internal",
-        "Internal error",
-    ),
-];
-
-impl Serialize for Code {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.as_str())
-    }
+    Internal = INTERNAL_SERVER_ERROR "internal" "Internal error",
 }
 
 /// Why a request was not carried out. As a response it has no body yet: the layer that knows the request's id writes it.
@@ -344,6 +153,24 @@ pub(crate) struct Fault {
     /// Where it is, as a JSON pointer into the body.
     pub(crate) pointer: String,
     pub(crate) message: String,
+}
+
+impl Fault {
+    pub(crate) fn new(pointer: String, message: String) -> Self {
+        Self {
+            pointer: shortened(pointer),
+            message: shortened(message),
+        }
+    }
+}
+
+/// What clients send may stand in it, and they need not get all of it back.
+fn shortened(mut text: String) -> String {
+    if let Some((end, _)) = text.char_indices().nth(TEXT) {
+        text.truncate(end);
+        text.push('…');
+    }
+    text
 }
 
 /// The body of every answer that is not a success.
@@ -380,10 +207,11 @@ impl Problem {
         self
     }
 
-    /// Tells what is wrong with another part of the same request as well.
-    pub(crate) fn join(&mut self, other: Self) {
+    /// Tells what is wrong with another part of the same request as well; whether there is room for more.
+    pub(crate) fn join(&mut self, other: Self) -> bool {
         self.errors.extend(other.errors);
         self.errors.truncate(FAULTS);
+        self.errors.len() < FAULTS
     }
 
     /// When trying again can help.
@@ -414,7 +242,23 @@ impl Problem {
         self
     }
 
-    /// The answer's body, with the id that its request has.
+    /// The document, with the id that its request has.
+    pub(crate) fn document(&self, request_id: &str) -> Vec<u8> {
+        let document = ProblemDocument {
+            kind: format!("urn:ziet:problem:{}", self.code.as_str()),
+            title: self.code.title(),
+            status: self.code.status().as_u16(),
+            detail: &self.detail,
+            code: self.code,
+            request_id,
+            errors: &self.errors,
+        };
+        let mut text = serde_json::to_vec(&document).unwrap_or_default();
+        text.push(b'\n');
+        text
+    }
+
+    /// The answer, with the id that its request has.
     pub(crate) fn into_response_of(self, request_id: &str) -> Response<Body> {
         if let Some(cause) = &self.cause {
             tracing::error!(
@@ -424,17 +268,7 @@ impl Problem {
             );
         }
         let status = self.code.status();
-        let document = ProblemDocument {
-            kind: format!("urn:ziet:problem:{}", self.code.as_str()),
-            title: self.code.title(),
-            status: status.as_u16(),
-            detail: &self.detail,
-            code: self.code,
-            request_id,
-            errors: &self.errors,
-        };
-        let body = serde_json::to_vec(&document).unwrap_or_default();
-        let mut response = Response::new(Body::from(body));
+        let mut response = Response::new(Body::from(self.document(request_id)));
         *response.status_mut() = status;
         let headers = response.headers_mut();
         headers.insert(
@@ -509,6 +343,7 @@ impl From<Refusal> for Problem {
             code,
             message,
             retry_after,
+            cause,
         } = refusal;
         let code = match code {
             ErrorCode::UnknownAction => Code::ActionNotFound,
@@ -523,6 +358,7 @@ impl From<Refusal> for Problem {
             ErrorCode::TooManyRuns => Code::TooManyRuns,
             ErrorCode::Draining => Code::Draining,
             ErrorCode::StoreUnavailable => Code::StoreUnavailable,
+            ErrorCode::StorageFull => Code::StorageFull,
             ErrorCode::ImportFailed => Code::NotReady,
             // What becomes of runs, not of requests.
             ErrorCode::Exception
@@ -537,26 +373,8 @@ impl From<Refusal> for Problem {
         };
         Self {
             retry_after,
+            cause,
             ..Self::new(code, message)
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use utoipa::PartialSchema;
-
-    use super::*;
-
-    #[test]
-    fn every_code_has_its_own_row_and_the_name_that_the_document_tells() {
-        let schema = serde_json::to_value(Code::schema()).unwrap();
-        let told = schema["enum"].as_array().unwrap();
-        assert_eq!(told.len(), CODES.len());
-        for (place, (code, status, name, _)) in CODES.iter().enumerate() {
-            assert_eq!(*code as usize, place);
-            assert_eq!(told[place], *name);
-            assert!(status.is_client_error() || status.is_server_error());
         }
     }
 }

@@ -7,6 +7,8 @@ use std::fmt::Write;
 
 use serde_json::{Map, Value};
 
+use crate::problem::Code;
+
 /// What a page says, in its order.
 pub(crate) struct Reference {
     pub(crate) version: String,
@@ -43,7 +45,7 @@ struct Answer {
     text: String,
 }
 
-/// A named schema: the fields of an object, or the words that there are.
+/// A named schema: the fields of an object, the words that there are, or the codes of problems with their statuses.
 struct Shape {
     name: String,
     text: String,
@@ -301,7 +303,7 @@ fn shape(name: &str, schema: &Value) -> Shape {
             name: name.clone(),
             kind: kind(field),
             required: required.iter().any(|required| *required == name),
-            text: text(&field["description"]),
+            text: description(field),
         });
         let taken = part["$ref"].as_str().map(|_| Row {
             name: "…".to_owned(),
@@ -311,12 +313,33 @@ fn shape(name: &str, schema: &Value) -> Shape {
         });
         taken.into_iter().chain(given)
     });
+    let words = items(&schema["enum"]).filter_map(|word| {
+        let (code, meaning) = Code::ALL
+            .iter()
+            .find(|(code, _)| name == "Code" && *word == code.as_str())?;
+        Some(Row {
+            name: code.as_str().to_owned(),
+            kind: code.status().as_str().to_owned(),
+            required: true,
+            text: meaning.trim().to_owned(),
+        })
+    });
     Shape {
         name: name.to_owned(),
         text: text(&schema["description"]),
         kind: kind(schema),
-        fields: fields.collect(),
+        fields: fields.chain(words).collect(),
     }
+}
+
+/// One that may also be null has it beside what it refers to.
+fn description(field: &Value) -> String {
+    let among = items(&field["oneOf"]).map(|any| &any["description"]);
+    let given = [&field["description"]].into_iter().chain(among);
+    given
+        .map(text)
+        .find(|text| !text.is_empty())
+        .unwrap_or_default()
 }
 
 /// A schema in a few words.

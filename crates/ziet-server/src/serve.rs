@@ -1,7 +1,7 @@
 //! Listening: who connects is served until the server is to stop, and then until what was asked is answered.
 
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use axum::Router;
@@ -17,6 +17,7 @@ use crate::app::router;
 use crate::connection::serve_connection;
 use crate::metrics;
 use crate::platform::Platform;
+use crate::problem::{Code, Problem};
 use crate::tls::{Tls, TlsError};
 
 /// Connections at a time, where the system allows so many open files.
@@ -31,8 +32,18 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 /// How long answers may take that are under way when the server is to stop.
 const LAST_ANSWERS: Duration = Duration::from_secs(10);
 
-/// What who connects is told when there is no room. It is short enough for the buffer of a new socket.
-const NO_ROOM: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+/// What who connects is told when there is no room. It is short enough for the buffer of a new socket. No request was read that
+/// could have an id.
+static NO_ROOM: LazyLock<Vec<u8>> = LazyLock::new(|| {
+    let detail = "the server has as many connections as it may: close some, or come back later";
+    let body = Problem::new(Code::TooManyConnections, detail).document("none");
+    let head = format!(
+        "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Type: application/problem+json\r\n\
+         Content-Length: {}\r\nConnection: close\r\n\r\n",
+        body.len()
+    );
+    [head.into_bytes(), body].concat()
+});
 
 /// Why a server cannot begin.
 #[derive(Debug, thiserror::Error)]
@@ -43,40 +54,51 @@ pub enum ServeError {
     Tls(#[from] TlsError),
 }
 
-/// Answers requests until `stop` is cancelled, and then until those that are under way are answered and live streams ended.
-///
-/// # Errors
-/// When the keys or the certificate cannot be read; later nothing ends it but `stop`.
-pub async fn serve(
+/// A server that has what it needs and lets nobody in yet.
+pub struct Server {
     platform: Arc<Platform>,
-    listener: TcpListener,
-    stop: CancellationToken,
-) -> Result<(), ServeError> {
-    metrics::start();
-    platform.store.on_commit(metrics::committed);
-    platform.load_keys().await?;
-    let tls = platform.settings.tls.clone().map(Tls::open).transpose()?;
-    let door = Door {
-        tls: tls.map(Arc::new),
-        router: router(Arc::clone(&platform)),
-        room: Arc::new(Semaphore::new(room())),
-        stop: stop.clone(),
-        open: TaskTracker::new(),
-    };
-    tokio::select! {
-        never = door.accept_all(&listener) => match never {},
-        () = stop.cancelled() => {}
+    tls: Option<Arc<Tls>>,
+}
+
+impl Server {
+    /// Reads the keys and the certificate.
+    ///
+    /// # Errors
+    /// When one of them cannot be read or used.
+    pub async fn open(platform: Arc<Platform>) -> Result<Self, ServeError> {
+        metrics::start();
+        platform.store.on_commit(metrics::committed);
+        platform.load_keys().await?;
+        let tls = platform.settings.tls.clone().map(Tls::open).transpose()?;
+        let tls = tls.map(Arc::new);
+        Ok(Self { platform, tls })
     }
-    drop(listener);
-    platform.hints.close();
-    door.open.close();
-    if timeout(LAST_ANSWERS, door.open.wait()).await.is_err() {
-        tracing::warn!(
-            "{} connections were cut off: their answers took too long",
-            door.open.len()
-        );
+
+    /// Answers requests until `stop` is cancelled, and then until those that are under way are answered and live streams
+    /// ended.
+    pub async fn serve(self, listener: TcpListener, stop: CancellationToken) {
+        let Self { platform, tls } = self;
+        let door = Door {
+            tls,
+            router: router(Arc::clone(&platform)),
+            room: Arc::new(Semaphore::new(room())),
+            stop: stop.clone(),
+            open: TaskTracker::new(),
+        };
+        tokio::select! {
+            never = door.accept_all(&listener) => match never {},
+            () = stop.cancelled() => {}
+        }
+        drop(listener);
+        platform.hints.close();
+        door.open.close();
+        if timeout(LAST_ANSWERS, door.open.wait()).await.is_err() {
+            tracing::warn!(
+                "{} connections were cut off: their answers took too long",
+                door.open.len()
+            );
+        }
     }
-    Ok(())
 }
 
 /// Lets clients in.
@@ -101,8 +123,10 @@ impl Door {
     fn accept(&self, stream: TcpStream) {
         let Ok(room) = Arc::clone(&self.room).try_acquire_owned() else {
             metrics::refused();
-            // Nobody waits for who does not read it.
-            let _ = stream.try_write(NO_ROOM);
+            // Nobody waits for who does not read it, or agrees on encryption with who is not let in.
+            if self.tls.is_none() {
+                let _ = stream.try_write(&NO_ROOM);
+            }
             return;
         };
         // Answers are small, and each is waited for.

@@ -24,6 +24,11 @@ fn more_than_may_wait_is_refused_as_a_whole() {
         .unwrap_err();
     assert_eq!(refusal.code, ErrorCode::TooManyRuns);
     assert!(refusal.retry_after.is_some());
+    let refusal = running
+        .accept_all(vec![submission("echo", "{}"); 11])
+        .unwrap_err();
+    assert_eq!(refusal.retry_after, None, "waiting does not help");
+    assert!(refusal.message.contains("never"), "{refusal}");
     let queued = running
         .accept_all(vec![submission("echo", "{}"); 9])
         .unwrap();

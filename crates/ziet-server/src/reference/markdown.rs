@@ -12,8 +12,8 @@ const HEAD: &str = "<!-- Generated from the program by `make generate`: change i
 
 # The HTTP API
 
-Every path, every parameter and every document, as a server tells them at `/openapi.json` and `/docs`. How a server
-is started and asked, [server.md](../server.md) shows.
+Every path, every parameter and every document, as a server tells them at `/openapi.json` and `/docs`. How it is asked,
+[api.md](../api.md) shows with curl; how it is started, [server.md](../server.md).
 ";
 
 #[test]
@@ -64,7 +64,12 @@ impl Reference {
             if shape.fields.is_empty() {
                 write!(page, "\n{}\n", link_kind(&shape.kind))?;
             }
-            rows_markdown(page, "field", &shape.fields)?;
+            let (name, kind) = if shape.name == "Code" {
+                ("code", "status")
+            } else {
+                ("field", "type")
+            };
+            rows_markdown(page, name, kind, &shape.fields)?;
         }
         Ok(())
     }
@@ -81,7 +86,7 @@ impl Operation {
             write!(page, "\n{}\n", plain(&self.text))?;
         }
         write!(page, "\n{}\n", self.needs())?;
-        rows_markdown(page, "parameter", &self.parameters)?;
+        rows_markdown(page, "parameter", "type", &self.parameters)?;
         if let Some(body) = &self.body {
             write!(page, "\nBody: {}\n", link_kind(body))?;
         }
@@ -102,11 +107,11 @@ fn answers_markdown(page: &mut String, answers: &[Answer]) -> std::fmt::Result {
     Ok(())
 }
 
-fn rows_markdown(page: &mut String, what: &str, rows: &[Row]) -> std::fmt::Result {
+fn rows_markdown(page: &mut String, what: &str, of: &str, rows: &[Row]) -> std::fmt::Result {
     if rows.is_empty() {
         return Ok(());
     }
-    write!(page, "\n| {what} | type | |\n| --- | --- | --- |\n")?;
+    write!(page, "\n| {what} | {of} | |\n| --- | --- | --- |\n")?;
     for Row {
         name,
         kind,

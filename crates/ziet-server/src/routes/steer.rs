@@ -10,7 +10,7 @@ use ziet_core::run::Cancelled;
 use ziet_engine::Submission;
 use ziet_store::runs;
 
-use super::submit::{answer, checked_input, submitted, wait};
+use super::submit::{Place, answer, checked_input, submitted, wait};
 use crate::auth::{Allowed, Run};
 use crate::body::{ONE, Payload};
 use crate::params::{Named, Params};
@@ -43,8 +43,12 @@ pub(crate) struct Cancellation {
         ("wait" = Option<u32>, Query, minimum = 0, maximum = 900, description = "Seconds to wait for the run to finish."),
     ),
     responses(
-        (status = 200, description = "The run has finished.", body = schema::Run),
-        (status = 202, description = "The run is started.", body = schema::Run),
+        (status = 200, description = "The run has finished.", body = schema::Run, headers(
+            ("Location" = String, description = "The path of the run."),
+        )),
+        (status = 202, description = "The run is started.", body = schema::Run, headers(
+            ("Location" = String, description = "The path of the run."),
+        )),
         (status = "default", description = "Refused.", body = ProblemDocument, content_type = "application/problem+json"),
     ),
     security(("api_key" = ["run"])))]
@@ -59,6 +63,8 @@ pub(crate) async fn invoke(
     params.end()?;
     let Nothing {} = body.parse()?;
     let (project, run) = (caller.project()?, name.run()?);
+    // Without them it could not be executed.
+    project.actions()?;
     project.invoke(run).await?;
     let shown = project.finished(run, platform.wait(wait)).await;
     answer(&caller, run, shown).await
@@ -70,7 +76,9 @@ pub(crate) async fn invoke(
 #[utoipa::path(post, path = "/v1/runs/{id}/cancel", tag = "runs", request_body = Option<Cancellation>,
     params(("id" = schema::Id, Path, description = "The run.")),
     responses(
-        (status = 200, description = "The run is cancelled.", body = schema::Run),
+        (status = 200, description = "The run is cancelled.", body = schema::Run, headers(
+            ("Location" = String, description = "The path of the run."),
+        )),
         (status = "default", description = "Refused.", body = ProblemDocument, content_type = "application/problem+json"),
     ),
     security(("api_key" = ["run"])))]
@@ -104,8 +112,12 @@ pub(crate) async fn cancel(
         ("wait" = Option<u32>, Query, minimum = 0, maximum = 900, description = "Seconds to wait for the run to finish."),
     ),
     responses(
-        (status = 200, description = "The new run has finished.", body = schema::Run),
-        (status = 202, description = "The new run is accepted.", body = schema::Run),
+        (status = 200, description = "The new run has finished.", body = schema::Run, headers(
+            ("Location" = String, description = "The path of the run."),
+        )),
+        (status = 202, description = "The new run is accepted.", body = schema::Run, headers(
+            ("Location" = String, description = "The path of the run."),
+        )),
         (status = "default", description = "Refused.", body = ProblemDocument, content_type = "application/problem+json"),
     ),
     security(("api_key" = ["run"])))]
@@ -130,7 +142,7 @@ pub(crate) async fn retry(
     let input = document.input.as_str().unwrap_or_default();
     // The code may have changed since.
     let actions = project.actions()?;
-    checked_input(&actions, &document.action_id, input, "")?;
+    checked_input(&actions, &document.action_id, input, Place(None))?;
     let submission = Submission {
         memory: Some(document.memory_id),
         metadata: document.metadata,

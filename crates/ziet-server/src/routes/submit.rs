@@ -3,13 +3,14 @@
 //! What is wrong with a request is told before anything is asked of the engine: all of a batch, or nothing. The input stays
 //! the bytes that came.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json as Body;
 use axum::extract::State;
-use axum::http::StatusCode;
-use axum::http::header::LOCATION;
+use axum::http::header::{HeaderName, LOCATION};
+use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -38,6 +39,9 @@ const KEY_CHARS: usize = 256;
 
 /// Days after which a run cannot be due: longer than anybody plans, and short enough to count with.
 const FURTHEST: Duration = Duration::from_secs(366 * 24 * 3600);
+
+/// Says of an answer to a submit that the run was there already, with the same idempotency key.
+const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 
 /// A run that is asked for.
 #[derive(Deserialize, ToSchema)]
@@ -101,12 +105,19 @@ pub(crate) struct AcceptedRuns {
 /// Submit a run
 ///
 /// It is accepted durably when this answers. With `wait` the answer comes when the run has finished, or after so many seconds
-/// with the run as it stands by then.
+/// with the run as it stands by then. Where the run was there already, because of its idempotency key, the answer has the
+/// header `Idempotent-Replayed: true`.
 #[utoipa::path(post, path = "/v1/runs", tag = "runs", request_body = NewRun<'_>,
     params(("wait" = Option<u32>, Query, minimum = 0, maximum = 900, description = "Seconds to wait for the run to finish.")),
     responses(
-        (status = 200, description = "The run has finished.", body = schema::Run),
-        (status = 202, description = "The run is accepted and has not finished.", body = schema::Run),
+        (status = 200, description = "The run has finished.", body = schema::Run, headers(
+            ("Location" = String, description = "The path of the run."),
+            ("Idempotent-Replayed" = String, description = "`true` if the run was there already, because of its idempotency key."),
+        )),
+        (status = 202, description = "The run is accepted and has not finished.", body = schema::Run, headers(
+            ("Location" = String, description = "The path of the run."),
+            ("Idempotent-Replayed" = String, description = "`true` if the run was there already, because of its idempotency key."),
+        )),
         (status = "default", description = "Refused.", body = ProblemDocument, content_type = "application/problem+json"),
     ),
     security(("api_key" = ["run"])))]
@@ -120,10 +131,13 @@ pub(crate) async fn submit(
     params.end()?;
     let project = caller.project()?;
     let actions = project.actions()?;
-    let submission =
-        body.parse::<NewRun<'_>>()?
-            .checked(&actions, "", platform.settings.clock.now())?;
-    drop(body);
+    let now = platform.settings.clock.now();
+    let submission = body
+        .made(move |body| {
+            body.parse::<NewRun<'_>>()?
+                .checked(&actions, Place(None), now)
+        })
+        .await?;
     submitted(&platform, &caller, submission, wait).await
 }
 
@@ -138,8 +152,13 @@ pub(super) async fn submitted(
     let room = caller.key.share.runs(1).await?;
     let accepted = move |_| drop(room);
     let wait = platform.wait(wait);
-    let (run, shown) = project.run(submission, wait, accepted).await?;
-    answer(caller, run, shown).await
+    let (accepted, shown) = project.run(submission, wait, accepted).await?;
+    let mut response = answer(caller, accepted.run, shown).await?;
+    if accepted.existing {
+        let there = HeaderValue::from_static("true");
+        response.headers_mut().insert(REPLAYED, there);
+    }
+    Ok(response)
 }
 
 /// Submit up to 1,000 runs
@@ -160,16 +179,11 @@ pub(crate) async fn submit_batch(
     params.end()?;
     let project = caller.project()?;
     let actions = project.actions()?;
-    let NewRuns { runs } = body.parse()?;
-    if !(1..=BATCH).contains(&runs.len()) {
-        return Err(Problem::new(
-            Code::InvalidRequest,
-            format!("a batch has 1 to {BATCH} runs, not {}", runs.len()),
-        ));
-    }
-    let count = runs.len();
-    let submissions = all_checked(runs, &actions, platform.settings.clock.now())?;
-    let room = caller.key.share.runs(count).await?;
+    let now = platform.settings.clock.now();
+    let submissions = body
+        .made(move |body| all_checked(body.parse()?, &actions, now))
+        .await?;
+    let room = caller.key.share.runs(submissions.len()).await?;
     let accepted = project.submit(submissions).await?;
     drop(room);
     let data = accepted.into_iter().map(|accepted| AcceptedRun {
@@ -217,27 +231,45 @@ pub(super) fn wait(params: &mut Params) -> Result<Duration, Problem> {
 
 /// What is wrong in any of them is told together.
 fn all_checked(
-    runs: Vec<NewRun<'_>>,
+    NewRuns { runs }: NewRuns<'_>,
     actions: &Compiled,
     now: Time,
 ) -> Result<Vec<Submission>, Problem> {
+    if !(1..=BATCH).contains(&runs.len()) {
+        let what = format!("a batch has 1 to {BATCH} runs, not {}", runs.len());
+        return Err(at(Code::InvalidRequest, Place(None), "/runs", what));
+    }
     let mut submissions = Vec::with_capacity(runs.len());
     let mut refused: Option<Problem> = None;
     for (number, run) in runs.into_iter().enumerate() {
-        match run.checked(actions, &format!("/runs/{number}"), now) {
+        match run.checked(actions, Place(Some(number)), now) {
             Ok(submission) => submissions.push(submission),
             Err(problem) => match &mut refused {
                 None => refused = Some(problem),
-                Some(refused) => refused.join(problem),
+                Some(refused) => {
+                    if !refused.join(problem) {
+                        break;
+                    }
+                }
             },
         }
     }
     refused.map_or(Ok(submissions), Err)
 }
 
+/// Where a run lies in the request: which one of a batch it is. None is the whole body.
+#[derive(Clone, Copy)]
+pub(super) struct Place(pub(super) Option<usize>);
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.map_or(Ok(()), |number| write!(f, "/runs/{number}"))
+    }
+}
+
 impl NewRun<'_> {
     /// What the engine is asked for, when nothing is wrong with it. `place` is where it lies in the request.
-    fn checked(self, actions: &Compiled, place: &str, now: Time) -> Result<Submission, Problem> {
+    fn checked(self, actions: &Compiled, place: Place, now: Time) -> Result<Submission, Problem> {
         let action = ActionId::new(self.action_id.as_str());
         let input = self.input.map_or("{}", RawValue::get);
         checked_input(actions, &action, input, place)?;
@@ -261,7 +293,7 @@ impl NewRun<'_> {
         })
     }
 
-    fn metadata(&self, place: &str) -> Result<Option<Json>, Problem> {
+    fn metadata(&self, place: Place) -> Result<Option<Json>, Problem> {
         let Some(text) = self.metadata.map(RawValue::get) else {
             return Ok(None);
         };
@@ -276,7 +308,7 @@ impl NewRun<'_> {
         }
     }
 
-    fn due(&self, place: &str, now: Time) -> Result<Option<Due>, Problem> {
+    fn due(&self, place: Place, now: Time) -> Result<Option<Due>, Problem> {
         let refused =
             |name: &str, what: &str| Err(at(Code::InvalidRequest, place, name, what.to_owned()));
         match (&self.run_at, self.delay_seconds) {
@@ -306,7 +338,7 @@ pub(super) fn checked_input(
     actions: &Compiled,
     action: &ActionId,
     text: &str,
-    place: &str,
+    place: Place,
 ) -> Result<(), Problem> {
     let spec = actions.action(action).ok_or_else(|| {
         at(
@@ -324,7 +356,7 @@ pub(super) fn checked_input(
         Ok(value) => value,
         Err(error) => return refused(format!("the input cannot be taken: {error}")),
     };
-    let faults = actions.faults(spec, &value, &format!("{place}/input"));
+    let faults = actions.faults(spec, value, text.len(), format_args!("{place}/input"));
     if faults.is_empty() {
         return Ok(());
     }
@@ -333,10 +365,7 @@ pub(super) fn checked_input(
 }
 
 /// One thing that is wrong, at one place of the request.
-fn at(code: Code, place: &str, name: &str, what: String) -> Problem {
-    let fault = Fault {
-        pointer: format!("{place}{name}"),
-        message: what.clone(),
-    };
-    Problem::new(code, what).with_errors(vec![fault])
+fn at(code: Code, place: Place, name: &str, what: String) -> Problem {
+    let fault = Fault::new(format!("{place}{name}"), what);
+    Problem::new(code, fault.message.clone()).with_errors(vec![fault])
 }

@@ -14,14 +14,14 @@ use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsConnector;
 use tokio_util::sync::CancellationToken;
 use ziet_core::Scope;
-use ziet_server::{ServeError, ServerSettings, TlsFiles, serve};
+use ziet_server::{Server, ServerSettings, TlsFiles};
 
 use crate::served::{PATIENCE, Served};
 
 struct Listening {
     address: std::net::SocketAddr,
     stop: CancellationToken,
-    ended: JoinHandle<Result<(), ServeError>>,
+    ended: JoinHandle<()>,
 }
 
 impl Listening {
@@ -29,7 +29,8 @@ impl Listening {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
-        let ended = tokio::spawn(serve(Arc::clone(&served.platform), listener, stop.clone()));
+        let opened = Server::open(Arc::clone(&served.platform)).await.unwrap();
+        let ended = tokio::spawn(opened.serve(listener, stop.clone()));
         Self {
             address,
             stop,
@@ -43,11 +44,7 @@ impl Listening {
 
     async fn end(self) {
         self.stop.cancel();
-        timeout(PATIENCE, self.ended)
-            .await
-            .unwrap()
-            .unwrap()
-            .unwrap();
+        timeout(PATIENCE, self.ended).await.unwrap().unwrap();
     }
 }
 
@@ -124,9 +121,9 @@ async fn a_server_without_its_certificate_does_not_begin() {
         tls: Some(files),
         ..ServerSettings::default()
     });
-    let ended = Listening::start(&served).await.ended.await.unwrap();
+    let opened = Server::open(Arc::clone(&served.platform)).await;
     assert_eq!(
-        ended.unwrap_err().to_string(),
+        opened.err().unwrap().to_string(),
         "cannot find /nowhere/server.pem"
     );
 }

@@ -4,6 +4,7 @@ use axum::body::{Body, Bytes};
 use axum::http::{Method, Request, StatusCode};
 use futures_util::stream;
 use insta::assert_snapshot;
+use serde_json::json;
 use ziet_core::Scope;
 use ziet_server::ServerSettings;
 
@@ -118,7 +119,7 @@ async fn what_is_not_a_request_is_refused() {
         ("an array", b"[]", 422, "invalid_request"),
         ("nothing", b"", 422, "invalid_request"),
         ("an unknown field", br#"{"action_id": "actions.add", "inptu": {}}"#, 422, "invalid_request"),
-        ("a field twice", br#"{"action_id": "actions.add", "action_id": "actions.add"}"#, 422, "invalid_request"),
+        ("a field twice", br#"{"action_id": "actions.add", "action_id": "actions.add"}"#, 400, "invalid_json"),
         ("a name twice", br#"{"action_id": "actions.add", "input": {"x": 1, "x": 2}}"#, 422, "invalid_input"),
         ("no number", br#"{"action_id": "actions.add", "input": {"x": 1e999}}"#, 422, "invalid_input"),
         ("deep", deep.as_bytes(), 422, "invalid_input"),
@@ -186,6 +187,57 @@ async fn what_is_not_a_request_is_refused() {
             "{path}"
         );
     }
+}
+
+#[tokio::test]
+async fn a_field_that_does_not_fit_is_named_with_its_place_in_plain_words() {
+    let (served, key) = served().await;
+    let cases = [
+        (
+            r#"{"action_id": 3}"#,
+            "/action_id",
+            "it is a string, not integer `3`",
+        ),
+        (r#"{"input": {}}"#, "/action_id", "it is missing"),
+        (
+            r#"{"action_id": "actions.add", "inptu": {}}"#,
+            "/inptu",
+            "there is no such field, did you mean `input`?",
+        ),
+        (
+            r#"{"action_id": "actions.add", "start": "no"}"#,
+            "/start",
+            r#"it is a boolean, not string "no""#,
+        ),
+        (
+            r#"{"action_id": "actions.add", "delay_seconds": []}"#,
+            "/delay_seconds",
+            "it is a number, not an array",
+        ),
+        (
+            r#"{"action_id": "a", "action_id": "b"}"#,
+            "/action_id",
+            "it is there twice",
+        ),
+        ("[]", "", "it is an object, not an array"),
+    ];
+    for (body, pointer, message) in cases {
+        let problem = served.post(&key, "/v1/runs", body).await.json();
+        let fault = json!({"pointer": pointer, "message": message});
+        assert_eq!(problem["errors"], json!([fault]), "{body}: {problem}");
+    }
+    let batch = r#"{"runs": [{"action_id": "actions.add"}, {"action_id": 1}]}"#;
+    let problem = served.post(&key, "/v1/runs/batch", batch).await.json();
+    assert_eq!(problem["errors"][0]["pointer"], "/runs/1/action_id");
+    let admin = served.key(None, &[Scope::Admin]).await;
+    let wrong = r#"{"name": "x", "scopes": ["reed"]}"#;
+    let problem = served.post(&admin, "/v1/keys", wrong).await.json();
+    assert_eq!(
+        problem["errors"],
+        json!([{"pointer": "/scopes/0", "message": r#"it is one of `admin`, `deploy`, `run`, `read`, not "reed""#}])
+    );
+    let empty = served.post(&key, "/v1/runs", "").await.json();
+    assert_eq!(empty["detail"], "the body is empty: send a JSON object");
 }
 
 #[tokio::test]

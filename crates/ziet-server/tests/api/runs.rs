@@ -125,7 +125,10 @@ async fn the_same_idempotency_key_is_the_same_run() {
             .await
     };
     let first = submit(1).await;
-    assert_eq!(id(&first), id(&submit(1).await));
+    let again = submit(1).await;
+    assert_eq!(id(&first), id(&again));
+    assert_eq!(first.headers.get("idempotent-replayed"), None);
+    assert_eq!(again.headers["idempotent-replayed"], "true");
     assert_eq!(
         (submit(2).await.status, submit(2).await.code().as_str()),
         (StatusCode::CONFLICT, "idempotency_mismatch")

@@ -18,7 +18,7 @@ use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 use ziet_engine::Clock;
-use ziet_server::{Hints, Platform, ServeError, ServerSettings};
+use ziet_server::{Hints, Platform, Server, ServerSettings};
 use ziet_store::{Location, Store};
 
 use self::projects::Projects;
@@ -60,7 +60,7 @@ pub(crate) fn serve(
     let state = state_folder(&args.settings, environment)?;
     projects::check(&folders, &real(&state))?;
     let state = State::hold(&state)?;
-    log::start(&serving);
+    let _lines = log::start(&serving)?;
     state.warn_of_others();
     let runtime = runtime()?;
     match runtime.block_on(run(&serving, &folders, &state)) {
@@ -93,6 +93,19 @@ async fn run(serving: &Serving, folders: &[Settings], state: &State) -> Result<E
     key::make_first(&store, &state.key_file(), &clock)?;
     let hints = Hints::default();
     let mut projects = Projects::start(folders, serving, &store, &hints, &clock)?;
+    let platform = Platform::new(
+        store.clone(),
+        projects.engines(),
+        hints,
+        served(serving, &clock),
+    );
+    let server = Server::open(Arc::clone(&platform)).await;
+    let server =
+        server.map_err(|error| CliError::failed("the HTTP API cannot be served", error))?;
+    let address = address(serving, &listener)?;
+    let closed = CancellationToken::new();
+    // What there is can be read while the projects are imported, which may take long.
+    let mut server = tokio::spawn(server.serve(listener, closed.clone()));
     tokio::select! {
         loaded = projects.loaded() => loaded?,
         () = stop.asked() => {
@@ -100,23 +113,11 @@ async fn run(serving: &Serving, folders: &[Settings], state: &State) -> Result<E
             return Ok(ExitCode::SUCCESS);
         }
     }
-    let platform = Platform::new(
-        store.clone(),
-        projects.engines(),
-        hints,
-        served(serving, &clock),
-    );
     let keep = serving
         .retention
         .map(|keep| Retention::start(store, keep, clock));
     let _retention = keep.transpose()?;
-    tell(serving, &listener, state)?;
-    let closed = CancellationToken::new();
-    let mut server = tokio::spawn(ziet_server::serve(
-        Arc::clone(&platform),
-        listener,
-        closed.clone(),
-    ));
+    tell(&address, state);
     tokio::select! {
         () = stop.asked() => {}
         broken = projects.broken() => return Err(broken),
@@ -161,8 +162,8 @@ fn served(serving: &Serving, clock: &Clock) -> ServerSettings {
     }
 }
 
-/// The lines that whoever started the server waits for. The last one says that it can be used.
-fn tell(serving: &Serving, listener: &TcpListener, state: &State) -> Result<(), CliError> {
+/// Where clients find it.
+fn address(serving: &Serving, listener: &TcpListener) -> Result<String, CliError> {
     let bound = listener
         .local_addr()
         .map_err(|error| CliError::failed("the address", error))?;
@@ -171,18 +172,20 @@ fn tell(serving: &Serving, listener: &TcpListener, state: &State) -> Result<(), 
     } else {
         "http"
     };
-    let address = format!("{scheme}://{bound}");
+    Ok(format!("{scheme}://{bound}"))
+}
+
+/// The line that whoever started the server waits for: it can be used.
+fn tell(address: &str, state: &State) {
     let (version, state) = (env!("CARGO_PKG_VERSION"), state.folder.display());
     info!(address, %state, "ziet {version} listens on {address}");
-    Ok(())
 }
 
 /// It serves until it is told to end, so whatever came of it before that is wrong.
-fn ended_early(ended: Result<Result<(), ServeError>, JoinError>) -> CliError {
+fn ended_early(ended: Result<(), JoinError>) -> CliError {
     const WHAT: &str = "the HTTP API cannot go on";
     match ended {
-        Ok(Ok(())) => CliError::broken(WHAT),
-        Ok(Err(error)) => CliError::failed(WHAT, error),
+        Ok(()) => CliError::broken(WHAT),
         Err(error) => CliError::failed(WHAT, error),
     }
 }
