@@ -218,7 +218,7 @@ fn what_does_not_end_in_time_is_handed_back_at_no_cost() {
         .store
         .read_now(async move |tx| events::page(tx, &project, run, 0, 10).await)
         .unwrap();
-    assert_eq!(events[0].1.kind, "handed_back");
+    assert_eq!(events.rows[0].1.kind, "handed_back");
     drop(first);
     let second = stage.start();
     drop(stage.reached());
