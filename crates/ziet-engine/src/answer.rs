@@ -108,6 +108,10 @@ impl Refusal {
         }
     }
 
+    pub(crate) fn draining() -> Self {
+        Self::new(ErrorCode::Draining, "the server is being stopped")
+    }
+
     pub(crate) fn nothing() -> Self {
         Self::new(ErrorCode::InvalidInput, "no run was asked for")
     }

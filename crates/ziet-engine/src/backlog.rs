@@ -39,8 +39,7 @@ impl Room {
         let message = if runs == 0 {
             return Ok(());
         } else if self.draining {
-            let message = "the server is being stopped";
-            return Err(Refusal::new(ErrorCode::Draining, message));
+            return Err(Refusal::draining());
         } else if self.runs + runs > self.max_runs {
             format!(
                 "{} {what} have not finished, limit {}",

@@ -11,6 +11,7 @@ use ziet_worker::ExecutorId;
 
 use crate::answer::Refusal;
 use crate::live::Caller;
+use crate::outside::abandoned;
 use crate::submit::{Made, Place, Submission};
 use crate::turn::Scheduler;
 
@@ -159,7 +160,7 @@ impl Scheduler {
         let child = attempt.and_then(|attempt| attempt.open_calls.get(&request).copied());
         self.close_call(run, claim, request);
         if let Some(child) = child {
-            self.cancel_called(child, "its caller does not wait for it any more");
+            self.cancel_called(child, abandoned("its caller does not wait for it any more"));
         }
     }
 

@@ -63,17 +63,25 @@ impl Scheduler {
     }
 
     pub(crate) fn invoke(&mut self, run: RunId, done: Done<Result<(), Refusal>>) {
-        if let Err(refusal) = self.writable() {
+        let refused = match self.drain {
+            Some(_) => Err(Refusal::draining()),
+            None => self.writable(),
+        };
+        if let Err(refusal) = refused {
             return done(Err(refusal));
         }
         self.with_run(run, move |scheduler, found| {
+            let finished =
+                || Refusal::new(ErrorCode::RunFinished, format!("run {run} has finished"));
+            let found = found.map_err(|refusal| match refusal.code {
+                ErrorCode::Cancelled => finished(),
+                _ => refusal,
+            });
             let started = found.and_then(|()| {
                 scheduler
                     .apply(run, Event::Start)
                     .map_err(|rejected| match rejected {
-                        Rejected::Finished => {
-                            Refusal::new(ErrorCode::RunFinished, format!("run {run} has finished"))
-                        }
+                        Rejected::Finished => finished(),
                         Rejected::Fenced | Rejected::NotDue | Rejected::Misplaced => {
                             let message = format!("run {run} was started before");
                             Refusal::new(ErrorCode::NotCreated, message)
@@ -132,11 +140,7 @@ impl Scheduler {
     }
 
     /// Cancels a run whose caller does not wait for it any more.
-    pub(crate) fn cancel_called(&mut self, run: RunId, reason: &str) {
-        let cancelled = Cancelled {
-            by: "parent".to_owned(),
-            reason: Some(reason.to_owned()),
-        };
+    pub(crate) fn cancel_called(&mut self, run: RunId, cancelled: Cancelled) {
         // One that has finished meanwhile needs no cancelling; one that could not be read is an orphan when it is due.
         self.cancel_now(run, cancelled, Box::new(drop));
     }
@@ -163,6 +167,16 @@ impl Scheduler {
         );
     }
 }
+
+/// A run is cancelled because its caller, which was not cancelled itself, does not wait for it.
+pub(crate) fn abandoned(reason: &str) -> Cancelled {
+    Cancelled {
+        by: "parent".to_owned(),
+        reason: Some(reason.to_owned()),
+    }
+}
+
+pub(crate) const CALLER_ENDED: &str = "the run that called it has ended";
 
 /// Why nothing is done with a run that has finished; the code tells whether it was cancelled.
 fn ended(run: RunId, state: &RunState) -> Refusal {

@@ -13,6 +13,7 @@ use ziet_store::{AttemptRecord, Change, StateChange};
 use crate::attempt::Used;
 use crate::live::Live;
 use crate::notice::Happening;
+use crate::outside::{CALLER_ENDED, abandoned};
 use crate::turn::Scheduler;
 
 /// How long ends of attempts are gathered for one commit while other runs wait for an executor: then it counts how many
@@ -140,21 +141,26 @@ impl Scheduler {
                 }
                 self.leave_in_store(id, &run.state);
             }
-            Effect::CancelChildren => self.cancel_children(id),
+            Effect::CancelChildren => self.cancel_children(id, run),
             Effect::Announce => self.announce(id, &run.state, now),
             Effect::Stop { .. } | Effect::Record { .. } | Effect::NoteError(_) => {}
         }
     }
 
-    /// A child run belongs to the attempt that called it: when that has ended, nobody waits for it.
-    fn cancel_children(&mut self, id: RunId) {
+    /// A child run belongs to the attempt that called it: when that has ended, nobody waits for it. In a tree that is cancelled
+    /// each run says who did it.
+    fn cancel_children(&mut self, id: RunId, run: &Run) {
+        let cancelled = match &run.state {
+            RunState::Cancelled(cancelled) => cancelled.clone(),
+            _ => abandoned(CALLER_ENDED),
+        };
         let children = self
             .runs
             .get_mut(&id)
             .map(|live| std::mem::take(&mut live.children))
             .unwrap_or_default();
         for child in children {
-            self.cancel_called(child, "the run that called it has ended");
+            self.cancel_called(child, cancelled.clone());
         }
     }
 

@@ -5,6 +5,7 @@ use ziet_store::LoadedRun;
 use ziet_store::runs::{self, Most};
 
 use crate::live::Live;
+use crate::outside::{CALLER_ENDED, abandoned};
 use crate::turn::Scheduler;
 
 /// Runs that are read at once.
@@ -94,6 +95,6 @@ impl Scheduler {
     }
 
     pub(crate) fn cancel_orphan(&mut self, run: RunId) {
-        self.cancel_called(run, "the run that called it has ended");
+        self.cancel_called(run, abandoned(CALLER_ENDED));
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! What does not fit the path is told in words for whoever writes JSON, with its place, and not in those of a parser.
 
+use std::fmt;
+use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +12,9 @@ use axum::extract::{FromRequest, Request};
 use axum::http::HeaderMap;
 use axum::http::header::CONTENT_TYPE;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use serde::Deserialize;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_path_to_error::Segment;
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
@@ -79,7 +83,8 @@ impl<const LIMIT: usize> Payload<LIMIT> {
                 format!("the body is not UTF-8 from byte {} on", error.valid_up_to()),
             )
         })?;
-        serde_json::from_str(text).map_err(|error| {
+        let parsed = serde_json::from_str(text);
+        parsed.map(|Object(body)| body).map_err(|error| {
             if error.is_data() {
                 unfit::<T>(text)
             } else {
@@ -89,10 +94,33 @@ impl<const LIMIT: usize> Payload<LIMIT> {
     }
 }
 
+/// A JSON object. Without it an array would do as well, its values taken for the fields in their order.
+pub(crate) struct Object<T>(pub(crate) T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(Fields(PhantomData)).map(Self)
+    }
+}
+
+struct Fields<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for Fields<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(map))
+    }
+}
+
 /// What is wrong with JSON that is not what the path takes. It is read a second time, for the place.
 fn unfit<'a, T: Deserialize<'a>>(text: &'a str) -> Problem {
     let reader = &mut serde_json::Deserializer::from_str(text);
-    let Err(error) = serde_path_to_error::deserialize::<_, T>(reader) else {
+    let Err(error) = serde_path_to_error::deserialize::<_, Object<T>>(reader) else {
         return Problem::new(Code::InvalidJson, "the body is not one JSON document");
     };
     let steps = error.path().iter().filter_map(|step| match step {
@@ -129,9 +157,6 @@ fn unfit<'a, T: Deserialize<'a>>(text: &'a str) -> Problem {
 /// What the parser said, in words for whoever sent it, and the field that it names.
 fn in_words(said: &str) -> (Option<&str>, String) {
     let mut quoted = said.split('`').skip(1).step_by(2);
-    if said.starts_with("invalid length") && said.contains("struct ") {
-        return (None, "it is an object, not an array".to_owned());
-    }
     let Some((kind, _)) = said.split_once([':', '`']) else {
         return (None, said.to_owned());
     };

@@ -5,11 +5,13 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Body;
+use axum::body::{Body, HttpBody};
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::header::{CACHE_CONTROL, CONTENT_LENGTH, HOST, HeaderName, X_CONTENT_TYPE_OPTIONS};
+use axum::http::header::{
+    CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, HOST, HeaderName, X_CONTENT_TYPE_OPTIONS,
+};
 use axum::http::uri::Authority;
-use axum::http::{HeaderValue, Method, Response};
+use axum::http::{HeaderValue, Method, Response, StatusCode};
 use axum::middleware::Next;
 use axum::response::IntoResponse;
 use futures_util::FutureExt;
@@ -36,6 +38,7 @@ pub(crate) async fn answer(
     let id = request_id(&request);
     let method = known(request.method());
     let path = request.extensions().get::<MatchedPath>().cloned();
+    let has_body = !request.body().is_end_stream();
     let mut response = if is_named_well(&request, &platform.settings.hosts) {
         caught(next.run(request)).await
     } else {
@@ -51,6 +54,12 @@ pub(crate) async fn answer(
             }
         }
     }
+    // The connection cannot go on behind a body that nobody has read.
+    if has_body && is_told_unread(response.status()) {
+        response
+            .headers_mut()
+            .insert(CONNECTION, HeaderValue::from_static("close"));
+    }
     let path = path.as_ref().map_or("none", MatchedPath::as_str);
     noted(method, path, &response, began.elapsed(), &id);
     let headers = response.headers_mut();
@@ -60,6 +69,19 @@ pub(crate) async fn answer(
         .entry(CACHE_CONTROL)
         .or_insert(HeaderValue::from_static("no-store"));
     response
+}
+
+/// Whether requests are refused so before their body is read.
+fn is_told_unread(status: StatusCode) -> bool {
+    matches!(
+        status,
+        StatusCode::UNAUTHORIZED
+            | StatusCode::FORBIDDEN
+            | StatusCode::METHOD_NOT_ALLOWED
+            | StatusCode::REQUEST_TIMEOUT
+            | StatusCode::PAYLOAD_TOO_LARGE
+            | StatusCode::UNSUPPORTED_MEDIA_TYPE
+    )
 }
 
 /// The line in the access log and the figures. Neither has anything in it that a client chose but the id.

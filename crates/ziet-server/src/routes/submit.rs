@@ -21,7 +21,7 @@ use ziet_store::runs;
 
 use crate::asking::Shown;
 use crate::auth::{Allowed, Caller, Run};
-use crate::body::{MANY, ONE, Payload};
+use crate::body::{MANY, ONE, Object, Payload};
 use crate::checks::Compiled;
 use crate::params::{Params, wrong};
 use crate::platform::Platform;
@@ -83,8 +83,8 @@ pub(crate) struct NewRun<'a> {
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewRuns<'a> {
     #[serde(borrow)]
-    #[schema(min_items = 1, max_items = 1000)]
-    runs: Vec<NewRun<'a>>,
+    #[schema(min_items = 1, max_items = 1000, value_type = Vec<NewRun<'a>>)]
+    runs: Vec<Object<NewRun<'a>>>,
 }
 
 /// A run that was accepted.
@@ -241,7 +241,7 @@ fn all_checked(
     }
     let mut submissions = Vec::with_capacity(runs.len());
     let mut refused: Option<Problem> = None;
-    for (number, run) in runs.into_iter().enumerate() {
+    for (number, Object(run)) in runs.into_iter().enumerate() {
         match run.checked(actions, Place(Some(number)), now) {
             Ok(submission) => submissions.push(submission),
             Err(problem) => match &mut refused {

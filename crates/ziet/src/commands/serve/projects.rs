@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
 use tracing::{error, info, warn};
+use ziet_core::wire::Level;
 use ziet_core::{ActionSpec, Catalogue, DeploymentId, ProjectId};
 use ziet_engine::{Clock, Engine, EngineError, EngineSettings, Notice};
 use ziet_server::Hints;
@@ -252,7 +253,11 @@ fn listener(
                 return;
             }
             Notice::Printed { level, text } => {
-                info!(project = %id, ?level, "printed by the import of {id}: {text}");
+                match level {
+                    Level::Info => info!(project = %id, "{id}: {text}"),
+                    Level::Warn => warn!(project = %id, "{id}: {text}"),
+                    Level::Error => error!(project = %id, "{id}: {text}"),
+                }
                 return;
             }
             Notice::ImportFailed { failure, pause } => {
