@@ -44,6 +44,16 @@ impl Caller {
         })
     }
 
+    /// Refuses a key that has not the scope `S`, for what one scope is not enough for.
+    pub(crate) fn needs<S: Needs>(&self) -> Result<(), Problem> {
+        let scopes = &self.key.scopes;
+        if scopes.contains(&S::SCOPE) || scopes.contains(&Scope::Admin) {
+            return Ok(());
+        }
+        let detail = format!("this needs a key with the scope `{}`", S::NAME);
+        Err(Problem::new(Code::ScopeMissing, detail))
+    }
+
     /// The project that the request is about.
     pub(crate) fn project(&self) -> Result<&Project, Problem> {
         let projects = &self.platform.projects;
@@ -108,13 +118,7 @@ impl<S: Needs> FromRequestParts<Arc<Platform>> for Allowed<S> {
         platform: &Arc<Platform>,
     ) -> Result<Self, Problem> {
         let caller = identify(parts, platform)?;
-        let scopes = &caller.key.scopes;
-        if !scopes.contains(&S::SCOPE) && !scopes.contains(&Scope::Admin) {
-            return Err(Problem::new(
-                Code::ScopeMissing,
-                format!("this needs a key with the scope `{}`", S::NAME),
-            ));
-        }
+        caller.needs::<S>()?;
         // The body is read only for somebody who is known.
         parts.extensions.insert(Arc::clone(&caller.key));
         Ok(Self {

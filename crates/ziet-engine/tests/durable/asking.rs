@@ -233,6 +233,40 @@ fn a_run_is_cancelled_however_it_stands_with_who_and_why() {
 }
 
 #[test]
+fn a_tree_is_cancelled_as_a_whole_and_each_run_says_who_did_it() {
+    let stage = Stage::new();
+    let running = stage.start();
+    let alone = running.submit("hold", &stage.held());
+    let waits = stage.reached();
+    let root = running.submit("grandparent", &stage.held());
+    let deep = stage.reached();
+    for run in [alone, root] {
+        assert_eq!(running.cancel(run), Ok(Cancelling::Cancelled));
+    }
+    drop((waits, deep));
+    let (mut tree, mut deepest) = (vec![alone], root);
+    for below in [1, 1, 0] {
+        tree.push(deepest);
+        let children = running.children(deepest);
+        assert_eq!(children.len(), below);
+        deepest = children.first().map_or(deepest, |child| child.id);
+    }
+    for run in tree {
+        let document = running.finished(run);
+        let cancelled = document.cancelled.unwrap();
+        assert_eq!(
+            (document.status, cancelled.by.as_str()),
+            (Status::Cancelled, "a test")
+        );
+        assert_eq!(
+            running.invoke(run).unwrap_err().code,
+            ErrorCode::RunFinished
+        );
+    }
+    assert_eq!(running.figures().live, 0);
+}
+
+#[test]
 fn lines_are_kept_while_the_attempt_goes_on_and_with_its_end() {
     let stage = Stage::new();
     let running = stage.start();

@@ -11,7 +11,7 @@ use ziet_engine::Submission;
 use ziet_store::runs;
 
 use super::submit::{Place, answer, checked_input, submitted, wait};
-use crate::auth::{Allowed, Run};
+use crate::auth::{Allowed, Read, Run};
 use crate::body::{ONE, Payload};
 use crate::params::{Named, Params};
 use crate::platform::Platform;
@@ -120,7 +120,7 @@ pub(crate) async fn cancel(
         )),
         (status = "default", description = "Refused.", body = ProblemDocument, content_type = "application/problem+json"),
     ),
-    security(("api_key" = ["run"])))]
+    security(("api_key" = ["run", "read"])))]
 pub(crate) async fn retry(
     caller: Allowed<Run>,
     State(platform): State<Arc<Platform>>,
@@ -128,6 +128,8 @@ pub(crate) async fn retry(
     mut params: Params,
     body: Payload<ONE>,
 ) -> Result<Response, Problem> {
+    // The new run shows what the old one was given.
+    caller.needs::<Read>()?;
     let wait = wait(&mut params)?;
     params.end()?;
     let Nothing {} = body.parse()?;

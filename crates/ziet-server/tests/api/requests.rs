@@ -341,3 +341,36 @@ async fn a_server_that_is_stopping_says_so() {
     assert_eq!(served.get("", "/readyz").await.code(), "draining");
     assert_eq!(served.get("", "/healthz").await.status, StatusCode::OK);
 }
+
+#[tokio::test]
+async fn an_array_is_not_taken_for_an_object() {
+    let (served, key) = served().await;
+    for (path, body, place) in [
+        ("/v1/runs", r#"["actions.add", {"x": 1}]"#, ""),
+        (
+            "/v1/runs/batch",
+            r#"{"runs": [["actions.add", {"x": 1}]]}"#,
+            "/runs/0",
+        ),
+    ] {
+        let refused = served.post(&key, path, body).await;
+        assert_eq!(refused.code(), "invalid_request");
+        let error = &refused.json()["errors"][0];
+        assert_eq!(error["pointer"], place);
+        assert_eq!(error["message"], "it is an object, not an array");
+    }
+}
+
+#[tokio::test]
+async fn who_is_refused_unread_is_told_that_the_connection_ends() {
+    let (served, key) = served().await;
+    let ends = async |key: &str| {
+        let body = r#"{"action_id": "actions.ad"}"#;
+        let refused = served
+            .respond(request(Method::POST, "/v1/runs", key, body))
+            .await;
+        refused.headers().get("connection").cloned()
+    };
+    assert_eq!(ends("sk_nobody").await.unwrap(), "close");
+    assert_eq!(ends(&key).await, None);
+}

@@ -206,9 +206,15 @@ async fn a_finished_run_is_repeated_as_a_new_one() {
             wanted("actions.add", json!({"x": 5}), json!({})),
         )
         .await;
-    let new = served
-        .post(&key, &format!("/v1/runs/{}/retry?wait=60", id(&old)), "")
-        .await;
+    let place = format!("/v1/runs/{}/retry?wait=60", id(&old));
+    let refused = served.post(&key, &place, "").await;
+    assert_eq!(
+        refused.code(),
+        "scope_missing",
+        "it would show what others have given"
+    );
+    let key = served.key(Some("shop"), &[Scope::Run, Scope::Read]).await;
+    let new = served.post(&key, &place, "").await;
     let (old, new) = (old.json(), new.json());
     assert_eq!(
         (&new["retry_of"], &new["output"], &new["memory_id"]),
