@@ -322,10 +322,9 @@ impl Scheduler {
         let live = Live::from(&new);
         self.backlog.add(&live);
         self.runs.insert(id, live);
-        let change = Change::Submit(Box::new(new));
         Ok(Made {
             id,
-            change,
+            change: Change::Submit(Box::new(new)),
             accepted,
         })
     }

@@ -237,13 +237,12 @@ fn a_tree_is_cancelled_as_a_whole_and_each_run_says_who_did_it() {
     let stage = Stage::new();
     let running = stage.start();
     let alone = running.submit("hold", &stage.held());
-    let waits = stage.reached();
+    let _waits = stage.reached();
     let root = running.submit("grandparent", &stage.held());
-    let deep = stage.reached();
+    let _deep = stage.reached();
     for run in [alone, root] {
         assert_eq!(running.cancel(run), Ok(Cancelling::Cancelled));
     }
-    drop((waits, deep));
     let (mut tree, mut deepest) = (vec![alone], root);
     for below in [1, 1, 0] {
         tree.push(deepest);

@@ -465,7 +465,7 @@ async fn actions_come_with_their_schemas_and_recent_figures() {
     assert_eq!(listed, ["actions.add", "actions.book"]);
     assert_eq!(
         ids(&served, &key, "/v1/actions?limit=1&cursor=actions.book").await,
-        ["actions.echo"]
+        ["actions.call"]
     );
     let action = served.get(&key, "/v1/actions/actions.add").await.json();
     assert_eq!(action["input_schema"]["required"], json!(["x"]));

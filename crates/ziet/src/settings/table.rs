@@ -119,10 +119,7 @@ impl Kind {
             Self::Folder | Self::File | Self::Program => (!text.is_empty()).then(|| text.into()),
             Self::Modules => {
                 let modules = text.split(',').map(str::trim);
-                modules
-                    .map(module)
-                    .collect::<Option<Vec<_>>>()
-                    .map(Value::from)
+                modules.map(module).collect()
             }
             Self::Whole(range) => {
                 let number = text.parse().ok().filter(|number| range.contains(number));
@@ -135,15 +132,8 @@ impl Kind {
             },
             Self::Choice(choices) => choices.contains(&text).then(|| text.into()),
             Self::Abilities => {
-                let names = text
-                    .split(',')
-                    .map(str::trim)
-                    .filter(|name| !name.is_empty());
                 let known = |name: &str| Ability::named(name).map(|_| Value::from(name));
-                names
-                    .map(known)
-                    .collect::<Option<Vec<_>>>()
-                    .map(Value::from)
+                names(text).map(known).collect()
             }
             Self::Inputs => serde_json::from_str(text).ok().filter(Value::is_object),
             Self::Address => {
@@ -151,12 +141,8 @@ impl Kind {
                 address.map(|address| address.to_string().into())
             }
             Self::Names => {
-                let names = text.split(',').map(str::trim);
-                let names = names.filter(|name| !name.is_empty()).map(|name| {
-                    let fits = consists_of(name, ".-_");
-                    fits.then(|| Value::from(name))
-                });
-                names.collect()
+                let fits = |name| consists_of(name, ".-_").then(|| Value::from(name));
+                names(text).map(fits).collect()
             }
             Self::Time(range) => {
                 let time = measure::read_time(text);
@@ -173,6 +159,12 @@ impl Kind {
                 .map(|_| text.into()),
         }
     }
+}
+
+/// What stands between commas, if anything does.
+fn names(text: &str) -> impl Iterator<Item = &str> {
+    let names = text.split(',').map(str::trim);
+    names.filter(|name| !name.is_empty())
 }
 
 /// Nothing but letters and digits of ASCII, and these.
