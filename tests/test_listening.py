@@ -116,7 +116,7 @@ def test_a_certificate_that_is_none_is_told_before_it_listens(ziet: Ziet, shop: 
     wrong.write_text("-----BEGIN CERTIFICATE-----\nnothing\n")
     done = refused(shop, "--tls-cert", str(wrong), "--tls-key", str(CERTIFICATES / "first.key"))
 
-    assert done.status == 1
+    assert done.status == 2
     assert str(wrong) in done.err
     assert "listens on" not in done.err
 
