@@ -47,7 +47,7 @@ from ziet import _wire
 
 def steal():
     # Above is the function below, and then the zygote.
-    order = sys._getframe(2).f_locals["order"]
+    order, forked = sys._getframe(2).f_locals["order"], os.getpid()
     if os.fork():
         signal.pause()
     connection = socket.socket(socket.AF_UNIX)
@@ -55,7 +55,8 @@ def steal():
     ends = [os.open("/dev/null", os.O_RDWR) for _ in range(3)]
     socket.send_fds(connection, [_wire.encode(_wire.Hello(_wire.PROTOCOL, order.token, 12))], ends)
     connection.recv(1)
-    os.kill(os.getppid(), signal.SIGKILL)
+    # Not its parent: that may be another by now.
+    os.kill(forked, signal.SIGKILL)
     os._exit(0)
 
 stealing = [steal]

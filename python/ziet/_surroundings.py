@@ -12,7 +12,6 @@ import os
 import resource
 import signal
 import sys
-import time
 from collections.abc import Callable, Sequence
 from operator import is_
 from typing import Any
@@ -37,9 +36,6 @@ _LIMITS.remove(resource.RLIMIT_DATA)  # That is `_accounting`'s.
 _LEAKED = 100
 """How many descriptors attempts may leave open: the next ones need some too."""
 
-_LOOKED_SECONDS = 0.01
-"""For so long the folder of an executor counts as looked at: its last attempt has just ended."""
-
 _HANDLERS_AT_MOST = 10
 """How often handlers that raise may keep the others from being put back."""
 
@@ -57,7 +53,6 @@ class Surroundings:
         """`show_stack` puts the handler of the stack's signal into its place, `show_crash` those of crashes."""
         self._scratch = Scratch(scratch) if scratch is not None else None
         self._entered = scratch is None
-        self._looked = 0.0
         self._show_stack = show_stack
         self._show_crash = show_crash
         self._handlers = [_handler_of(number) for number in _SIGNALS]
@@ -89,7 +84,7 @@ class Surroundings:
             self._scratch.enter()
             self._entered = True
             self._note_place()
-        if self._scratch is not None and time.monotonic() - self._looked > _LOOKED_SECONDS:
+        if self._scratch is not None:
             # Another attempt of the project may have written there meanwhile.
             self._scratch.is_empty()
         for name, value in environment:
@@ -125,7 +120,6 @@ class Surroundings:
                 _stop_cpu_timers()
             if not brief and (_lowest_free() > self._descriptors + _LEAKED or _share() != self._share):
                 return False
-            self._looked = time.monotonic()
             return self._scratch is None or self._scratch.is_empty()
         except Exception:  # noqa: BLE001 - the action has broken what Python itself relies on
             return False
