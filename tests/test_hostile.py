@@ -119,7 +119,8 @@ def resident(server: Server) -> int:
 )
 def test_garbage_on_the_socket_is_refused(server: Server, garbage: bytes) -> None:
     with connect(server) as connection:
-        with contextlib.suppress(ConnectionError):
+        # The server may have hung up before all of it was sent; which is not always a `ConnectionError`.
+        with contextlib.suppress(OSError):
             connection.sendall(garbage)
             connection.shutdown(socket.SHUT_WR)
         answered = status(connection)
