@@ -203,6 +203,7 @@ def test_runs_wait_while_their_project_cannot_be_imported_again(ziet: Ziet, shop
         end_all(server)
         file.write_text(right + "\n1 / 0\n")
         run = server.submit("double", number=2)
+        server.logged("cannot be imported again")
         server.logged("ZeroDivisionError: division by zero")
 
         ready = server.request("GET", "/readyz")

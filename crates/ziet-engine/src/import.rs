@@ -64,15 +64,14 @@ impl Scheduler {
             Some(earlier) => (earlier.pause * 2).min(LONGEST_PAUSE),
         };
         let until = Some(self.clock.now().plus(pause));
-        self.tell(Notice::ImportFailed {
-            failure: failure.clone(),
-            pause,
-        });
         self.import_failure = Some(ImportFailure {
-            failure,
+            failure: failure.clone(),
             pause,
             until,
         });
+        // Who is told may look at the figures at once.
+        self.show_figures();
+        self.tell(Notice::ImportFailed { failure, pause });
     }
 
     /// Whether executors can be made, or the project imported to make some. Where that has just failed, runs wait for the next

@@ -277,7 +277,7 @@ impl Scheduler {
         change(&mut self.shown.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
-    fn show_figures(&self) {
+    pub(crate) fn show_figures(&self) {
         let figures = Figures {
             live: self.backlog.runs,
             live_bytes: self.backlog.bytes,
