@@ -18,6 +18,8 @@ pub(crate) struct Fault {
     pub(crate) is_passing: bool,
     /// Whether the server may have done what was asked for.
     pub(crate) may_be_done: bool,
+    /// Whether the server has only just been started.
+    pub(crate) is_early: bool,
 }
 
 /// What is wrong with the request itself.
@@ -27,6 +29,7 @@ impl From<CliError> for Fault {
             error,
             is_passing: false,
             may_be_done: false,
+            is_early: false,
         }
     }
 }
@@ -97,6 +100,7 @@ pub(super) fn unanswered(address: &Address, error: &Error) -> Fault {
         error,
         is_passing,
         may_be_done: is_passing && !is_before,
+        is_early: false,
     }
 }
 
@@ -184,6 +188,7 @@ pub(super) fn refused(address: &Address, response: &Response<Body>, body: &[u8])
             error,
             is_passing,
             may_be_done: is_passing,
+            is_early: false,
         };
     };
     let Problem {
@@ -218,6 +223,7 @@ pub(super) fn refused(address: &Address, response: &Response<Body>, body: &[u8])
     };
     error.hint = hint(address, &code, header(RETRY_AFTER));
     Fault {
+        is_early: code == "not_ready",
         error: error.code(code),
         is_passing,
         may_be_done: false,
