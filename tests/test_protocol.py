@@ -1,4 +1,4 @@
-"""A program and a package `ziet` of different versions: they work together where they have a protocol in common, else both are named."""
+"""A program and a package `ziet` of different versions: they work together where they have a protocol in common."""
 
 from __future__ import annotations
 

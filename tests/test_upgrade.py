@@ -128,11 +128,13 @@ def test_a_server_on_its_own_socket_is_replaced_and_clients_that_repeat_lose_not
 
 
 def test_who_comes_before_the_server_waits_for_it(ziet: Ziet) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        with socket.create_connection(listener.getsockname(), timeout=PATIENCE_SECONDS) as client:
-            client.sendall(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
-            with HandedOver(ziet, ziet.project("load"), sockets=[listener]):
-                answer = b"".join(iter(lambda: client.recv(4096), b""))
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listener,
+        socket.create_connection(listener.getsockname(), timeout=PATIENCE_SECONDS) as client,
+    ):
+        client.sendall(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        with HandedOver(ziet, ziet.project("load"), sockets=[listener]):
+            answer = b"".join(iter(lambda: client.recv(4096), b""))
 
     # Not 503: it is let in when the project is imported.
     assert answer.startswith(b"HTTP/1.1 200 ")

@@ -1,4 +1,7 @@
-"""What a project may do with version 0.1 of the package. A later version must execute it as it stands, so nothing here is ever changed."""
+"""What a project may do with version 0.1 of the package.
+
+A later version must execute it as it stands, so nothing here is ever changed.
+"""
 
 import ziet.memory
 from ziet import (

@@ -45,6 +45,10 @@ Examples:
   ziet serve --project shop --project billing           two projects
   ziet serve --listen 0.0.0.0:443 --tls-cert cert.pem --tls-key key.pem --host shop.example.com")]
 pub(crate) struct Serve {
+    /// Make another admin key, into the file `admin.key` of the state, as when all others are lost; those stay valid
+    #[arg(long)]
+    new_admin_key: bool,
+
     #[command(flatten)]
     settings: Flags<OfServer>,
 }
@@ -66,7 +70,7 @@ pub(crate) fn serve(
     let _lines = log::start(&serving)?;
     state.warn_of_others();
     let runtime = runtime()?;
-    match runtime.block_on(run(&serving, socket, &folders, &state)) {
+    match runtime.block_on(run(args, &serving, socket, &folders, &state)) {
         // Whoever reads the log as JSON must not meet a line that is none.
         Err(error) if serving.log_format == LogFormat::Json => {
             error!(hint = error.hint, "{}", error.message);
@@ -97,6 +101,7 @@ fn handed_over(serving: &Serving) -> Result<Option<std::net::TcpListener>, CliEr
 }
 
 async fn run(
+    args: &Serve,
     serving: &Serving,
     socket: Option<std::net::TcpListener>,
     folders: &[Settings],
@@ -112,7 +117,7 @@ async fn run(
     let store = Store::open(&Location::File(state.database()), serving.durability())
         .map_err(|error| CliError::failed("the state cannot be used", error))?;
     let clock = Clock::ahead_by(serving.clock_offset);
-    key::make_first(&store, &state.key_file(), &clock)?;
+    key::make(&store, &state.key_file(), &clock, args.new_admin_key)?;
     let hints = Hints::default();
     let projects = Projects::start(folders, serving, &store, &hints, &clock)?;
     let platform = Platform::new(
