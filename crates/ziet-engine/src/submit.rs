@@ -278,12 +278,7 @@ impl Scheduler {
         idempotency: Option<Idempotency>,
         place: Place,
     ) -> Result<Made, Refusal> {
-        let deployment = match &place {
-            Place::Root => self.deployments.active(),
-            Place::Below { deployment, .. } => self.deployments.get(*deployment),
-        };
-        let policy = check(deployment, &submission)?;
-        let deployment = deployment.map_or(DeploymentId::NONE, |deployment| deployment.id);
+        let (deployment, policy) = self.accepting(&submission, &place)?;
         let Submission {
             action,
             input,
@@ -337,6 +332,21 @@ impl Scheduler {
             change: Change::Submit(Box::new(new)),
             accepted,
         })
+    }
+
+    /// The deployment that is to execute the run, with the rules for it, if it can be one.
+    fn accepting(
+        &self,
+        submission: &Submission,
+        place: &Place,
+    ) -> Result<(DeploymentId, Policy), Refusal> {
+        let deployment = match place {
+            Place::Root => self.deployments.active(),
+            Place::Below { deployment, .. } => self.deployments.get(*deployment),
+        };
+        let policy = check(deployment, submission)?;
+        let id = deployment.map_or(DeploymentId::NONE, |deployment| deployment.id);
+        Ok((id, policy))
     }
 
     /// The run was not accepted after all.
