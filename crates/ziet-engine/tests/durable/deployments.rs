@@ -91,11 +91,12 @@ fn settings(versions: &[&Version]) -> EngineSettings {
 }
 
 impl Running {
-    fn deploy(&self, version: &Version) -> Result<Catalogue, Failure> {
-        answered(|answer| {
+    fn deploy(&self, version: &Version) -> Result<Catalogue, Box<Failure>> {
+        let found: Result<_, Failure> = answered(|answer| {
             self.engine
                 .deploy(version.deployed(), move |found| answer.send(found).unwrap());
-        })
+        });
+        found.map_err(Box::new)
     }
 
     /// Keeps the version in the store, and makes it the active one.
@@ -115,13 +116,14 @@ impl Running {
         activated.unwrap()
     }
 
-    fn replace(&self, version: &Version, greeting: &str) -> Result<Catalogue, Failure> {
+    fn replace(&self, version: &Version, greeting: &str) -> Result<Catalogue, Box<Failure>> {
         let mut worker = worker_in(version.path());
         worker.environment = vec![("GREETING".to_owned(), greeting.to_owned())];
-        answered(|answer| {
+        let found: Result<_, Failure> = answered(|answer| {
             self.engine
                 .replace(version.id, worker, move |found| answer.send(found).unwrap());
-        })
+        });
+        found.map_err(Box::new)
     }
 
     /// What the version said of itself that has executed the run.
