@@ -6,10 +6,11 @@ use ziet_core::action::ActionSpec;
 use ziet_core::limits;
 use ziet_core::retry::RetryPolicy;
 use ziet_core::run::{Policy, Transition};
-use ziet_core::{ActionId, ErrorCode, Json, MemoryId, Run, RunId, RunState, Time};
+use ziet_core::{ActionId, DeploymentId, ErrorCode, Json, MemoryId, Run, RunId, RunState, Time};
 use ziet_store::{Change, Idempotency, NewRun, Parent};
 
 use crate::answer::{Accepted, Done, Refusal, Seen, Until};
+use crate::deployments::Deployment;
 use crate::keys::{Existing, Known, same_request};
 use crate::live::{Caller, Live};
 use crate::notice::Notice;
@@ -75,6 +76,7 @@ pub(crate) enum Place {
         caller: Caller,
         parent: Parent,
         root: RunId,
+        deployment: DeploymentId,
     },
 }
 
@@ -124,7 +126,9 @@ pub(crate) struct Made {
 
 impl Scheduler {
     pub(crate) fn make_input(&mut self, action: ActionId, given: Json) {
-        if let Err(error) = self.worker.make_input(action, given) {
+        let active = self.deployments.active().map(|active| active.id);
+        let worker = active.and_then(|active| self.deployments.worker(active));
+        if let Some(Err(error)) = worker.map(|worker| worker.make_input(action, given)) {
             self.tell(Notice::InputMade(Err(error.to_string())));
         }
     }
@@ -274,7 +278,12 @@ impl Scheduler {
         idempotency: Option<Idempotency>,
         place: Place,
     ) -> Result<Made, Refusal> {
-        let policy = self.check(&submission)?;
+        let deployment = match &place {
+            Place::Root => self.deployments.active(),
+            Place::Below { deployment, .. } => self.deployments.get(*deployment),
+        };
+        let policy = check(deployment, &submission)?;
+        let deployment = deployment.map_or(DeploymentId::NONE, |deployment| deployment.id);
         let Submission {
             action,
             input,
@@ -300,6 +309,7 @@ impl Scheduler {
                 caller,
                 parent,
                 root,
+                deployment: _,
             } => {
                 self.callers.insert(id, caller);
                 (Some(parent), root)
@@ -308,7 +318,7 @@ impl Scheduler {
         let new = NewRun {
             id,
             action_id: action,
-            deployment_id: self.settings.deployment,
+            deployment_id: (deployment != DeploymentId::NONE).then_some(deployment),
             memory_id,
             parent,
             root_id: root,
@@ -337,47 +347,44 @@ impl Scheduler {
             self.backlog.remove(&live);
         }
     }
+}
 
-    /// The rules for the run, if it can be one.
-    fn check(&self, submission: &Submission) -> Result<Policy, Refusal> {
-        let Submission {
-            action,
-            input,
-            due,
-            start,
-            ..
-        } = submission;
-        let spec = self
-            .catalogue
-            .as_ref()
-            .and_then(|catalogue| catalogue.get(action));
-        let Some(spec) = spec else {
-            return Err(Refusal::new(
-                ErrorCode::UnknownAction,
-                format!("no action {action}"),
-            ));
-        };
-        if let Some(excess) = limits::excess(input.as_bytes().len(), limits::JSON_BYTES) {
-            return Err(Refusal::new(
-                ErrorCode::InvalidInput,
-                format!("input of {excess}"),
-            ));
-        }
-        if due.is_some() && !start {
-            let message = "a run that is not started has no time to be executed at";
-            return Err(Refusal::new(ErrorCode::InvalidInput, message));
-        }
-        Ok(self.policy(spec))
+/// The rules for a run of this deployment, if it can be one.
+fn check(deployment: Option<&Deployment>, submission: &Submission) -> Result<Policy, Refusal> {
+    let Submission {
+        action,
+        input,
+        due,
+        start,
+        ..
+    } = submission;
+    let known = deployment.and_then(|one| Some((one, one.catalogue.as_ref()?.get(action)?)));
+    let Some((deployment, spec)) = known else {
+        return Err(Refusal::new(
+            ErrorCode::UnknownAction,
+            format!("no action {action}"),
+        ));
+    };
+    if let Some(excess) = limits::excess(input.as_bytes().len(), limits::JSON_BYTES) {
+        return Err(Refusal::new(
+            ErrorCode::InvalidInput,
+            format!("input of {excess}"),
+        ));
     }
+    if due.is_some() && !start {
+        let message = "a run that is not started has no time to be executed at";
+        return Err(Refusal::new(ErrorCode::InvalidInput, message));
+    }
+    Ok(policy(deployment, spec))
+}
 
-    fn policy(&self, spec: &ActionSpec) -> Policy {
-        Policy {
-            timeout: Duration::from_secs(spec.timeout.into()),
-            retry: RetryPolicy {
-                retries: spec.retries,
-                backoff: self.settings.backoff,
-            },
-            on_lost: spec.on_lost,
-        }
+fn policy(deployment: &Deployment, spec: &ActionSpec) -> Policy {
+    Policy {
+        timeout: Duration::from_secs(spec.timeout.into()),
+        retry: RetryPolicy {
+            retries: spec.retries,
+            backoff: deployment.backoff,
+        },
+        on_lost: spec.on_lost,
     }
 }

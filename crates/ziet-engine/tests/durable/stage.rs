@@ -12,7 +12,7 @@ use ziet_core::run::{Cancelled, Status};
 use ziet_core::wire::StartMethod;
 use ziet_core::{ActionId, Json, ProjectId, RunId};
 use ziet_engine::{
-    Accepted, Cancelling, Engine, EngineSettings, Figures, Notice, Refusal, Submission,
+    Accepted, Cancelling, Deployed, Engine, EngineSettings, Figures, Notice, Refusal, Submission,
 };
 use ziet_store::runs::{self, RunFilter};
 use ziet_store::{Durability, Location, Store};
@@ -56,8 +56,11 @@ impl Stage {
 
     /// Starts an engine on what the last one has left, and waits for the import.
     pub(crate) fn start_with(&self, change: impl FnOnce(&mut EngineSettings)) -> Running {
-        let mut settings = EngineSettings::new(worker(), 4);
-        settings.backoff = Backoff::None;
+        let deployed = Deployed {
+            backoff: Backoff::None,
+            ..Deployed::local(worker(), 4)
+        };
+        let mut settings = EngineSettings::local(deployed);
         change(&mut settings);
         let store = self.store();
         let (tell, notices) = channel();
@@ -243,5 +246,6 @@ fn worker() -> WorkerSettings {
             growth_bytes: 1 << 30,
             idle: Duration::from_secs(60),
         },
+        environment: Vec::new(),
     }
 }
