@@ -64,9 +64,10 @@ impl Runs {
             None => RunLines::begin(printer, Place::Server, action.clone(), action.as_str()),
         };
         lines.happened(run, is_root, action, happening);
-        match ending.filter(|_| is_root) {
-            Some(ending) => lines.end_line(ending),
-            None => drop(self.open.insert(root, lines.put_aside())),
+        if let Some(ending) = ending.filter(|_| is_root) {
+            lines.end_line(ending);
+        } else {
+            self.open.insert(root, lines.put_aside());
         }
         printer.before_each_line("");
     }
