@@ -134,6 +134,7 @@ impl Engine {
                 match prepare(settings, for_thread, messages, watcher) {
                     Ok((mut scheduler, poll, mailbox)) => {
                         scheduler.shown = to_show;
+                        scheduler.show_active();
                         let _ = started.send(Ok(mailbox));
                         scheduler.run(poll, &received);
                     }

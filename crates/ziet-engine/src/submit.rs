@@ -278,30 +278,20 @@ impl Scheduler {
         idempotency: Option<Idempotency>,
         place: Place,
     ) -> Result<Made, Refusal> {
-        let deployment = match &place {
-            Place::Root => self.deployments.active(),
-            Place::Below { deployment, .. } => self.deployments.get(*deployment),
-        };
-        let policy = check(deployment, &submission)?;
-        let deployment = deployment.map_or(DeploymentId::NONE, |deployment| deployment.id);
+        let (deployment_id, policy) = self.accepting(&submission, &place)?;
         let Submission {
             action,
             input,
             memory,
             metadata,
             due,
-            start,
             retry_of,
+            start,
             ..
         } = submission;
         let now = self.clock.now();
         let id = RunId::new(now);
-        let accepted = if start {
-            Run::accepted(policy, due.map(|due| due.at(now)), now)
-        } else {
-            let (run, effects) = (Run::created(policy), Vec::new());
-            Transition { run, effects }
-        };
+        let accepted = accepted(policy, due, start, now);
         let memory_id = memory.unwrap_or_else(|| id.own_memory());
         let (parent, root) = match place {
             Place::Root => (None, id),
@@ -309,7 +299,7 @@ impl Scheduler {
                 caller,
                 parent,
                 root,
-                deployment: _,
+                ..
             } => {
                 self.callers.insert(id, caller);
                 (Some(parent), root)
@@ -318,7 +308,7 @@ impl Scheduler {
         let new = NewRun {
             id,
             action_id: action,
-            deployment_id: (deployment != DeploymentId::NONE).then_some(deployment),
+            deployment_id,
             memory_id,
             parent,
             root_id: root,
@@ -332,11 +322,27 @@ impl Scheduler {
         let live = Live::from(&new);
         self.backlog.add(&live);
         self.runs.insert(id, live);
+        let change = Change::Submit(Box::new(new));
         Ok(Made {
             id,
-            change: Change::Submit(Box::new(new)),
+            change,
             accepted,
         })
+    }
+
+    /// The deployment that is to execute the run, with the rules for it, if it can be one.
+    fn accepting(
+        &self,
+        submission: &Submission,
+        place: &Place,
+    ) -> Result<(Option<DeploymentId>, Policy), Refusal> {
+        let deployment = match place {
+            Place::Root => self.deployments.active(),
+            Place::Below { deployment, .. } => self.deployments.get(*deployment),
+        };
+        let policy = check(deployment, submission)?;
+        let named = deployment.map(|deployment| deployment.id);
+        Ok((named.filter(|id| *id != DeploymentId::NONE), policy))
     }
 
     /// The run was not accepted after all.
@@ -347,6 +353,15 @@ impl Scheduler {
             self.backlog.remove(&live);
         }
     }
+}
+
+/// A run as it begins.
+fn accepted(policy: Policy, due: Option<Due>, start: bool, now: Time) -> Transition {
+    if start {
+        return Run::accepted(policy, due.map(|due| due.at(now)), now);
+    }
+    let (run, effects) = (Run::created(policy), Vec::new());
+    Transition { run, effects }
 }
 
 /// The rules for a run of this deployment, if it can be one.

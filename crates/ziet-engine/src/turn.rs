@@ -124,7 +124,6 @@ impl Scheduler {
     /// Turns until it is told to stop, then ends everything that it started.
     pub(crate) fn run(mut self, mut poll: Poll, messages: &Receiver<Message>) {
         let mut events = Events::with_capacity(256);
-        self.show_active();
         self.recover();
         while !self.stopping {
             match poll.poll(&mut events, self.sleep()) {

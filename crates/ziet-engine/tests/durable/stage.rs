@@ -62,6 +62,13 @@ impl Stage {
         };
         let mut settings = EngineSettings::local(deployed);
         change(&mut settings);
+        let running = self.start_on(settings);
+        running.loaded();
+        running
+    }
+
+    /// Starts an engine on what the last one has left.
+    pub(crate) fn start_on(&self, settings: EngineSettings) -> Running {
         let store = self.store();
         let (tell, notices) = channel();
         let engine = Engine::start(settings, store.clone(), move |notice| {
@@ -69,13 +76,11 @@ impl Stage {
             let _ = tell.send(notice);
         })
         .unwrap();
-        let running = Running {
+        Running {
             engine,
             store,
             notices,
-        };
-        running.until(|notice| matches!(notice, Notice::Loaded(_)).then_some(()));
-        running
+        }
     }
 
     /// The input of an action that notes and waits.
@@ -101,6 +106,11 @@ impl Stage {
 }
 
 impl Running {
+    /// Waits for the import.
+    pub(crate) fn loaded(&self) {
+        self.until(|notice| matches!(notice, Notice::Loaded(_)).then_some(()));
+    }
+
     pub(crate) fn submit(&self, action: &str, input: &str) -> RunId {
         self.accept(submission(action, input)).unwrap().run
     }
@@ -218,24 +228,28 @@ pub(crate) fn submission(action: &str, input: &str) -> Submission {
     Submission::new(action, Json::parse(input).unwrap())
 }
 
-fn answered<T>(ask: impl FnOnce(Sender<T>)) -> T {
+pub(crate) fn answered<T>(ask: impl FnOnce(Sender<T>)) -> T {
     let (answer, answers) = channel();
     ask(answer);
     answers.recv_timeout(PATIENCE).unwrap()
 }
 
-#[expect(clippy::disallowed_methods, reason = "a test has no settings")]
 fn worker() -> WorkerSettings {
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    worker_in(&fs_err::canonicalize(package.join("tests/project")).unwrap())
+}
+
+#[expect(clippy::disallowed_methods, reason = "a test has no settings")]
+pub(crate) fn worker_in(root: &Path) -> WorkerSettings {
     let environment = std::env::var_os("VIRTUAL_ENV").map(PathBuf::from);
     let package = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let root = fs_err::canonicalize(package.join("tests/project")).unwrap();
     WorkerSettings {
         python: Python {
             path: environment.map_or("python3".into(), |folder| folder.join("bin/python")),
             found: Found::Setting,
         },
         sdk: Some(fs_err::canonicalize(package.join("../../python")).unwrap()),
-        project: Project::new("shop", &root, Some(vec!["actions".to_owned()])).unwrap(),
+        project: Project::new("shop", root, Some(vec!["actions".to_owned()])).unwrap(),
         describe: false,
         start: StartMethod::Fork,
         sandbox: false,
