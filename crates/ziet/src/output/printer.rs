@@ -126,11 +126,11 @@ impl Printer {
         self.line(lines::output(before, level, text));
     }
 
-    /// An error with the user's frames.
-    pub(crate) fn failure(&mut self, failure: &Failure) {
+    /// An error with the user's frames; `whose` comes before it.
+    pub(crate) fn failure(&mut self, whose: &str, failure: &Failure) {
         let headline = failure::headline(&failure.headline(), 2, self.ascii);
         let details = failure::details(failure, self.ascii);
-        self.line(format!("{RED}{headline}{RED:#}\n{details}").trim_end());
+        self.line(format!("{whose}{RED}{headline}{RED:#}\n{details}").trim_end());
     }
 
     /// Puts a table into the place of the one before, in a terminal that may have changed its size: `table` is told for

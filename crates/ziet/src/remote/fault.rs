@@ -18,6 +18,8 @@ pub(crate) struct Fault {
     pub(crate) is_passing: bool,
     /// Whether the server may have done what was asked for.
     pub(crate) may_be_done: bool,
+    /// Whether the server has only just been started.
+    pub(crate) is_early: bool,
 }
 
 /// What is wrong with the request itself.
@@ -27,6 +29,7 @@ impl From<CliError> for Fault {
             error,
             is_passing: false,
             may_be_done: false,
+            is_early: false,
         }
     }
 }
@@ -97,6 +100,7 @@ pub(super) fn unanswered(address: &Address, error: &Error) -> Fault {
         error,
         is_passing,
         may_be_done: is_passing && !is_before,
+        is_early: false,
     }
 }
 
@@ -184,25 +188,31 @@ pub(super) fn refused(address: &Address, response: &Response<Body>, body: &[u8])
             error,
             is_passing,
             may_be_done: is_passing,
+            is_early: false,
         };
     };
+    let is_early = problem.code == "not_ready";
+    Fault {
+        error: told(address, status, problem, header(RETRY_AFTER)),
+        is_passing,
+        may_be_done: false,
+        is_early,
+    }
+}
+
+/// A problem, in the server's words.
+fn told(address: &Address, status: u16, problem: Problem, retry_after: Option<&str>) -> CliError {
     let Problem {
         code,
         detail,
         errors,
     } = problem;
     if matches!(&*code, "not_found" | "method_not_allowed") {
-        let message = format!(
-            "{} does not know this request: it is older than this program",
-            address.url
-        );
+        let (url, version) = (&address.url, env!("CARGO_PKG_VERSION"));
+        let message = format!("{url} does not know this request: it is older than this program");
         return CliError::broken(message)
-            .hint(format!(
-                "upgrade the server; this is ziet {}",
-                env!("CARGO_PKG_VERSION")
-            ))
-            .code(code)
-            .into();
+            .hint(format!("upgrade the server; this is ziet {version}"))
+            .code(code);
     }
     let mut message = detail;
     for Wrong {
@@ -216,12 +226,8 @@ pub(super) fn refused(address: &Address, response: &Response<Body>, body: &[u8])
         400 | 404 | 413 | 422 => CliError::usage(message),
         _ => CliError::broken(message),
     };
-    error.hint = hint(address, &code, header(RETRY_AFTER));
-    Fault {
-        error: error.code(code),
-        is_passing,
-        may_be_done: false,
-    }
+    error.hint = hint(address, &code, retry_after);
+    error.code(code)
 }
 
 fn redirected(address: &Address, location: Option<&str>) -> CliError {

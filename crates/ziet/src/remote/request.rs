@@ -29,7 +29,8 @@ const SILENCE: Duration = Duration::from_secs(60);
 /// Without a byte after what was uploaded, which the server looks through first.
 const CHECKING: Duration = Duration::from_secs(300);
 
-/// Before a request is made again whose answer got lost. It doubles, up to the longest.
+/// Before a request is made again whose answer got lost, or for which the server is not ready. It doubles, and beyond the
+/// longest the request is given up.
 const PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
@@ -124,8 +125,8 @@ impl Server {
         path: &str,
         query: Query<'_>,
     ) -> Result<T, CliError> {
-        let request = self.request(Method::GET, path, query);
-        Ok(self.answer(request.body(()))?)
+        let get = || self.answer(self.request(Method::GET, path, query).body(()));
+        patiently(get, |fault| fault.is_early)
     }
 
     pub(crate) fn delete<T: DeserializeOwned>(
@@ -151,20 +152,12 @@ impl Server {
         path: &str,
         body: &impl Serialize,
     ) -> Result<T, CliError> {
-        let (mut pause, mut may_be_done) = (PAUSE, false);
-        loop {
-            match self.send(Method::POST, path, body) {
-                Err(fault)
-                    if (fault.may_be_done || may_be_done && fault.is_passing)
-                        && pause < LONGEST_PAUSE =>
-                {
-                    may_be_done = true;
-                    thread::sleep(pause);
-                    pause *= 2;
-                }
-                done => return Ok(done?),
-            }
-        }
+        let mut may_be_done = false;
+        let post = || self.send(Method::POST, path, body);
+        patiently(post, |fault| {
+            may_be_done |= fault.may_be_done;
+            fault.is_early || may_be_done && fault.is_passing
+        })
     }
 
     #[expect(dead_code, reason = "for the commands that change what a server has")]
@@ -333,6 +326,23 @@ impl Server {
         // Where there is nothing to say, there is no document.
         let text = if body.is_empty() { b"null" } else { &body[..] };
         serde_json::from_slice(text).map_err(|_| fault::not_ours(&self.address).into())
+    }
+}
+
+/// Asks again, for a while, where that is worth it.
+fn patiently<T>(
+    ask: impl Fn() -> Result<T, Fault>,
+    mut is_worth_it: impl FnMut(&Fault) -> bool,
+) -> Result<T, CliError> {
+    let mut pause = PAUSE;
+    loop {
+        match ask() {
+            Err(fault) if pause < LONGEST_PAUSE && is_worth_it(&fault) => {
+                thread::sleep(pause);
+                pause *= 2;
+            }
+            done => return Ok(done?),
+        }
     }
 }
 

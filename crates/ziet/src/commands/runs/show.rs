@@ -49,15 +49,17 @@ pub(super) fn show(
         printer.table(attempts(&run, printer));
     }
     // That of the run is that of its last attempt, where one has failed.
-    let of_attempts = run
-        .attempts
-        .iter()
-        .filter_map(|attempt| attempt.error.as_ref());
-    let errors: Vec<_> = of_attempts.collect();
-    let own = run.error.iter().filter(|_| errors.is_empty());
-    for error in errors.iter().copied().chain(own) {
+    let of_attempts = run.attempts.iter().filter_map(|attempt| {
+        let error = attempt.error.as_ref()?;
+        Some((format!("Attempt {}: ", attempt.number), error))
+    });
+    let mut errors: Vec<_> = of_attempts.collect();
+    if errors.is_empty() {
+        errors.extend(run.error.iter().map(|error| (String::new(), error)));
+    }
+    for (whose, error) in errors {
         printer.line("");
-        printer.failure(&failure(error)?);
+        printer.failure(&whose, &failure(error)?);
     }
     Ok(ExitCode::SUCCESS)
 }
