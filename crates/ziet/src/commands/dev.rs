@@ -11,18 +11,18 @@ use std::time::Duration;
 
 use clap::{Args, ValueHint};
 use tokio::net::TcpListener;
-use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
-use ziet_core::Catalogue;
 use ziet_core::error::Failure;
+use ziet_core::{Catalogue, DeploymentId};
 use ziet_engine::{Clock, Engine, EngineError, EngineSettings, Notice};
 use ziet_server::{Hints, Platform, Server};
 use ziet_store::{Location, Store};
 
-use self::reload::Reload;
+use self::reload::{Folder, Reload};
 use self::shown::Runs;
 use super::Resolve;
 use super::serve::stopping::Stop;
@@ -122,57 +122,18 @@ struct Made<'a> {
     state: &'a State,
 }
 
-impl Made<'_> {
+impl<'a> Made<'a> {
     async fn run(
         self,
         listener: TcpListener,
         stop: Stop,
         printer: &mut Printer,
     ) -> Result<ExitCode, CliError> {
-        let (serving, root) = (self.serving, self.settings.root());
-        let store = Store::open(&Location::File(self.state.database()), serving.durability())
-            .map_err(|error| CliError::failed("the state cannot be used", error))?;
-        let clock = Clock::ahead_by(serving.clock_offset);
-        let has_key = self.state.key_file().is_file();
-        key::make(&store, &self.state.key_file(), &clock, !has_key)?;
+        let url = address(self.serving, &listener)?;
         let (tell, told) = unbounded_channel();
-        let project = self.settings.project()?.id;
-        let (hints, send) = (Hints::default(), tell.clone());
-        let notified = hints.clone();
-        let engine = Engine::start(
-            EngineSettings {
-                mocked: true,
-                max_queued: serving.max_queued,
-                max_queued_bytes: serving.max_queued_bytes,
-                clock: clock.clone(),
-                ..EngineSettings::new(project.clone(), Vec::new())
-            },
-            store.clone(),
-            move |notice| {
-                notified.on_notice(&notice);
-                let _ = send.send(Told::Notice(notice));
-            },
-        )?;
-        let engine = Arc::new(engine);
-        let engines = [(project.clone(), Arc::clone(&engine))].into();
-        let platform = Platform::new(store.clone(), engines, hints, served(serving, &clock));
-        let server = Server::open(Arc::clone(&platform)).await;
-        let server =
-            server.map_err(|error| CliError::failed("the HTTP API cannot be served", error))?;
-        let url = address(serving, &listener)?;
-        let closed = CancellationToken::new();
+        let mut running = self.start(listener, stop, (&tell, told)).await?;
         let _announced = self.announce(&url)?;
-        let mut running = Running {
-            server: tokio::spawn(server.serve(listener, closed.clone())),
-            reload: Reload::new(&engine, store, project, self.resolve, tell.clone(), &clock),
-            engine,
-            platform,
-            closed,
-            told,
-            runs: Runs::default(),
-            stop,
-        };
-        let _watching = saves::watch(root, move |saved| {
+        let _watching = saves::watch(self.settings.root(), move |saved| {
             if saved.is_source {
                 let _ = tell.send(Told::Saved(saved.file));
             }
@@ -180,8 +141,59 @@ impl Made<'_> {
         self.greet(&url, printer);
         running.reload.begin(printer);
         running.follow(printer).await?;
-        running.end(serving.grace, printer).await?;
+        running.end(self.serving.grace, printer).await?;
         Ok(ExitCode::SUCCESS)
+    }
+
+    /// Lets clients in; what they submit waits for the first import.
+    async fn start(
+        &self,
+        listener: TcpListener,
+        stop: Stop,
+        (tell, told): (&UnboundedSender<Told>, UnboundedReceiver<Told>),
+    ) -> Result<Running<'a>, CliError> {
+        let serving = self.serving;
+        let store = Store::open(&Location::File(self.state.database()), serving.durability())
+            .map_err(|error| CliError::failed("the state cannot be used", error))?;
+        let clock = Clock::ahead_by(serving.clock_offset);
+        let has_key = self.state.key_file().is_file();
+        key::make(&store, &self.state.key_file(), &clock, !has_key)?;
+        let (project, since) = (self.settings.project()?.id, clock.now());
+        let settings = EngineSettings {
+            mocked: true,
+            max_queued: serving.max_queued,
+            max_queued_bytes: serving.max_queued_bytes,
+            clock: clock.clone(),
+            ..EngineSettings::new(project.clone(), Vec::new())
+        };
+        let (hints, tell_notice) = (Hints::default(), tell.clone());
+        let hinted = hints.clone();
+        let engine = Engine::start(settings, store.clone(), move |notice| {
+            hinted.on_notice(&notice);
+            let _ = tell_notice.send(Told::Notice(notice));
+        })?;
+        let engine = Arc::new(engine);
+        let engines = [(project.clone(), Arc::clone(&engine))].into();
+        let platform = Platform::new(store.clone(), engines, hints, served(serving, &clock));
+        let server = Server::open(Arc::clone(&platform)).await;
+        let server =
+            server.map_err(|error| CliError::failed("the HTTP API cannot be served", error))?;
+        let closed = CancellationToken::new();
+        let folder = Folder {
+            project,
+            deployment: DeploymentId::new(since),
+            since,
+        };
+        Ok(Running {
+            server: tokio::spawn(server.serve(listener, closed.clone())),
+            reload: Reload::new(&engine, store, folder, self.resolve, tell.clone()),
+            engine,
+            platform,
+            closed,
+            told,
+            runs: Runs::default(),
+            stop,
+        })
     }
 
     /// Lets the other commands in this folder find the server.

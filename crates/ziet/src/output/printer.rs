@@ -85,9 +85,9 @@ impl Printer {
         let mut text = format!("{text}\n");
         if !self.before.is_empty() {
             let lines = text.lines().filter(|line| !line.is_empty());
-            text = lines
-                .map(|line| format!("{}{line}\n", self.before))
-                .collect();
+            text = lines.fold(String::new(), |text, line| {
+                text + &self.before + line + "\n"
+            });
         }
         let written = if self.lines_to_stderr {
             self.err.write_all(text.as_bytes())

@@ -132,7 +132,7 @@ impl Serving {
             given.transpose().map(|given| given.flatten().is_some())
         };
         if !is_given("log_level")? {
-            serving.log_level = "warn".to_owned();
+            "warn".clone_into(&mut serving.log_level);
         }
         serving.public_metrics = true;
         Ok((serving, is_given("listen")?))

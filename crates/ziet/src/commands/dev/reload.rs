@@ -11,8 +11,8 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::Instant;
 use ziet_core::deployment::DeploymentStatus;
 use ziet_core::error::Failure;
-use ziet_core::{ActionSpec, Catalogue, DeploymentId, ProjectId};
-use ziet_engine::{Clock, Deployed, Engine};
+use ziet_core::{ActionSpec, Catalogue, DeploymentId, ProjectId, Time};
+use ziet_engine::{Deployed, Engine};
 use ziet_store::Store;
 use ziet_store::deployments::{self, DeploymentRecord};
 
@@ -27,15 +27,20 @@ use crate::saves;
 /// a save that comes later is only one more import.
 const ONE_SAVE: Duration = Duration::from_millis(20);
 
+/// The folder as a deployment, whatever stands in it.
+pub(super) struct Folder {
+    pub(super) project: ProjectId,
+    pub(super) deployment: DeploymentId,
+    pub(super) since: Time,
+}
+
 pub(super) struct Reload<'a> {
     engine: Arc<Engine>,
     store: Store,
-    project: ProjectId,
+    folder: Folder,
     resolve: &'a Resolve<'a>,
     tell: UnboundedSender<Told>,
-    /// The folder, whatever stands in it. Kept when it is imported for the first time.
-    deployment: DeploymentId,
-    clock: Clock,
+    /// Whether it was imported once.
     is_kept: bool,
     /// The project's.
     root: PathBuf,
@@ -44,6 +49,7 @@ pub(super) struct Reload<'a> {
     due: Option<Instant>,
     /// Of the last import; those before it are of no interest any more.
     number: u64,
+    /// When the first of the saves was seen that it is of.
     began: Instant,
     actions: usize,
 }
@@ -52,19 +58,16 @@ impl<'a> Reload<'a> {
     pub(super) fn new(
         engine: &Arc<Engine>,
         store: Store,
-        project: ProjectId,
+        folder: Folder,
         resolve: &'a Resolve<'a>,
         tell: UnboundedSender<Told>,
-        clock: &Clock,
     ) -> Self {
         Self {
             engine: Arc::clone(engine),
             store,
-            project,
+            folder,
             resolve,
             tell,
-            deployment: DeploymentId::new(clock.now()),
-            clock: clock.clone(),
             is_kept: false,
             root: PathBuf::new(),
             saved: BTreeSet::new(),
@@ -81,6 +84,9 @@ impl<'a> Reload<'a> {
     }
 
     pub(super) fn saved(&mut self, file: PathBuf) {
+        if self.saved.is_empty() {
+            self.began = Instant::now();
+        }
         self.saved.insert(file);
         self.due = Some(Instant::now() + ONE_SAVE);
     }
@@ -89,9 +95,10 @@ impl<'a> Reload<'a> {
     pub(super) fn begin(&mut self, printer: &Printer) {
         self.due = None;
         let saved = mem::take(&mut self.saved);
-        saved.iter().for_each(|file| saves::forget_compiled(file));
+        for file in &saved {
+            saves::forget_compiled(file);
+        }
         self.number += 1;
-        self.began = Instant::now();
         let deployed = match self.deployed() {
             Ok(deployed) => deployed,
             Err(error) => {
@@ -112,8 +119,8 @@ impl<'a> Reload<'a> {
         let settings = (self.resolve)()?;
         let worker = settings.dev_worker()?;
         settings.root().clone_into(&mut self.root);
-        if worker.project.id != self.project {
-            let (now, then) = (&worker.project.id, &self.project);
+        if worker.project.id != self.folder.project {
+            let (now, then) = (&worker.project.id, &self.folder.project);
             let message = format!("the project is called {now} now, and was {then}");
             return Err(CliError::usage(message)
                 .hint("start `ziet dev` again: its state is that of another project"));
@@ -121,7 +128,7 @@ impl<'a> Reload<'a> {
         Ok(Deployed {
             backoff: settings.backoff(),
             locals: settings.locals(),
-            ..Deployed::new(self.deployment, worker, settings.concurrency())
+            ..Deployed::new(self.folder.deployment, worker, settings.concurrency())
         })
     }
 
@@ -145,7 +152,7 @@ impl<'a> Reload<'a> {
         self.keep(&catalogue)?;
         self.actions = catalogue.actions().len();
         let tell = self.tell.clone();
-        self.engine.activate(self.deployment, move |active| {
+        self.engine.activate(self.folder.deployment, move |active| {
             let live = active.map(drop).map_err(|refusal| refusal.message);
             let _ = tell.send(Told::Live(number, live));
         });
@@ -154,7 +161,7 @@ impl<'a> Reload<'a> {
 
     /// What was found is what the project consists of.
     fn keep(&mut self, catalogue: &Catalogue) -> Result<(), CliError> {
-        let (project, id, now) = (self.project.clone(), self.deployment, self.clock.now());
+        let (project, id) = (self.folder.project.clone(), self.folder.deployment);
         let actions: Vec<ActionSpec> = catalogue.actions().cloned().collect();
         let new = (!self.is_kept).then(|| DeploymentRecord {
             id,
@@ -165,7 +172,7 @@ impl<'a> Reload<'a> {
             built: None,
             error: None,
             created_by: None,
-            created_at: now,
+            created_at: self.folder.since,
             active_since: None,
         });
         let kept = self.store.write_now(async move |tx| {
@@ -185,7 +192,7 @@ impl<'a> Reload<'a> {
             Ok(()) if number == self.number => {
                 let (actions, took) = (counted(self.actions, "action"), self.began.elapsed());
                 printer.aside(format_args!(
-                    "Live after {:.2}s: {actions}\n",
+                    "Live after {:.2}s: {actions}",
                     took.as_secs_f64()
                 ));
             }
@@ -199,7 +206,7 @@ impl<'a> Reload<'a> {
         } else {
             "Waiting for a save"
         };
-        printer.aside(format_args!("{what}\n"));
+        printer.aside(what);
     }
 }
 

@@ -84,5 +84,5 @@ fn ending(happening: &Happening) -> Option<Ending> {
 
 fn short(run: RunId) -> String {
     let id = run.to_string();
-    format!("{} ", &id[id.len().saturating_sub(SHORT)..])
+    id[id.len().saturating_sub(SHORT)..].to_owned()
 }
