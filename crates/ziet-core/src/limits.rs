@@ -35,7 +35,8 @@ pub const SCRATCH_BYTES: u64 = 512 * MB as u64;
 pub const BUNDLE_BYTES: u64 = 250 * MB as u64;
 
 /// Files of a deployment.
-pub const BUNDLE_FILES: usize = 100_000;
+pub const BUNDLE_FILES: usize = FILES as usize;
+const FILES: u32 = 100_000;
 
 /// Characters of a memory key.
 pub const KEY_CHARS: usize = 512;
@@ -133,7 +134,7 @@ pub const LIMITS: &[Limit] = &[
     },
     Limit {
         name: "files of a deployment",
-        amount: Amount::Count(0, BUNDLE_FILES as u32),
+        amount: Amount::Count(0, FILES),
         beyond: "`ziet deploy` refuses them, and so does the server",
     },
     Limit {

@@ -48,8 +48,8 @@ impl Fixed {
                 .iter()
                 .any(|known| *known == (link.clone(), target.clone()));
             // Programs of packages may be links to each other.
-            let stays =
-                target.iter().count() == 1 && target != Path::new("..") && !is_interpreter(&link);
+            let beside = target.iter().count() == 1 && target != Path::new("..");
+            let stays = beside && link.parent() != Some(env) && !is_interpreter(&link);
             if !known && !stays {
                 let name = link.strip_prefix(env).unwrap_or(&link);
                 return Err(BuildError::Changed(name.display().to_string()));
@@ -148,7 +148,7 @@ mod tests {
         type Change = fn(&Path);
         let changes: [(&str, Change); 8] = [
             ("pyvenv.cfg", |env| {
-                fs_err::write(env.join(ABOUT), "home = /root/b\n").unwrap()
+                fs_err::write(env.join(ABOUT), "home = /root/b\n").unwrap();
             }),
             ("pyvenv.cfg", |env| {
                 fs_err::rename(env.join(ABOUT), env.join("other")).unwrap();
@@ -168,7 +168,7 @@ mod tests {
                 fs_err::write(env.join("bin/python3"), "#!/bin/sh").unwrap();
             }),
             ("bin/python3.9", |env| {
-                symlink("tool", env.join("bin/python3.9")).unwrap()
+                symlink("tool", env.join("bin/python3.9")).unwrap();
             }),
             ("bin", |env| {
                 fs_err::rename(env.join("bin"), env.join("x")).unwrap();
@@ -190,7 +190,7 @@ mod tests {
         fs_err::write(&outside, "").unwrap();
         symlink(&outside, env.join("lib/link")).unwrap();
         let set = |path: &Path, mode| {
-            fs_err::set_permissions(path, Permissions::from_mode(mode)).unwrap()
+            fs_err::set_permissions(path, Permissions::from_mode(mode)).unwrap();
         };
         fs_err::write(env.join("bin/tool"), "").unwrap();
         set(&outside, 0o600);

@@ -58,7 +58,7 @@ impl<'a> Output<'a> {
         match left {
             Some(_) => (self.log)(&line),
             None if self.left > 0 => {
-                (self.log)("… the rest of the log is left out, since it is longer than 1 MB")
+                (self.log)("… the rest of the log is left out, since it is longer than 1 MB");
             }
             None => {}
         }

@@ -254,6 +254,10 @@ fn unwanted(kind: EntryType) -> Option<String> {
     Some(text.to_owned())
 }
 
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "it is what errors are mapped with"
+)]
 fn unread(error: io::Error) -> BundleError {
     if error.kind() == ErrorKind::UnexpectedEof {
         return BundleError::CutOff;

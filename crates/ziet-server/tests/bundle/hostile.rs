@@ -358,7 +358,9 @@ fn too_many_files_are_given_up() {
         );
     }
     // In memory, where there is such a place, they are made much faster.
-    let place = tempfile::tempdir_in("/dev/shm").or_else(|_| tempdir()).unwrap();
+    let place = tempfile::tempdir_in("/dev/shm")
+        .or_else(|_| tempdir())
+        .unwrap();
     let error = unpack(&*forged.ended(), &place.path().join("code")).unwrap_err();
     assert!(matches!(error, BundleError::TooManyFiles), "{error}");
     assert_eq!(tree(place.path()), []);
