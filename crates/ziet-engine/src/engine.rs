@@ -217,6 +217,11 @@ impl Engine {
         self.shown().figures
     }
 
+    /// Tells when the engine's thread comes to it, which says that it does not hang.
+    pub fn turn(&self, done: impl FnOnce() + Send + 'static) {
+        self.mailbox.send(Message::Then(Box::new(|_| done())));
+    }
+
     /// Accepts nothing any more, and lets the attempts that execute end, for at most `grace`. Those that are left then are
     /// ended, and their runs handed back: they are queued for the next engine, and it has cost them no retry.
     pub fn drain(&self, grace: Duration, done: impl FnOnce() + Send + 'static) {

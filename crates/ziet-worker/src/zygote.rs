@@ -52,6 +52,8 @@ pub(crate) struct Zygote {
     pub(crate) said: String,
     pub(crate) loading: Option<Loading>,
     pub(crate) sdk_folder: String,
+    /// The newest version of the messages that it speaks, once it has said so.
+    pub(crate) protocol: Option<u32>,
 }
 
 /// An import that goes on.
@@ -172,6 +174,7 @@ impl Zygote {
                 stack: None,
             }),
             sdk_folder: String::new(),
+            protocol: None,
         })
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
 use axum::Router;
@@ -141,6 +141,15 @@ impl Served {
 
     pub(crate) fn figures(&self) -> Figures {
         self.engine.figures()
+    }
+
+    /// Has the engine's thread stand still until what is returned is dropped.
+    pub(crate) fn hang(&self) -> Sender<()> {
+        let (release, gate) = channel();
+        self.engine.turn(move || {
+            let _ = gate.recv();
+        });
+        release
     }
 
     /// Makes a key that counts at once.

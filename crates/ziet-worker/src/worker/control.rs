@@ -2,7 +2,7 @@
 
 use ziet_core::Json;
 use ziet_core::limits::{ATTEMPT_MEMORY_BYTES, LOST_IN_A_ROW};
-use ziet_core::wire::{FromZygote, Level, PROTOCOL, ToZygote};
+use ziet_core::wire::{FromZygote, Level, ToZygote, is_spoken};
 
 use super::{CONTROL, Worker, WorkerError, WorkerEvent, ZYGOTE_ERR, ZYGOTE_OUT};
 use crate::channel::Readiness;
@@ -47,18 +47,19 @@ impl Worker {
                 sdk,
                 python: _,
                 folder,
+                oldest,
             } => {
-                if protocol != PROTOCOL {
+                if !is_spoken(protocol, oldest) {
                     let python = self.settings.python.clone();
                     return Err(WorkerError::Protocol {
                         python,
                         sdk,
                         theirs: protocol,
-                        ours: PROTOCOL,
                     });
                 }
                 if let Some(zygote) = &mut self.zygote {
                     zygote.sdk_folder = folder;
+                    zygote.protocol = Some(protocol);
                 }
                 self.tell_mechanisms();
             }

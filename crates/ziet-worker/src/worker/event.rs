@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use ziet_core::frame::FrameError;
 use ziet_core::limits::IMPORT_TIME;
-use ziet_core::wire::{FromExecutor, Level};
+use ziet_core::wire::{FromExecutor, Level, OLDEST_PROTOCOL, PROTOCOL};
 use ziet_core::{Catalogue, Json};
 
 use crate::os::{Ending, Usage};
-use crate::python::Python;
+use crate::python::{Python, SDK_COMES_FROM};
 use crate::sandbox::Mechanisms;
 use crate::stack::Stack;
 
@@ -110,12 +110,11 @@ pub enum WorkerError {
     },
     #[error("importing the project took longer than {} s{said}\n{stack}", IMPORT_TIME.as_secs())]
     ImportTime { said: String, stack: String },
-    #[error("{path} has the package ziet {sdk}, which speaks protocol {theirs}; this program speaks {ours}", path = .python.path.display())]
+    #[error("{path} has the package ziet {sdk}, which speaks protocol {theirs}, while this program speaks {} and {}: {}", OLDEST_PROTOCOL, PROTOCOL, SDK_COMES_FROM, path = .python.path.display())]
     Protocol {
         python: Python,
         sdk: String,
         theirs: u32,
-        ours: u32,
     },
     #[error("{0}")]
     Sandbox(String),
