@@ -119,6 +119,8 @@ fn command(settings: &WorkerSettings, place: &Place<'_>) -> std::io::Result<Comm
     }
     let mut command = Command::new(&settings.python.path);
     command.args(arguments);
+    let given = settings.environment.iter();
+    command.envs(given.map(|(name, value)| (name, value)));
     Ok(command)
 }
 

@@ -14,7 +14,7 @@ use serde_json::Value;
 use tower::ServiceExt;
 use ziet_core::wire::StartMethod;
 use ziet_core::{KeyId, ProjectId, Scope, Time};
-use ziet_engine::{Engine, EngineSettings, Figures, Notice};
+use ziet_engine::{Deployed, Engine, EngineSettings, Figures, Notice};
 use ziet_server::{Hints, NewKey, Platform, ServerSettings, router};
 use ziet_store::keys::KeyRecord;
 use ziet_store::{Durability, Location, Store, keys};
@@ -115,7 +115,7 @@ impl Served {
         let told = hints.clone();
         let worker = worker(folder.path());
         let engine = Engine::start(
-            EngineSettings::new(worker, 4),
+            EngineSettings::local(Deployed::local(worker, 4)),
             store.clone(),
             move |notice| {
                 told.on_notice(&notice);
@@ -256,6 +256,7 @@ fn worker(project: &Path) -> WorkerSettings {
             growth_bytes: 1 << 30,
             idle: Duration::from_secs(60),
         },
+        environment: Vec::new(),
     }
 }
 

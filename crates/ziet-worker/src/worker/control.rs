@@ -4,6 +4,7 @@ use ziet_core::Json;
 use ziet_core::limits::{ATTEMPT_MEMORY_BYTES, LOST_IN_A_ROW};
 use ziet_core::wire::{FromZygote, Level, ToZygote, is_spoken};
 
+use super::groups::OwnGroups;
 use super::{CONTROL, Worker, WorkerError, WorkerEvent, ZYGOTE_ERR, ZYGOTE_OUT};
 use crate::channel::Readiness;
 use crate::executor::Phase;
@@ -35,7 +36,7 @@ impl Worker {
         }
         match readiness {
             Readiness::Drained => {}
-            Readiness::More => self.again.push_back(CONTROL),
+            Readiness::More => self.again.push_back(self.own(CONTROL)),
             Readiness::Closed => self.on_zygote_closed(),
         }
     }
@@ -102,10 +103,7 @@ impl Worker {
         }
         self.events.push_back(WorkerEvent::Supervised(Mechanisms {
             sandbox,
-            groups: self
-                .groups
-                .as_ref()
-                .map(|groups| groups.controllers().to_vec()),
+            groups: self.groups.as_ref().map(OwnGroups::controllers),
         }));
     }
 
@@ -241,7 +239,7 @@ impl Worker {
             (None, _) => {}
         }
         if readiness == Readiness::More {
-            self.again.push_back(token);
+            self.again.push_back(self.own(token));
         }
     }
 

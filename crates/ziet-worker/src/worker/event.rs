@@ -7,6 +7,7 @@ use ziet_core::limits::IMPORT_TIME;
 use ziet_core::wire::{FromExecutor, Level, OLDEST_PROTOCOL, PROTOCOL};
 use ziet_core::{Catalogue, Json};
 
+use super::EXECUTOR_BITS;
 use crate::os::{Ending, Usage};
 use crate::python::{Python, SDK_COMES_FROM};
 use crate::sandbox::Mechanisms;
@@ -14,6 +15,13 @@ use crate::stack::Stack;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ExecutorId(pub(crate) u64);
+
+impl ExecutorId {
+    /// The number of its worker.
+    pub fn worker(self) -> u32 {
+        u32::try_from(self.0 >> EXECUTOR_BITS).unwrap_or(u32::MAX)
+    }
+}
 
 #[derive(Debug)]
 pub enum WorkerEvent {

@@ -60,7 +60,7 @@ impl Worker {
                 self.arrivals.pop_first();
             }
         }
-        self.again.push_back(LISTENER);
+        self.again.push_back(self.own(LISTENER));
     }
 
     pub(super) fn read_arrival(&mut self, number: usize) {

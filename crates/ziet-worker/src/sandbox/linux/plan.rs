@@ -39,6 +39,10 @@ const PASSED_ON: &[&str] = &[
     "SSL_CERT_DIR",
 ];
 
+/// How the variables that are given to the project are called until it is shut in: the launcher itself must not follow
+/// them, and its arguments can be read by everybody.
+const GIVEN: &str = "ZIET_GIVEN_";
+
 /// What the launcher is told.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Plan {
@@ -88,6 +92,18 @@ impl Plan {
         self.folder.join("root")
     }
 
+    /// What is executed inside at last.
+    pub(super) fn command(&self) -> Command {
+        let mut command = Command::new(&self.program);
+        command.args(&self.arguments);
+        for (name, value) in std::env::vars_os() {
+            if let Some(own) = name.to_str().and_then(|name| name.strip_prefix(GIVEN)) {
+                command.env_remove(&name).env(own, value);
+            }
+        }
+        command
+    }
+
     /// # Errors
     /// When the folder cannot be written to.
     pub(super) fn report(&self, said: &Result<Layers, String>) -> io::Result<()> {
@@ -127,6 +143,8 @@ pub(crate) fn command<'a>(
     command
         .envs(std::env::vars_os().filter(|(name, _)| is_passed_on(name)))
         .env("PYTHONDONTWRITEBYTECODE", "1");
+    let given = settings.environment.iter();
+    command.envs(given.map(|(name, value)| (format!("{GIVEN}{name}"), value)));
     Ok(command)
 }
 
