@@ -118,23 +118,27 @@ class Patience:
     def __init__(self, server: Server, waits: float = 0) -> None:
         self._server = server
         self._waits = waits
+        """Seconds that the first answer may take for a good reason."""
         self.renew()
 
     def renew(self) -> None:
         """From now on it counts anew."""
-        self._since = time.monotonic()
+        self._begun = time.monotonic()
+        self._since: float | None = None
         self._pause = _FIRST_PAUSE_SECONDS
 
     def pause(self, asked: float | None = None) -> Pause | None:
         """The time until the next try: as long as was asked for, or longer each time. None when it is over."""
+        now = time.monotonic()
+        if self._since is None:
+            self._since = min(now, self._begun + self._waits)
         most = self._server.timeout
         if not self._server.has_answered:
             most = min(most, _NEW_SERVER_SECONDS)
-        left = self._since + self._waits + most - time.monotonic()
         # So that those who were refused together do not come back together.
         pause = (asked if asked is not None else self._pause) * random.uniform(1, 1.2)
         self._pause = min(self._pause * 2, _LONGEST_PAUSE_SECONDS)
-        return Pause(pause) if pause < left else None
+        return Pause(pause) if now + pause < self._since + most else None
 
 
 def answered(server: Server, request: Request, patience: Patience | None = None) -> Steps[Answer]:
@@ -183,8 +187,9 @@ def _asked(answer: Answer, request: Request) -> float | None:
 def _unreached(server: Server, request: Request, failure: Unanswered) -> ConnectionFailed:
     cause = failure.__cause__
     why = str(cause) or type(cause).__name__
-    if isinstance(cause, TimeoutError):
-        why = "it does not answer"
+    if isinstance(cause, (TimeoutError, ConnectionRefusedError)):
+        # What the system calls it differs.
+        why = "it does not answer" if isinstance(cause, TimeoutError) else "the connection is refused"
     text = f"{server.url} cannot be reached: {why}"
     if failure.sent:
         text = f"{server.url} gave no answer: {why}"
