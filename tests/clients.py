@@ -19,7 +19,7 @@ PATIENCE_SECONDS = 60
 
 
 class Blocking:
-    """An `AsyncClient`, or what belongs to one, that is called as a `Client` is: each call is run in a loop of its own."""
+    """An `AsyncClient`, or what belongs to one, that is called as a `Client` is: each call runs the loop to its end."""
 
     def __init__(self, client: Any, loop: asyncio.AbstractEventLoop) -> None:
         self._client = client
@@ -60,7 +60,9 @@ class Maker:
 
     def __call__(self, server: Server, **options: Any) -> Any:
         given = {"url": server.url, "key": server.key} | options
-        client: Any = ziet.Client(**given) if self._kind == "Client" else Blocking(ziet.AsyncClient(**given), self._loop)
+        client: Any = (
+            ziet.Client(**given) if self._kind == "Client" else Blocking(ziet.AsyncClient(**given), self._loop)
+        )
         self._made.append(client)
         return client
 

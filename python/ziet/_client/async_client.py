@@ -94,12 +94,12 @@ class AsyncClient(Base):
     @overload
     async def get(self, run: Run[T]) -> Run[T]: ...
     @overload
-    async def get(self, run: str, action: ActionFunction[..., Coroutine[Any, Any, T]]) -> Run[T]: ...
+    async def get(self, run: RunSummary | str, action: ActionFunction[..., Coroutine[Any, Any, T]]) -> Run[T]: ...
     @overload
-    async def get(self, run: str, action: ActionFunction[..., T]) -> Run[T]: ...
+    async def get(self, run: RunSummary | str, action: ActionFunction[..., T]) -> Run[T]: ...
     @overload
-    async def get(self, run: str) -> Run[Any]: ...
-    async def get(self, run: Run[Any] | str, action: AnyAction | None = None) -> Run[Any]:
+    async def get(self, run: RunSummary | str) -> Run[Any]: ...
+    async def get(self, run: RunSummary | str, action: AnyAction | None = None) -> Run[Any]:
         """As `Client.get`."""
         return await self._connections.drive(steps.get(self._server, run, action))
 
@@ -107,13 +107,21 @@ class AsyncClient(Base):
     async def wait(self, run: Run[T], *, timeout: float | None = None) -> T: ...
     @overload
     async def wait(
-        self, run: str, action: ActionFunction[..., Coroutine[Any, Any, T]], *, timeout: float | None = None
+        self,
+        run: RunSummary | str,
+        action: ActionFunction[..., Coroutine[Any, Any, T]],
+        *,
+        timeout: float | None = None,
     ) -> T: ...
     @overload
-    async def wait(self, run: str, action: ActionFunction[..., T], *, timeout: float | None = None) -> T: ...
+    async def wait(
+        self, run: RunSummary | str, action: ActionFunction[..., T], *, timeout: float | None = None
+    ) -> T: ...
     @overload
-    async def wait(self, run: str, *, timeout: float | None = None) -> Any: ...
-    async def wait(self, run: Run[Any] | str, action: AnyAction | None = None, *, timeout: float | None = None) -> Any:
+    async def wait(self, run: RunSummary | str, *, timeout: float | None = None) -> Any: ...
+    async def wait(
+        self, run: RunSummary | str, action: AnyAction | None = None, *, timeout: float | None = None
+    ) -> Any:
         """As `Client.wait`."""
         timeout = self._options.timeout if timeout is None else timeout
         return await self._connections.drive(steps.wait(self._server, run, action, timeout))
@@ -121,29 +129,29 @@ class AsyncClient(Base):
     @overload
     async def start(self, run: Run[T]) -> Run[T]: ...
     @overload
-    async def start(self, run: str) -> Run[Any]: ...
-    async def start(self, run: Run[Any] | str) -> Run[Any]:
+    async def start(self, run: RunSummary | str) -> Run[Any]: ...
+    async def start(self, run: RunSummary | str) -> Run[Any]:
         """As `Client.start`."""
         return await self._connections.drive(steps.start(self._server, run))
 
     @overload
     async def cancel(self, run: Run[T], reason: str | None = None) -> Run[T]: ...
     @overload
-    async def cancel(self, run: str, reason: str | None = None) -> Run[Any]: ...
-    async def cancel(self, run: Run[Any] | str, reason: str | None = None) -> Run[Any]:
+    async def cancel(self, run: RunSummary | str, reason: str | None = None) -> Run[Any]: ...
+    async def cancel(self, run: RunSummary | str, reason: str | None = None) -> Run[Any]:
         """As `Client.cancel`."""
         return await self._connections.drive(steps.cancel(self._server, run, reason))
 
     @overload
     async def retry(self, run: Run[T]) -> Run[T]: ...
     @overload
-    async def retry(self, run: str) -> Run[Any]: ...
-    async def retry(self, run: Run[Any] | str) -> Run[Any]:
+    async def retry(self, run: RunSummary | str) -> Run[Any]: ...
+    async def retry(self, run: RunSummary | str) -> Run[Any]:
         """As `Client.retry`."""
         return await self._connections.drive(steps.retry(self._server, run))
 
     def logs(
-        self, run: Run[Any] | str, *, follow: bool = True, level: str | None = None, search: str | None = None
+        self, run: RunSummary | str, *, follow: bool = True, level: str | None = None, search: str | None = None
     ) -> AsyncIterator[LogLine]:
         """As `Client.logs`."""
         return self._connections.iterate(steps.logs(self._server, run, level, search, follow))
@@ -156,8 +164,8 @@ class AsyncClient(Base):
         created_after: datetime | None = None,
         created_before: datetime | None = None,
         text: str | None = None,
-        parent: Run[Any] | str | None = None,
-        root: Run[Any] | str | None = None,
+        parent: RunSummary | str | None = None,
+        root: RunSummary | str | None = None,
     ) -> AsyncIterator[RunSummary]:
         """As `Client.runs`."""
         filters = {
@@ -171,7 +179,7 @@ class AsyncClient(Base):
         }
         return self._connections.iterate(steps.runs(self._server, filters))
 
-    def memory(self, run: Run[Any] | str) -> AsyncRunMemory:
+    def memory(self, run: RunSummary | str) -> AsyncRunMemory:
         """The memory of a run, which it shares with all that it calls."""
         return AsyncRunMemory(self._server, self._connections, run)
 
@@ -191,7 +199,7 @@ class AsyncClient(Base):
 class AsyncRunMemory:
     """The memory of one run, from outside: with the functions of `ziet.memory`."""
 
-    def __init__(self, server: Server, connections: Connections, run: Run[Any] | str) -> None:
+    def __init__(self, server: Server, connections: Connections, run: RunSummary | str) -> None:
         self._server = server
         self._connections = connections
         self._run = run

@@ -116,12 +116,12 @@ class Client(Base):
     @overload
     def get(self, run: Run[T]) -> Run[T]: ...
     @overload
-    def get(self, run: str, action: ActionFunction[..., Coroutine[Any, Any, T]]) -> Run[T]: ...
+    def get(self, run: RunSummary | str, action: ActionFunction[..., Coroutine[Any, Any, T]]) -> Run[T]: ...
     @overload
-    def get(self, run: str, action: ActionFunction[..., T]) -> Run[T]: ...
+    def get(self, run: RunSummary | str, action: ActionFunction[..., T]) -> Run[T]: ...
     @overload
-    def get(self, run: str) -> Run[Any]: ...
-    def get(self, run: Run[Any] | str, action: AnyAction | None = None) -> Run[Any]:
+    def get(self, run: RunSummary | str) -> Run[Any]: ...
+    def get(self, run: RunSummary | str, action: AnyAction | None = None) -> Run[Any]:
         """The run as it stands now. Of an id, `action` says with the function what its output is."""
         return self._connections.drive(steps.get(self._server, run, action))
 
@@ -129,13 +129,17 @@ class Client(Base):
     def wait(self, run: Run[T], *, timeout: float | None = None) -> T: ...
     @overload
     def wait(
-        self, run: str, action: ActionFunction[..., Coroutine[Any, Any, T]], *, timeout: float | None = None
+        self,
+        run: RunSummary | str,
+        action: ActionFunction[..., Coroutine[Any, Any, T]],
+        *,
+        timeout: float | None = None,
     ) -> T: ...
     @overload
-    def wait(self, run: str, action: ActionFunction[..., T], *, timeout: float | None = None) -> T: ...
+    def wait(self, run: RunSummary | str, action: ActionFunction[..., T], *, timeout: float | None = None) -> T: ...
     @overload
-    def wait(self, run: str, *, timeout: float | None = None) -> Any: ...
-    def wait(self, run: Run[Any] | str, action: AnyAction | None = None, *, timeout: float | None = None) -> Any:
+    def wait(self, run: RunSummary | str, *, timeout: float | None = None) -> Any: ...
+    def wait(self, run: RunSummary | str, action: AnyAction | None = None, *, timeout: float | None = None) -> Any:
         """Waits until a run has finished, also while the server is restarted, and gives what the action returned.
 
         Args:
@@ -152,16 +156,16 @@ class Client(Base):
     @overload
     def start(self, run: Run[T]) -> Run[T]: ...
     @overload
-    def start(self, run: str) -> Run[Any]: ...
-    def start(self, run: Run[Any] | str) -> Run[Any]:
+    def start(self, run: RunSummary | str) -> Run[Any]: ...
+    def start(self, run: RunSummary | str) -> Run[Any]:
         """Starts a run that was submitted with `start=False`. One that was started already stays as it is."""
         return self._connections.drive(steps.start(self._server, run))
 
     @overload
     def cancel(self, run: Run[T], reason: str | None = None) -> Run[T]: ...
     @overload
-    def cancel(self, run: str, reason: str | None = None) -> Run[Any]: ...
-    def cancel(self, run: Run[Any] | str, reason: str | None = None) -> Run[Any]:
+    def cancel(self, run: RunSummary | str, reason: str | None = None) -> Run[Any]: ...
+    def cancel(self, run: RunSummary | str, reason: str | None = None) -> Run[Any]:
         """Cancels a run that has not finished, with all that it has called.
 
         Raises:
@@ -172,8 +176,8 @@ class Client(Base):
     @overload
     def retry(self, run: Run[T]) -> Run[T]: ...
     @overload
-    def retry(self, run: str) -> Run[Any]: ...
-    def retry(self, run: Run[Any] | str) -> Run[Any]:
+    def retry(self, run: RunSummary | str) -> Run[Any]: ...
+    def retry(self, run: RunSummary | str) -> Run[Any]:
         """Runs a finished run again: a new run of the same action, with the same input, memory and metadata.
 
         Raises:
@@ -182,7 +186,7 @@ class Client(Base):
         return self._connections.drive(steps.retry(self._server, run))
 
     def logs(
-        self, run: Run[Any] | str, *, follow: bool = True, level: str | None = None, search: str | None = None
+        self, run: RunSummary | str, *, follow: bool = True, level: str | None = None, search: str | None = None
     ) -> Iterator[LogLine]:
         """The lines that a run prints and logs, as they come, until it has finished; each once, also when the
         connection breaks.
@@ -203,8 +207,8 @@ class Client(Base):
         created_after: datetime | None = None,
         created_before: datetime | None = None,
         text: str | None = None,
-        parent: Run[Any] | str | None = None,
-        root: Run[Any] | str | None = None,
+        parent: RunSummary | str | None = None,
+        root: RunSummary | str | None = None,
     ) -> Iterator[RunSummary]:
         """The runs of the project, the newest first, without inputs and outputs. They are read page by page.
 
@@ -228,7 +232,7 @@ class Client(Base):
         }
         return self._connections.iterate(steps.runs(self._server, filters))
 
-    def memory(self, run: Run[Any] | str) -> RunMemory:
+    def memory(self, run: RunSummary | str) -> RunMemory:
         """The memory of a run, which it shares with all that it calls."""
         return RunMemory(self._server, self._connections, run)
 
@@ -246,7 +250,7 @@ class Client(Base):
 class RunMemory:
     """The memory of one run, from outside: with the functions of `ziet.memory`."""
 
-    def __init__(self, server: Server, connections: Connections, run: Run[Any] | str) -> None:
+    def __init__(self, server: Server, connections: Connections, run: RunSummary | str) -> None:
         self._server = server
         self._connections = connections
         self._run = run

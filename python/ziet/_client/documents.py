@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 import msgspec
 
@@ -138,9 +138,15 @@ def run_of(document: bytes, action: ActionFunction[..., Any] | None) -> Run[Any]
     return run
 
 
-def action_of(run: Run[Any]) -> ActionFunction[..., Any] | None:
-    """The function that the run was asked for with."""
-    return vars(run).get("action")
+def action_of(run: RunSummary | str) -> ActionFunction[..., Any] | None:
+    """The function that the run was asked for with, if it was."""
+    known = None if isinstance(run, str) else as_run(run)
+    return None if known is None else vars(known).get("action")
+
+
+def as_run(run: RunSummary) -> Run[Any] | None:
+    """The run with all of its document, if it was asked for so."""
+    return cast("Run[Any]", run) if isinstance(run, Run) else None
 
 
 def _result(action: ActionFunction[..., Any], output: bytes) -> Any:

@@ -15,7 +15,7 @@ from urllib.parse import quote, urlencode
 import msgspec
 
 from ziet._action import ActionFunction
-from ziet._client.documents import LogLine, Run, RunSummary, StoredEntry, action_of, run_of
+from ziet._client.documents import LogLine, Run, RunSummary, StoredEntry, action_of, as_run, run_of
 from ziet._client.errors import ClientError, ConnectionFailed, RunCancelled, RunFailed, WaitTimeout, refused
 from ziet._client.http import Answer, Events, Request, Unanswered
 from ziet._encode import encode_filter, encode_memory, encode_metadata
@@ -200,7 +200,7 @@ def _unreached(server: Server, request: Request, failure: Unanswered) -> Connect
     return ConnectionFailed(text, code="connection_failed")
 
 
-def path_of(run: Run[Any] | str, *more: str) -> str:
+def path_of(run: RunSummary | str, *more: str) -> str:
     """The path of a run, or of something of it."""
     known = run if isinstance(run, str) else run.id
     return "/".join(["/v1/runs", quote(known, safe=""), *more])
@@ -226,12 +226,9 @@ def run(server: Server, submission: Submission) -> Steps[Any]:
     return (yield from _output(server, known, submission.action, end))
 
 
-def wait(server: Server, run: Run[Any] | str, action: AnyAction | None, timeout: float | None) -> Steps[Any]:
+def wait(server: Server, run: RunSummary | str, action: AnyAction | None, timeout: float | None) -> Steps[Any]:
     """The output of a run, as `run` gives it."""
-    if not isinstance(run, str):
-        action = action or action_of(run)
-    known = run if isinstance(run, Run) and run.finished else None
-    return (yield from _output(server, known or run, action, _end(timeout)))
+    return (yield from _output(server, run, action or action_of(run), _end(timeout)))
 
 
 class _End(NamedTuple):
@@ -253,16 +250,17 @@ def _end(timeout: float | None) -> _End:
     return _End(math.inf, math.inf) if timeout is None else _End(timeout, time.monotonic() + timeout)
 
 
-def _output(server: Server, known: Run[Any] | str, action: AnyAction | None, end: _End) -> Steps[Any]:
-    while isinstance(known, str) or not known.finished:
+def _output(server: Server, run: RunSummary | str, action: AnyAction | None, end: _End) -> Steps[Any]:
+    known: Run[Any] | None = None if isinstance(run, str) else as_run(run)
+    while known is None or not known.finished:
         begun, wait = time.monotonic(), end.poll()
-        request = Request("GET", f"{path_of(known)}?wait={wait}", wait=wait)
+        request = Request("GET", f"{path_of(run)}?wait={wait}", wait=wait)
         known = run_of((yield from answered(server, request)).body, action)
         if known.finished:
             break
         if end.left <= 0:
             raise WaitTimeout(known.id, known.action_id, end.timeout)
-        if time.monotonic() - begun < min(wait, _SHORT_POLL_SECONDS):
+        if time.monotonic() - begun < _SHORT_POLL_SECONDS:
             # A server that is about to stop does not wait any more; nor is it asked to at the very end.
             yield Pause(min(_SHORT_POLL_SECONDS, end.left))
     return _outcome(known)
@@ -276,14 +274,13 @@ def _outcome(run: Run[Any]) -> Any:
     return run.output
 
 
-def get(server: Server, run: Run[Any] | str, action: AnyAction | None) -> Steps[Run[Any]]:
+def get(server: Server, run: RunSummary | str, action: AnyAction | None) -> Steps[Run[Any]]:
     """The run as it stands."""
-    if not isinstance(run, str):
-        action = action or action_of(run)
-    return run_of((yield from answered(server, Request("GET", path_of(run)))).body, action)
+    answer = yield from answered(server, Request("GET", path_of(run)))
+    return run_of(answer.body, action or action_of(run))
 
 
-def start(server: Server, run: Run[Any] | str) -> Steps[Run[Any]]:
+def start(server: Server, run: RunSummary | str) -> Steps[Run[Any]]:
     """Starts a run that was only created. One that was started already stays as it is."""
     try:
         yield from answered(server, Request("POST", path_of(run, "invoke")))
@@ -293,18 +290,18 @@ def start(server: Server, run: Run[Any] | str) -> Steps[Run[Any]]:
     return (yield from get(server, run, None))
 
 
-def cancel(server: Server, run: Run[Any] | str, reason: str | None) -> Steps[Run[Any]]:
+def cancel(server: Server, run: RunSummary | str, reason: str | None) -> Steps[Run[Any]]:
     """Cancels a run and all that it has called. One that was cancelled already stays as it is."""
     body = msgspec.json.encode({} if reason is None else {"reason": reason})
     answer = yield from answered(server, Request("POST", path_of(run, "cancel"), body))
-    return run_of(answer.body, None if isinstance(run, str) else action_of(run))
+    return run_of(answer.body, action_of(run))
 
 
-def retry(server: Server, run: Run[Any] | str) -> Steps[Run[Any]]:
+def retry(server: Server, run: RunSummary | str) -> Steps[Run[Any]]:
     """A new run of what a finished one was."""
     # Twice would be two runs: the server takes no key for it.
     answer = yield from answered(server, Request("POST", path_of(run, "retry"), repeatable=False))
-    return run_of(answer.body, None if isinstance(run, str) else action_of(run))
+    return run_of(answer.body, action_of(run))
 
 
 class _Accepted(msgspec.Struct, frozen=True):
@@ -385,14 +382,14 @@ def _word(value: Any) -> str | None:
         if value.tzinfo is None:
             raise ValueError(f"a time must have a timezone, such as datetime.now(timezone.utc), got {value!r}")
         return value.isoformat()
-    if isinstance(value, (Run, RunSummary)):
+    if isinstance(value, RunSummary):
         return value.id
     if isinstance(value, ActionFunction):
         return value.id
     return ",".join(value)
 
 
-def logs(server: Server, run: Run[Any] | str, level: str | None, search: str | None, follow: bool) -> Steps[None]:
+def logs(server: Server, run: RunSummary | str, level: str | None, search: str | None, follow: bool) -> Steps[None]:
     """Gives the lines of a run's log: those that there are, and with `follow` those that come until it has finished."""
     path = path_of(run, "logs")
     query = {"level": level, "search": search}
@@ -420,14 +417,14 @@ def logs(server: Server, run: Run[Any] | str, level: str | None, search: str | N
         yield pause
 
 
-def memory_get(server: Server, run: Run[Any] | str, key: str) -> Steps[Any]:
+def memory_get(server: Server, run: RunSummary | str, key: str) -> Steps[Any]:
     """The newest value under a key, None if there is none."""
     page = yield from _page(server, path_of(run, "memory"), {"key": key}, _entry_pages)
     return page.data[0].value if page.data else None
 
 
 def memory_search(
-    server: Server, run: Run[Any] | str, query: str | None, filter: Mapping[str, Any] | None, limit: int
+    server: Server, run: RunSummary | str, query: str | None, filter: Mapping[str, Any] | None, limit: int
 ) -> Steps[list[Entry]]:
     """The newest entries that match, the newest first."""
     if limit < 1:
@@ -446,7 +443,7 @@ def memory_search(
 
 
 def memory_add(
-    server: Server, run: Run[Any] | str, key: str, value: Any, metadata: Mapping[str, Any] | None
+    server: Server, run: RunSummary | str, key: str, value: Any, metadata: Mapping[str, Any] | None
 ) -> Steps[str]:
     """The id of a new entry."""
     data = b'{"key":%b,"value":%b' % (msgspec.json.encode(key), encode_memory(key, value))
@@ -457,7 +454,7 @@ def memory_add(
     return _entry.decode(answer.body).entry_id
 
 
-def memory_remove(server: Server, run: Run[Any] | str, entry_id: str | None, key: str | None) -> Steps[int]:
+def memory_remove(server: Server, run: RunSummary | str, entry_id: str | None, key: str | None) -> Steps[int]:
     """How many entries were removed."""
     if (entry_id is None) == (key is None):
         raise TypeError("remove takes one of entry_id=… and key=…")
