@@ -127,15 +127,16 @@ class Load:
         }
         # Some clients wait for the result, some send everything twice.
         waits, twice = number % 5 == 0, number % 7 == 0
-        answer = self._until_accepted(body, "?wait=2" if waits else "")
+        answer = self.until_accepted(body, "?wait=2" if waits else "")
         if answer.document["status"] in ENDED:
             self.told[number] = time.time()
         if twice:
-            again = self._until_accepted(body, "")
+            again = self.until_accepted(body, "")
             assert again.document["id"] == answer.document["id"], "two runs of one idempotency key"
         return answer.document["id"]
 
-    def _until_accepted(self, body: dict[str, Any], query: str) -> Answer:
+    def until_accepted(self, body: dict[str, Any], query: str) -> Answer:
+        """Sends a request again and again while there is no server, or none that accepts it."""
         end = time.monotonic() + PATIENCE_SECONDS
         while time.monotonic() < end:
             # Dead, or about to listen somewhere else.

@@ -138,6 +138,7 @@ class Project:
 
     def __init__(self, ziet: Ziet, folder: Path) -> None:
         self._ziet = ziet
+        self.program = PROGRAM
         self.folder = folder
         self.columns = 80
         """Of the terminals that it is run in."""
@@ -145,7 +146,7 @@ class Project:
     def __call__(self, *arguments: str, stdin: str = "", **environment: str) -> Result:
         """Runs `ziet` with these arguments and these variables besides the usual ones."""
         done = subprocess.run(
-            [PROGRAM, *arguments],
+            [self.program, *arguments],
             cwd=self.folder,
             env=self._ziet.environment | environment,
             input=stdin.encode(),
@@ -163,7 +164,7 @@ class Project:
         err = self._ziet.scratch / f"err-{uuid.uuid4().hex}"
         with err.open("wb") as errors:
             process = subprocess.Popen(
-                [PROGRAM, *arguments],
+                [self.program, *arguments],
                 cwd=self.folder,
                 env=self._ziet.environment | environment,
                 stdin=subprocess.DEVNULL,
@@ -181,7 +182,7 @@ class Project:
         fcntl.ioctl(screen, termios.TIOCSWINSZ, struct.pack("HHHH", 24, self.columns, 0, 0))
         ours, theirs = socket.socketpair()
         process = subprocess.Popen(
-            [sys.executable, "-c", SHELL, str(theirs.fileno()), PROGRAM, *arguments],
+            [sys.executable, "-c", SHELL, str(theirs.fileno()), self.program, *arguments],
             cwd=self.folder,
             env={"TERM": "xterm-256color"} | self._ziet.environment | environment,
             stdin=screen,

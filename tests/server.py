@@ -47,6 +47,9 @@ class Server:
         self._options = options
         self._environment = environment
         self._said = threading.Condition()
+        self.program = ziet.program
+        self.descriptors: list[int] = []
+        """What it inherits besides the usual ones."""
         self.state = ziet.scratch / "state"
         self.log: list[str] = []
         """The lines on standard error, of all its starts."""
@@ -57,13 +60,14 @@ class Server:
         """Starts it once more, and waits until it listens."""
         self.url = ""
         self.process = subprocess.Popen(
-            [self._ziet.program, "serve", *self.arguments],
+            self.command,
             cwd=self._project.folder,
             env=self._ziet.environment | self._environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             encoding="utf-8",
+            pass_fds=self.descriptors,
         )
         self._ziet.started.append(self.process)
         self._reader = threading.Thread(target=self._read, args=(self.process,))
@@ -71,6 +75,11 @@ class Server:
         with self._said:
             self._said.wait_for(lambda: self.url or not self._reader.is_alive(), PATIENCE_SECONDS)
         assert self.url, f"it does not listen: {''.join(self.log)}"
+
+    @property
+    def command(self) -> list[str]:
+        """What starts it."""
+        return [str(self.program), "serve", *self.arguments]
 
     @property
     def arguments(self) -> list[str]:

@@ -91,8 +91,13 @@ def leave(how: str):
     if how == "is killed":
         os.kill(os.getpid(), signal.SIGKILL)
     if how == "hangs":
-        print("hanging")
         time.sleep(600)
+
+@Action(description="Starts processes and goes on")
+def stay():
+    start_all()
+    print("hanging")
+    time.sleep(600)
 
 @Action(description="Says what is alive of what an action has left")
 def left_by(how: str) -> list[int]:
@@ -131,7 +136,7 @@ class Slow:
 def takes(slow: Slow):
     pass
 
-@Action(description="Returns before its time is up, while a thread of a library shuffles letters", timeout=1)
+@Action(description="Returns before its time is up, while a thread of a library shuffles letters", timeout=4)
 def computes() -> str:
     letters, thread, libc = ctypes.create_string_buffer(b"x" * 2**26), ctypes.c_ulong(), ctypes.CDLL(None)
     KEPT.extend([letters, thread])
@@ -202,17 +207,16 @@ def test_an_executor_has_a_group_of_its_own_where_one_can_be_made(project: Proje
 @pytest.mark.parametrize(
     ("action", "told", "number"),
     [
-        ("leave", "hanging", signal.SIGKILL),
+        ("stay", "hanging", signal.SIGKILL),
         ("bomb", "150 forks", signal.SIGKILL),
         # What Ctrl-\\ sends: for whom Ctrl-C is too slow.
-        ("leave", "hanging", signal.SIGQUIT),
+        ("stay", "hanging", signal.SIGQUIT),
     ],
 )
 def test_nothing_outlives_the_program(
     project: Project, ziet: Ziet, action: str, told: str, number: signal.Signals
 ) -> None:
-    how = ["-p", "how=hangs"] if action == "leave" else []
-    running = project.start("run", "--local", "action", action, *how)
+    running = project.start("run", "--local", "action", action)
     running.until(told)
     below = running.descendants()
 

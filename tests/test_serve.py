@@ -135,6 +135,18 @@ def test_the_key_stays_the_same_and_is_told_once(ziet: Ziet, shop: Project) -> N
     assert len([line for line in server.log if "admin.key" in line]) == 1
 
 
+def test_another_admin_key_is_made_where_all_are_lost(ziet: Ziet, shop: Project) -> None:
+    with ziet.serve(shop) as server:
+        lost = server.key
+        (server.state / "admin.key").unlink()
+    with ziet.serve(shop, "--new-admin-key") as server:
+        assert server.key != lost
+        names = [key["name"] for key in server.get("/v1/keys")["data"]]
+        assert sorted(names) == ["first", "new"]
+        answer = server.request("GET", "/v1/keys", Authorization=f"Api-Key {lost}")
+        assert answer.status == 200, "a key that somebody may still use was taken away"
+
+
 def test_the_last_admin_key_that_is_revoked_is_replaced_at_the_next_start(ziet: Ziet, shop: Project) -> None:
     with ziet.serve(shop) as server:
         lost = server.key

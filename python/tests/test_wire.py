@@ -22,6 +22,8 @@ GROUPS = {
     "from_executor": _wire.FromExecutor,
 }
 FILES = sorted(VECTORS.glob("*/*.msgpack"))
+BEFORE = sorted(VECTORS.glob(f"protocol-{_wire.OLDEST_PROTOCOL}/*/*.msgpack"))
+"""What was recorded of the version before."""
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: f"{file.parent.name}/{file.stem}")
@@ -29,6 +31,26 @@ def test_a_message_of_rust_is_read_and_written_alike(file: Path) -> None:
     data = file.read_bytes()
     message = msgspec.msgpack.decode(data, type=GROUPS[file.parent.name])
     assert _wire.encode(message) == len(data).to_bytes(4, "big") + data
+
+
+def holds(now: object, said: object) -> bool:
+    """Whether everything that was said is there, whatever was added since."""
+    if isinstance(now, dict) and isinstance(said, dict):
+        return all(name in now and holds(now[name], value) for name, value in said.items())
+    if isinstance(now, list) and isinstance(said, list):
+        return len(now) == len(said) and all(map(holds, now, said))
+    return now == said
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_the_version_before_is_read(group: str) -> None:
+    files = [file for file in BEFORE if file.parent.name == group]
+    assert files
+    for file in files:
+        data = file.read_bytes()
+        message = msgspec.msgpack.decode(data, type=GROUPS[group])
+        again = msgspec.msgpack.decode(_wire.encode(message)[4:])
+        assert holds(again, msgspec.msgpack.decode(data)), file
 
 
 @pytest.mark.parametrize("group", GROUPS)

@@ -13,8 +13,11 @@ from typing import Any
 
 import msgspec
 
-PROTOCOL = 1
+PROTOCOL = 2
 """The version of these messages; it goes up when an old peer could misunderstand a new one."""
+
+OLDEST_PROTOCOL = PROTOCOL - 1
+"""The oldest version that is spoken: the one before."""
 
 FRAME_BYTES = 8 * 1024 * 1024
 """The longest message, as on the other side."""
@@ -184,6 +187,7 @@ class ZygoteHello(Message, tag="hello"):
     sdk: str
     python: str
     folder: str
+    oldest: int | None = None
 
 
 class Action(Message):

@@ -75,7 +75,8 @@ class Zygote:
     def serve(self) -> _executor.Order | None:
         """Returns in an executor with what it is made with, and in the zygote with None when the program is gone."""
         folder = os.path.dirname(__file__)
-        self._send(_wire.ZygoteHello(_wire.PROTOCOL, __version__, sys.version.split()[0], folder))
+        version = sys.version.split()[0]
+        self._send(_wire.ZygoteHello(_wire.PROTOCOL, __version__, version, folder, _wire.OLDEST_PROTOCOL))
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         self._watch_children()
         while True:

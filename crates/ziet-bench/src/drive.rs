@@ -27,7 +27,7 @@ impl Drive {
     /// Starts Python and waits until the project is imported.
     pub(crate) fn start(settings: WorkerSettings) -> anyhow::Result<Self> {
         let poll = Poll::new()?;
-        let worker = Worker::start(settings, poll.registry().try_clone()?, clock::instant())?;
+        let worker = Worker::start(settings, 0, poll.registry().try_clone()?, clock::instant())?;
         let mut drive = Self {
             poll,
             events: Events::with_capacity(256),

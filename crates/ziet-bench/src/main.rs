@@ -107,6 +107,7 @@ impl Bench {
                 growth_bytes: 1 << 30,
                 idle: Duration::from_secs(60),
             },
+            environment: Vec::new(),
         })
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::bail;
 use ziet_core::retry::Backoff;
 use ziet_core::{ActionId, Json, RunId};
-use ziet_engine::{Engine, EngineSettings, Happening, Notice, Submission};
+use ziet_engine::{Deployed, Engine, EngineSettings, Happening, Notice, Submission};
 use ziet_store::{Durability, Location, Store};
 use ziet_worker::WorkerSettings;
 
@@ -38,10 +38,13 @@ impl Running {
         concurrency: usize,
         mut passes: impl FnMut() -> bool + Send + 'static,
     ) -> anyhow::Result<Self> {
-        let settings = EngineSettings {
+        let deployed = Deployed {
             backoff: Backoff::None,
+            ..Deployed::local(worker, concurrency)
+        };
+        let settings = EngineSettings {
             mocked: true,
-            ..EngineSettings::new(worker, concurrency)
+            ..EngineSettings::local(deployed)
         };
         let store = Store::open(&Location::Memory, Durability::Normal)?;
         let (tell, told) = channel();

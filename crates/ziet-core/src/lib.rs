@@ -7,6 +7,7 @@
 
 pub mod action;
 pub mod call;
+pub mod deployment;
 pub mod document;
 pub mod error;
 pub mod frame;

@@ -12,8 +12,18 @@ use crate::id::{ActionId, EntryId, MemoryId, RunId};
 use crate::json::Json;
 use crate::memory::{Entry, Search};
 
-/// The version of these messages; it goes up when an old peer could misunderstand a new one.
-pub const PROTOCOL: u32 = 1;
+/// The version of these messages; it goes up when an old peer could misunderstand a new one. Then what it was is kept as
+/// `tests/vectors/protocol-N`, and what differs is told apart by the version that the SDK says.
+pub const PROTOCOL: u32 = 2;
+
+/// The oldest version that is spoken: the one before.
+pub const OLDEST_PROTOCOL: u32 = PROTOCOL - 1;
+
+/// Whether this program and an SDK that speaks the versions from `oldest` to `newest` have one in common. One that does not
+/// say the oldest speaks the newest alone.
+pub fn is_spoken(newest: u32, oldest: Option<u32>) -> bool {
+    newest >= OLDEST_PROTOCOL && oldest.unwrap_or(newest) <= PROTOCOL
+}
 
 /// What the program tells a zygote.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -65,12 +75,14 @@ pub enum StartMethod {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum FromZygote {
-    /// `folder` is where the SDK lies, whose frames are left out of stacks.
+    /// `protocol` is the newest version that the SDK speaks, `folder` is where it lies: its frames are left out of stacks.
     Hello {
         protocol: u32,
         sdk: String,
         python: String,
         folder: String,
+        #[serde(default)]
+        oldest: Option<u32>,
     },
     Action {
         spec: Box<ActionSpec>,
@@ -170,7 +182,8 @@ pub struct Start {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum FromExecutor {
-    /// The first message, with three file descriptors: what comes from standard output, standard error and the stack.
+    /// The first message, with three file descriptors: what comes from standard output, standard error and the stack. `protocol` is
+    /// what the zygote has said.
     Hello {
         protocol: u32,
         token: String,

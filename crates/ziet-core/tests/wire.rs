@@ -1,5 +1,6 @@
 //! Every message as bytes that are kept in `vectors/`: what Python is tested against, and what must not change while the
-//! protocol's number stays. `UPDATE_VECTORS=1 cargo test -p ziet-core --test wire` writes them anew.
+//! protocol's number stays. `UPDATE_VECTORS=1 cargo test -p ziet-core --test wire` writes them anew, but for those of the
+//! version before, which are never written again.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -8,6 +9,7 @@ use std::path::Path;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use ziet_core::action::{
     ActionSpec, Isolation, ModuleProblem, Parameter, Raised, Returned, Stored, Text,
 };
@@ -16,7 +18,8 @@ use ziet_core::frame::{FrameReader, encode};
 use ziet_core::memory::Search;
 use ziet_core::run::OnLost;
 use ziet_core::wire::{
-    Finished, FromExecutor, FromZygote, Level, Start, StartMethod, ToExecutor, ToZygote, WireEntry,
+    Finished, FromExecutor, FromZygote, Level, OLDEST_PROTOCOL, PROTOCOL, Start, StartMethod,
+    ToExecutor, ToZygote, WireEntry, is_spoken,
 };
 use ziet_core::{ActionId, EntryId, Json, MemoryId, RunId};
 
@@ -218,10 +221,11 @@ fn from_zygote() {
         action: Some(ActionId::new("broken.pay")),
     };
     let hello = FromZygote::Hello {
-        protocol: 1,
+        protocol: PROTOCOL,
         sdk: text("0.1.0"),
         python: text("3.11.7"),
         folder: text("/sdk/ziet"),
+        oldest: Some(OLDEST_PROTOCOL),
     };
     check(
         "from_zygote",
@@ -387,7 +391,7 @@ fn from_executor() {
             (
                 "hello",
                 FromExecutor::Hello {
-                    protocol: 1,
+                    protocol: PROTOCOL,
                     token: "4f1c".to_owned(),
                     stack_signal: 16,
                 },
@@ -440,6 +444,72 @@ fn from_executor() {
             ("abandon", FromExecutor::Abandon { request: 5 }),
         ],
     );
+}
+
+/// Reads the messages that were recorded of the version before, and says again what they said, whatever was added since.
+fn still_read<M: Serialize + DeserializeOwned>(group: &str) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join(format!("tests/vectors/protocol-{OLDEST_PROTOCOL}/{group}"));
+    let files = fs::read_dir(&folder).unwrap();
+    let files = files.map(|file| file.unwrap().path());
+    let recorded: Vec<_> = files
+        .filter(|file| file.extension().is_some_and(|kind| kind == "msgpack"))
+        .collect();
+    assert!(!recorded.is_empty());
+    for file in recorded {
+        let body = fs::read(&file).unwrap();
+        let length = u32::try_from(body.len()).unwrap().to_be_bytes();
+        let mut reader = FrameReader::default();
+        reader.push(&[length.to_vec(), body].concat());
+        let message = reader.take::<M>().unwrap();
+        let text = fs::read_to_string(file.with_extension("json")).unwrap();
+        let said: Value = serde_json::from_str(&text).unwrap();
+        holds(
+            &serde_json::to_value(message.unwrap()).unwrap(),
+            &said,
+            &file,
+        );
+    }
+}
+
+/// Whether everything that was said is there.
+fn holds(now: &Value, said: &Value, file: &Path) {
+    match (now, said) {
+        (Value::Object(now), Value::Object(said)) => said
+            .iter()
+            .for_each(|(name, value)| holds(&now[name], value, file)),
+        (Value::Array(now), Value::Array(said)) => {
+            assert_eq!(now.len(), said.len(), "{}", file.display());
+            now.iter()
+                .zip(said)
+                .for_each(|(now, said)| holds(now, said, file));
+        }
+        _ => assert_eq!(now, said, "{}", file.display()),
+    }
+}
+
+#[test]
+fn the_version_before_is_read() {
+    still_read::<FromZygote>("from_zygote");
+    still_read::<FromExecutor>("from_executor");
+    still_read::<ToZygote>("to_zygote");
+    still_read::<ToExecutor>("to_executor");
+}
+
+#[test]
+fn a_version_in_common_is_all_it_takes() {
+    for (newest, oldest, spoken) in [
+        (PROTOCOL, Some(OLDEST_PROTOCOL), true),
+        (PROTOCOL, None, true),
+        (OLDEST_PROTOCOL, None, true),
+        (OLDEST_PROTOCOL, Some(OLDEST_PROTOCOL - 1), true),
+        (PROTOCOL + 1, Some(PROTOCOL), true),
+        (PROTOCOL + 1, None, false),
+        (PROTOCOL + 2, Some(PROTOCOL + 1), false),
+        (OLDEST_PROTOCOL - 1, None, false),
+    ] {
+        assert_eq!(is_spoken(newest, oldest), spoken, "{newest} {oldest:?}");
+    }
 }
 
 #[test]

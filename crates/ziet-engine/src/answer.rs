@@ -94,7 +94,7 @@ pub struct Figures {
     pub draining: bool,
     /// Whether the store cannot write at the moment.
     pub store_down: bool,
-    /// Whether the project could not be imported again, so that runs wait.
+    /// Whether the active deployment could not be imported again, so that runs wait.
     pub import_failing: bool,
 }
 

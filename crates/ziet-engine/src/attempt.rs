@@ -32,7 +32,7 @@ impl Scheduler {
         // It is in the queue, so nothing stands against it.
         let _ = self.apply(run, Event::Claim { worker });
         let Some((start, on_lost)) = self.start_frame(run, executor, memory) else {
-            return self.worker.stop(executor, false, self.clock.instant());
+            return self.stop(executor, false);
         };
         if on_lost == OnLost::Fail
             && let Some(claimed) = self.unwritten.take_held(run)
@@ -59,14 +59,22 @@ impl Scheduler {
         }
         self.tell_of(run, Happening::Executing);
         // An input that is within its limit always fits into a frame.
-        if let Err(error) = self.worker.begin(executor, start, memory) {
+        let worker = self.deployments.of(executor);
+        if let Some(Err(error)) = worker.map(|worker| worker.begin(executor, start, memory)) {
             let failure = Failure::new(ErrorCode::InvalidInput, "InputError", error.to_string());
             let ending = Ending::Failed(Failure {
                 retryable: false,
                 ..failure
             });
             self.end(executor, ending, Used::default());
-            self.worker.stop(executor, false, self.clock.instant());
+            self.stop(executor, false);
+        }
+    }
+
+    /// Ends an executor and what it started; with `stack` it is asked for that first.
+    pub(crate) fn stop(&mut self, executor: ExecutorId, stack: bool) {
+        if let Some(worker) = self.deployments.of(executor) {
+            worker.stop(executor, stack, self.clock.instant());
         }
     }
 
@@ -82,6 +90,8 @@ impl Scheduler {
         memory: u64,
     ) -> Option<(Start, OnLost)> {
         let live = self.runs.get_mut(&run)?;
+        let deployment = self.deployments.get(live.deployment);
+        let locals = deployment.is_some_and(|deployment| deployment.locals);
         let claim = live.run.state.claim()?;
         // The time from which the deadline counts: a later one would make an attempt look shorter than its timeout.
         let started_at = live.run.running_since()?.max(live.created_at);
@@ -115,7 +125,7 @@ impl Scheduler {
             environment: Vec::new(),
             secrets: Vec::new(),
             mocked: self.settings.mocked,
-            locals: self.settings.locals,
+            locals,
             memory_limit: None,
         };
         Some((start, live.run.policy.on_lost))
@@ -133,7 +143,9 @@ impl Scheduler {
         }
         // One that says neither cannot be trusted with another attempt.
         finished.spent |= finished.output.is_none() && finished.failure.is_none();
-        self.worker.release(executor, &mut finished);
+        if let Some(worker) = self.deployments.of(executor) {
+            worker.release(executor, &mut finished);
+        }
         let used = Used {
             cpu_ms: Some(finished.cpu_ms),
             peak_memory_bytes: Some(finished.peak_memory_bytes),
@@ -153,7 +165,7 @@ impl Scheduler {
         {
             let settled = self.clock.now();
             slot.time_up = Some(TimeUp { deadline, settled });
-            self.worker.stop(executor, true, self.clock.instant());
+            self.stop(executor, true);
         }
     }
 

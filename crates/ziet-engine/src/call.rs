@@ -125,6 +125,7 @@ impl Scheduler {
                 call,
             },
             root: parent.root,
+            deployment: parent.deployment,
         };
         let submission = Submission {
             memory: Some(parent.memory),

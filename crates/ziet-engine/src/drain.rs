@@ -75,7 +75,7 @@ impl Scheduler {
         if self.apply(run, Event::Ended { claim, ending }).is_ok() {
             self.commit(vec![Change::Event(event)], |_| {});
         }
-        self.worker.stop(executor, false, self.clock.instant());
+        self.stop(executor, false);
         self.vacate(executor);
     }
 }

@@ -10,12 +10,14 @@ use mio::Waker;
 use ziet_core::document::RunDocument;
 use ziet_core::memory::Entry;
 use ziet_core::run::Cancelled;
-use ziet_core::{ActionId, Catalogue, Json, MemoryId, ProjectId, RunId};
+use ziet_core::{ActionId, Catalogue, DeploymentId, Failure, Json, MemoryId, ProjectId, RunId};
 use ziet_store::{Store, memory, runs};
+use ziet_worker::WorkerSettings;
 
 use crate::answer::{Accepted, Cancelling, Done, Figures, Refusal, Seen, Until, Watch};
+use crate::deployments::Imported;
 use crate::notice::{Notice, Watcher};
-use crate::settings::{EngineError, EngineSettings};
+use crate::settings::{Deployed, EngineError, EngineSettings};
 use crate::submit::{Asked, Submission};
 use crate::turn::{Scheduler, Work};
 
@@ -51,6 +53,22 @@ pub(crate) enum Message {
         grace: Duration,
         done: Done<()>,
     },
+    Deploy {
+        deployed: Box<Deployed>,
+        done: Imported,
+    },
+    Replace {
+        deployment: DeploymentId,
+        worker: Box<WorkerSettings>,
+        done: Imported,
+    },
+    Activate {
+        deployment: DeploymentId,
+        done: Done<Result<bool, Refusal>>,
+    },
+    Forget {
+        deployment: DeploymentId,
+    },
     /// The store has answered: to be done on the engine's thread.
     Then(Work),
     ShutDown,
@@ -73,6 +91,7 @@ impl Mailbox {
 /// What the thread shows to everybody, as it was at the end of its last turn.
 #[derive(Default)]
 pub(crate) struct Shown {
+    pub(crate) active: Option<DeploymentId>,
     pub(crate) catalogue: Option<Arc<Catalogue>>,
     pub(crate) figures: Figures,
 }
@@ -102,7 +121,7 @@ impl Engine {
         store: Store,
         notify: impl FnMut(Notice) + Send + 'static,
     ) -> Result<Self, EngineError> {
-        let project = settings.worker.project.id.clone();
+        let project = settings.project.clone();
         let (started, starting) = sync_channel(1);
         let (messages, received) = channel();
         let shown = Arc::new(Mutex::new(Shown::default()));
@@ -115,6 +134,7 @@ impl Engine {
                 match prepare(settings, for_thread, messages, watcher) {
                     Ok((mut scheduler, poll, mailbox)) => {
                         scheduler.shown = to_show;
+                        scheduler.show_active();
                         let _ = started.send(Ok(mailbox));
                         scheduler.run(poll, &received);
                     }
@@ -207,7 +227,57 @@ impl Engine {
         self.mailbox.send(Message::WhenFinished { run, done });
     }
 
-    /// What the last import found; None while the first one goes on.
+    /// Imports a version beside those that are there, and tells what was found. What cannot be imported, has problems or no actions
+    /// leaves everything as it was. Otherwise the deployment is known from then on; new runs are its when it is activated. One
+    /// that was known before is executed in the new process from then on, and what it was executing ends in the old one.
+    pub fn deploy(
+        &self,
+        deployed: Deployed,
+        done: impl FnOnce(Result<Catalogue, Failure>) + Send + 'static,
+    ) {
+        self.mailbox.send(Message::Deploy {
+            deployed: Box::new(deployed),
+            done: Box::new(done),
+        });
+    }
+
+    /// The same for a deployment that is known, with other settings of its worker, such as changed variables or saved files. One
+    /// that is not the active one and has no process is not imported for that: its next process has them.
+    pub fn replace(
+        &self,
+        deployment: DeploymentId,
+        worker: WorkerSettings,
+        done: impl FnOnce(Result<Catalogue, Failure>) + Send + 'static,
+    ) {
+        self.mailbox.send(Message::Replace {
+            deployment,
+            worker: Box::new(worker),
+            done: Box::new(done),
+        });
+    }
+
+    /// Makes a deployment that was imported the active one, in the store and for new runs. False when the engine or the store does
+    /// not know such a one.
+    pub fn activate(
+        &self,
+        deployment: DeploymentId,
+        done: impl FnOnce(Result<bool, Refusal>) + Send + 'static,
+    ) {
+        let done = Box::new(done);
+        self.mailbox.send(Message::Activate { deployment, done });
+    }
+
+    /// Forgets a deployment that no unfinished run needs; the active one is kept.
+    pub fn forget(&self, deployment: DeploymentId) {
+        self.mailbox.send(Message::Forget { deployment });
+    }
+
+    /// The deployment whose runs new ones are; None while there is none.
+    pub fn active(&self) -> Option<DeploymentId> {
+        self.shown().active
+    }
+
+    /// What the last import of the active deployment found; None while the first one goes on.
     pub fn catalogue(&self) -> Option<Arc<Catalogue>> {
         self.shown().catalogue.clone()
     }
@@ -215,6 +285,11 @@ impl Engine {
     /// How much there is to do, and is done, right now.
     pub fn figures(&self) -> Figures {
         self.shown().figures
+    }
+
+    /// Tells when the engine's thread comes to it, which says that it does not hang.
+    pub fn turn(&self, done: impl FnOnce() + Send + 'static) {
+        self.mailbox.send(Message::Then(Box::new(|_| done())));
     }
 
     /// Accepts nothing any more, and lets the attempts that execute end, for at most `grace`. Those that are left then are

@@ -10,6 +10,7 @@ mod backlog;
 mod call;
 mod clock;
 mod commit;
+mod deployments;
 mod dispatch;
 mod drain;
 mod engine;
@@ -34,5 +35,5 @@ pub use answer::{Accepted, Cancelling, Figures, MadeInput, Refusal, Until, Watch
 pub use clock::Clock;
 pub use engine::Engine;
 pub use notice::{Happening, MemoryUse, Notice};
-pub use settings::{EngineError, EngineSettings};
+pub use settings::{Deployed, EngineError, EngineSettings};
 pub use submit::{Due, Submission};

@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicUsize;
 
 use ziet_core::call::CallCounter;
 use ziet_core::run::Claim;
-use ziet_core::{ActionId, Json, MemoryId, Run, RunId, Time};
+use ziet_core::{ActionId, DeploymentId, Json, MemoryId, Run, RunId, Time};
 use ziet_store::{LoadedRun, NewRun};
 use ziet_worker::ExecutorId;
 
@@ -19,6 +19,8 @@ pub(crate) struct Live {
     pub(crate) input: Json,
     pub(crate) memory: MemoryId,
     pub(crate) root: RunId,
+    /// The version of the code that executes it: the one that has accepted it, where that is known.
+    pub(crate) deployment: DeploymentId,
     pub(crate) created_at: Time,
     pub(crate) started_at: Option<Time>,
     /// Child runs that have not finished.
@@ -108,6 +110,7 @@ impl From<&NewRun> for Live {
             input: new.input.clone(),
             memory: new.memory_id,
             root: new.root_id,
+            deployment: new.deployment_id.unwrap_or(DeploymentId::NONE),
             created_at: new.created_at,
             started_at: None,
             children: HashSet::new(),
@@ -124,6 +127,7 @@ impl From<LoadedRun> for Live {
             input: loaded.input,
             memory: loaded.memory_id,
             root: loaded.root_id,
+            deployment: loaded.deployment_id.unwrap_or(DeploymentId::NONE),
             created_at: loaded.created_at,
             started_at: loaded.started_at,
             children: HashSet::new(),

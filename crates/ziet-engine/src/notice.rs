@@ -6,7 +6,7 @@ use std::time::Duration;
 use ziet_core::error::Failure;
 use ziet_core::run::{Cancelled, Outcome};
 use ziet_core::wire::Level;
-use ziet_core::{ActionId, Catalogue, Json, RunId, Time};
+use ziet_core::{ActionId, Catalogue, DeploymentId, Json, RunId, Time};
 use ziet_store::Change;
 use ziet_worker::sandbox::Mechanisms;
 
@@ -15,15 +15,19 @@ use crate::settings::EngineError;
 
 #[derive(Debug)]
 pub enum Notice {
-    /// The project is imported; runs can be submitted.
+    /// The active deployment is imported; runs can be submitted.
     Loaded(Catalogue),
     /// What holds the project's code, and ends it.
     Supervised(Mechanisms),
     /// Test data, or why there is none.
     InputMade(Result<MadeInput, String>),
-    /// The project could not be imported again, or no process of it comes to life; that is tried again after `pause`. Until then
+    /// A deployment could not be imported again, or no process of it comes to life; that is tried again after `pause`. Until then
     /// the runs of a server wait, and others fail with this.
-    ImportFailed { failure: Failure, pause: Duration },
+    ImportFailed {
+        deployment: DeploymentId,
+        failure: Failure,
+        pause: Duration,
+    },
     /// The project printed something while it was imported.
     Printed { level: Level, text: String },
     Run {

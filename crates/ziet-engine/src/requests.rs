@@ -132,7 +132,8 @@ impl Scheduler {
     }
 
     pub(crate) fn answer(&mut self, executor: ExecutorId, message: &ToExecutor) {
-        if let Err(error) = self.worker.send(executor, message) {
+        let worker = self.deployments.of(executor);
+        if let Some(Err(error)) = worker.map(|worker| worker.send(executor, message)) {
             // Every answer is made to fit; a frame that does not is a defect that must show.
             let text = format!("an answer was not sent: {error}");
             if let Some(slot) = self.slots.get(&executor) {

@@ -67,9 +67,10 @@ impl Scheduler {
                 Effect::NoteError(note) => written.push(error_entry(id, live, fence, note, now)),
                 // At once: the attempt is over, whether that is written yet or not.
                 Effect::Stop { .. } => {
-                    if let Some(attempt) = &live.attempt {
-                        self.worker
-                            .stop(attempt.executor, false, self.clock.instant());
+                    if let Some(attempt) = &live.attempt
+                        && let Some(worker) = self.deployments.of(attempt.executor)
+                    {
+                        worker.stop(attempt.executor, false, self.clock.instant());
                     }
                 }
                 other => later.push(other),
@@ -165,11 +166,26 @@ impl Scheduler {
     }
 
     fn enqueue(&mut self, id: RunId) {
-        if self.callers.get(id).is_some() {
-            self.queue.push_called(id);
-        } else if let Some(bytes) = self.runs.get(&id).map(Live::bytes)
-            && !self.queue.push(id, bytes)
-        {
+        let called = self.callers.get(id).is_some();
+        let Some(live) = self.runs.get_mut(&id) else {
+            return; // It was cancelled in the same moment.
+        };
+        let taken = match self.deployments.home(live.deployment) {
+            Some(home) if called => {
+                live.deployment = home;
+                self.queue.push_called(home, id);
+                true
+            }
+            Some(home) => {
+                live.deployment = home;
+                self.queue.push(home, id, live.bytes())
+            }
+            None => {
+                self.queue.leave(id);
+                false
+            }
+        };
+        if !taken {
             self.leave_in_store(id, &RunState::Queued);
         }
     }

@@ -92,7 +92,8 @@ impl Scheduler {
             time_up.deadline = step.moved(time_up.deadline);
             time_up.settled = step.moved(time_up.settled);
         }
-        if let Some(failure) = &mut self.import_failure {
+        let failures = self.deployments.all_mut();
+        for failure in failures.filter_map(|one| one.import_failure.as_mut()) {
             failure.until = failure.until.map(|until| step.moved(until));
         }
         if let Some(drain) = &mut self.drain {

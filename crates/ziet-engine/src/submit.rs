@@ -6,10 +6,11 @@ use ziet_core::action::ActionSpec;
 use ziet_core::limits;
 use ziet_core::retry::RetryPolicy;
 use ziet_core::run::{Policy, Transition};
-use ziet_core::{ActionId, ErrorCode, Json, MemoryId, Run, RunId, RunState, Time};
+use ziet_core::{ActionId, DeploymentId, ErrorCode, Json, MemoryId, Run, RunId, RunState, Time};
 use ziet_store::{Change, Idempotency, NewRun, Parent};
 
 use crate::answer::{Accepted, Done, Refusal, Seen, Until};
+use crate::deployments::Deployment;
 use crate::keys::{Existing, Known, same_request};
 use crate::live::{Caller, Live};
 use crate::notice::Notice;
@@ -75,6 +76,7 @@ pub(crate) enum Place {
         caller: Caller,
         parent: Parent,
         root: RunId,
+        deployment: DeploymentId,
     },
 }
 
@@ -124,7 +126,9 @@ pub(crate) struct Made {
 
 impl Scheduler {
     pub(crate) fn make_input(&mut self, action: ActionId, given: Json) {
-        if let Err(error) = self.worker.make_input(action, given) {
+        let active = self.deployments.active().map(|active| active.id);
+        let worker = active.and_then(|active| self.deployments.worker(active));
+        if let Some(Err(error)) = worker.map(|worker| worker.make_input(action, given)) {
             self.tell(Notice::InputMade(Err(error.to_string())));
         }
     }
@@ -274,25 +278,20 @@ impl Scheduler {
         idempotency: Option<Idempotency>,
         place: Place,
     ) -> Result<Made, Refusal> {
-        let policy = self.check(&submission)?;
+        let (deployment_id, policy) = self.accepting(&submission, &place)?;
         let Submission {
             action,
             input,
             memory,
             metadata,
             due,
-            start,
             retry_of,
+            start,
             ..
         } = submission;
         let now = self.clock.now();
         let id = RunId::new(now);
-        let accepted = if start {
-            Run::accepted(policy, due.map(|due| due.at(now)), now)
-        } else {
-            let (run, effects) = (Run::created(policy), Vec::new());
-            Transition { run, effects }
-        };
+        let accepted = accepted(policy, due, start, now);
         let memory_id = memory.unwrap_or_else(|| id.own_memory());
         let (parent, root) = match place {
             Place::Root => (None, id),
@@ -300,6 +299,7 @@ impl Scheduler {
                 caller,
                 parent,
                 root,
+                ..
             } => {
                 self.callers.insert(id, caller);
                 (Some(parent), root)
@@ -308,7 +308,7 @@ impl Scheduler {
         let new = NewRun {
             id,
             action_id: action,
-            deployment_id: self.settings.deployment,
+            deployment_id,
             memory_id,
             parent,
             root_id: root,
@@ -322,11 +322,27 @@ impl Scheduler {
         let live = Live::from(&new);
         self.backlog.add(&live);
         self.runs.insert(id, live);
+        let change = Change::Submit(Box::new(new));
         Ok(Made {
             id,
-            change: Change::Submit(Box::new(new)),
+            change,
             accepted,
         })
+    }
+
+    /// The deployment that is to execute the run, with the rules for it, if it can be one.
+    fn accepting(
+        &self,
+        submission: &Submission,
+        place: &Place,
+    ) -> Result<(Option<DeploymentId>, Policy), Refusal> {
+        let deployment = match place {
+            Place::Root => self.deployments.active(),
+            Place::Below { deployment, .. } => self.deployments.get(*deployment),
+        };
+        let policy = check(deployment, submission)?;
+        let named = deployment.map(|deployment| deployment.id);
+        Ok((named.filter(|id| *id != DeploymentId::NONE), policy))
     }
 
     /// The run was not accepted after all.
@@ -337,47 +353,53 @@ impl Scheduler {
             self.backlog.remove(&live);
         }
     }
+}
 
-    /// The rules for the run, if it can be one.
-    fn check(&self, submission: &Submission) -> Result<Policy, Refusal> {
-        let Submission {
-            action,
-            input,
-            due,
-            start,
-            ..
-        } = submission;
-        let spec = self
-            .catalogue
-            .as_ref()
-            .and_then(|catalogue| catalogue.get(action));
-        let Some(spec) = spec else {
-            return Err(Refusal::new(
-                ErrorCode::UnknownAction,
-                format!("no action {action}"),
-            ));
-        };
-        if let Some(excess) = limits::excess(input.as_bytes().len(), limits::JSON_BYTES) {
-            return Err(Refusal::new(
-                ErrorCode::InvalidInput,
-                format!("input of {excess}"),
-            ));
-        }
-        if due.is_some() && !start {
-            let message = "a run that is not started has no time to be executed at";
-            return Err(Refusal::new(ErrorCode::InvalidInput, message));
-        }
-        Ok(self.policy(spec))
+/// A run as it begins.
+fn accepted(policy: Policy, due: Option<Due>, start: bool, now: Time) -> Transition {
+    if start {
+        return Run::accepted(policy, due.map(|due| due.at(now)), now);
     }
+    let (run, effects) = (Run::created(policy), Vec::new());
+    Transition { run, effects }
+}
 
-    fn policy(&self, spec: &ActionSpec) -> Policy {
-        Policy {
-            timeout: Duration::from_secs(spec.timeout.into()),
-            retry: RetryPolicy {
-                retries: spec.retries,
-                backoff: self.settings.backoff,
-            },
-            on_lost: spec.on_lost,
-        }
+/// The rules for a run of this deployment, if it can be one.
+fn check(deployment: Option<&Deployment>, submission: &Submission) -> Result<Policy, Refusal> {
+    let Submission {
+        action,
+        input,
+        due,
+        start,
+        ..
+    } = submission;
+    let known = deployment.and_then(|one| Some((one, one.catalogue.as_ref()?.get(action)?)));
+    let Some((deployment, spec)) = known else {
+        return Err(Refusal::new(
+            ErrorCode::UnknownAction,
+            format!("no action {action}"),
+        ));
+    };
+    if let Some(excess) = limits::excess(input.as_bytes().len(), limits::JSON_BYTES) {
+        return Err(Refusal::new(
+            ErrorCode::InvalidInput,
+            format!("input of {excess}"),
+        ));
+    }
+    if due.is_some() && !start {
+        let message = "a run that is not started has no time to be executed at";
+        return Err(Refusal::new(ErrorCode::InvalidInput, message));
+    }
+    Ok(policy(deployment, spec))
+}
+
+fn policy(deployment: &Deployment, spec: &ActionSpec) -> Policy {
+    Policy {
+        timeout: Duration::from_secs(spec.timeout.into()),
+        retry: RetryPolicy {
+            retries: spec.retries,
+            backoff: deployment.backoff,
+        },
+        on_lost: spec.on_lost,
     }
 }

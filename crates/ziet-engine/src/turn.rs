@@ -9,18 +9,18 @@ use std::time::Duration;
 
 use mio::{Events, Poll, Registry, Token};
 use ziet_core::document::RunDocument;
-use ziet_core::{Catalogue, ProjectId, RunId, Time, WorkerId};
+use ziet_core::{ProjectId, RunId, Time, WorkerId};
 use ziet_store::Store;
-use ziet_worker::{ExecutorId, Worker, WorkerEvent};
+use ziet_worker::{ExecutorId, WorkerEvent};
 
 use crate::answer::{Figures, MadeInput};
 use crate::backlog::Backlog;
 use crate::call::Callers;
 use crate::clock::EngineClock;
 use crate::commit::Unwritten;
+use crate::deployments::Deployments;
 use crate::drain::Drain;
 use crate::engine::{Mailbox, Message, Shown};
-use crate::import::ImportFailure;
 use crate::live::{Live, Slot};
 use crate::notice::{Happening, Notice, Watcher};
 use crate::queue::Queue;
@@ -44,9 +44,7 @@ pub(crate) struct Scheduler {
     pub(crate) clock_set: Option<ClockSet>,
     pub(crate) store: Store,
     pub(crate) mailbox: Mailbox,
-    pub(crate) worker: Worker,
-    /// What the import found; None while it goes on.
-    pub(crate) catalogue: Option<Arc<Catalogue>>,
+    pub(crate) deployments: Deployments,
     /// Whether what the last engine left is settled.
     pub(crate) recovered: bool,
     pub(crate) runs: HashMap<RunId, Live>,
@@ -66,8 +64,6 @@ pub(crate) struct Scheduler {
     pub(crate) timers: BTreeSet<(Time, RunId)>,
     /// Attempts that use the machine: those that wait do not.
     pub(crate) executing: usize,
-    /// Why the project could not be imported again, until there is an executor of it.
-    pub(crate) import_failure: Option<ImportFailure>,
     pub(crate) unwritten: Unwritten,
     /// Runs with lines that are not written yet, and when they are at the latest.
     pub(crate) printing: HashSet<RunId>,
@@ -84,28 +80,24 @@ impl Scheduler {
     pub(crate) const WAKER: Token = Token(usize::MAX);
 
     pub(crate) fn new(
-        settings: EngineSettings,
+        mut settings: EngineSettings,
         store: Store,
         mailbox: Mailbox,
         registry: &Registry,
         watcher: Watcher,
     ) -> Result<Self, EngineError> {
         let clock = EngineClock::new(settings.clock.clone());
-        let worker = Worker::start(
-            settings.worker.clone(),
-            registry.try_clone()?,
-            clock.instant(),
-        )?;
+        let deployed = std::mem::take(&mut settings.deployed);
+        let deployments = Deployments::new(deployed, registry.try_clone()?, &clock)?;
         Ok(Self {
-            project: settings.worker.project.id.clone(),
+            project: settings.project.clone(),
             worker_id: WorkerId::new(clock.now()),
             settings,
             clock,
             clock_set: ClockSet::watch(registry).ok(),
             store,
             mailbox,
-            worker,
-            catalogue: None,
+            deployments,
             recovered: false,
             runs: HashMap::new(),
             callers: Callers::default(),
@@ -118,7 +110,6 @@ impl Scheduler {
             slots: HashMap::new(),
             timers: BTreeSet::new(),
             executing: 0,
-            import_failure: None,
             unwritten: Unwritten::default(),
             printing: HashSet::new(),
             save_by: None,
@@ -141,15 +132,21 @@ impl Scheduler {
                 Err(error) => self.break_down(error.into()),
             }
             self.follow_clock();
-            self.worker.begin_turn(self.clock.instant());
+            let now = self.clock.instant();
+            self.deployments
+                .workers()
+                .for_each(|worker| worker.begin_turn(now));
             for event in &events {
                 match event.token() {
                     Self::WAKER => {}
                     ClockSet::TOKEN => self.on_clock_set(),
-                    token => self.worker.on_ready(token),
+                    token => self.deployments.on_ready(token),
                 }
             }
-            self.worker.on_time(self.clock.instant());
+            let now = self.clock.instant();
+            self.deployments
+                .workers()
+                .for_each(|worker| worker.on_time(now));
             self.take_worker_events();
             self.take_messages(messages);
             self.fire_timers();
@@ -157,16 +154,17 @@ impl Scheduler {
             self.dispatch();
             self.take_worker_events();
             self.save_all_lines();
+            self.part_with_workers();
             self.go_on_draining();
             self.write_turn();
             self.show_figures();
         }
-        self.worker.shut_down();
+        self.deployments.shut_down();
     }
 
     /// How long nothing is to be done; None for ever.
-    fn sleep(&self) -> Option<Duration> {
-        if self.worker.is_busy() || self.messages_left {
+    fn sleep(&mut self) -> Option<Duration> {
+        if self.messages_left || self.deployments.workers().any(|worker| worker.is_busy()) {
             return Some(Duration::ZERO);
         }
         let now = self.clock.now();
@@ -179,10 +177,9 @@ impl Scheduler {
             self.drain_due(),
         ];
         let own = waits.into_iter().flatten().min().map(|at| at.since(now));
-        let worker = self
-            .worker
-            .next_timer()
-            .map(|at| at.saturating_duration_since(self.clock.instant()));
+        let timers = self.deployments.workers();
+        let worker = timers.filter_map(|worker| worker.next_timer()).min();
+        let worker = worker.map(|at| at.saturating_duration_since(self.clock.instant()));
         let import = self.import_pause().filter(|_| !down);
         // What is scheduled is due by the computer's clock, so it must be seen when that is set.
         let look = (self.clock_set.is_none() && self.alarm.due().is_some()).then_some(LOOK);
@@ -215,40 +212,80 @@ impl Scheduler {
             } => self.cancel(run, cancelled, done),
             Message::WhenFinished { run, done } => self.when_finished(run, done),
             Message::Drain { grace, done } => self.drain(grace, done),
+            Message::Deploy { deployed, done } => self.deploy(*deployed, done),
+            Message::Replace {
+                deployment,
+                worker,
+                done,
+            } => self.replace(deployment, *worker, done),
+            Message::Activate { deployment, done } => self.activate(deployment, done),
+            Message::Forget { deployment } => self.forget(deployment),
             Message::Then(work) => work(self),
             Message::ShutDown => self.stopping = true,
         }
     }
 
+    /// Until none has anything to tell: what is done about one may have another tell something.
     fn take_worker_events(&mut self) {
-        while let Some(event) = self.worker.next_event() {
-            match event {
-                WorkerEvent::Loaded(catalogue) => self.on_loaded(catalogue),
-                WorkerEvent::ImportFailed(error) => self.on_import_failed(error),
-                WorkerEvent::InputMade { input, made, error } => {
-                    let made = error.map_or(Ok(MadeInput { input, made }), Err);
-                    self.tell(Notice::InputMade(made));
+        let mut place = 0;
+        while place < self.deployments.places() {
+            match self.deployments.next_event(place) {
+                Some(event) => {
+                    self.on_worker(place, event);
+                    place = 0;
                 }
-                WorkerEvent::Supervised(mechanisms) => self.tell(Notice::Supervised(mechanisms)),
-                WorkerEvent::Printed { level, text } => self.tell(Notice::Printed { level, text }),
-                WorkerEvent::NotForked { error, pause } => self.on_not_forked(&error, pause),
-                // The end of each turn is when attempts are given to executors.
-                WorkerEvent::Ready => {}
-                WorkerEvent::Message(executor, message) => self.on_executor(executor, message),
-                WorkerEvent::Stopped {
-                    executor,
-                    stack,
-                    usage,
-                } => self.on_stopped(executor, &stack, usage),
-                WorkerEvent::Exceeded {
-                    executor,
-                    excess,
-                    usage,
-                } => self.on_exceeded(executor, excess, usage),
-                WorkerEvent::Ended(ended) => self.on_ended(ended),
-                WorkerEvent::Gone(error) => self.on_zygote_gone(&error),
+                None => place += 1,
             }
         }
+    }
+
+    fn on_worker(&mut self, place: usize, event: WorkerEvent) {
+        match event {
+            WorkerEvent::Loaded(catalogue) => self.on_loaded(place, catalogue),
+            WorkerEvent::ImportFailed(error) => self.on_import_failed(place, error),
+            WorkerEvent::InputMade { input, made, error } => {
+                let made = error.map_or(Ok(MadeInput { input, made }), Err);
+                self.tell(Notice::InputMade(made));
+            }
+            WorkerEvent::Supervised(mechanisms) => {
+                // The same for all workers.
+                if !self.deployments.is_told() {
+                    self.tell(Notice::Supervised(mechanisms));
+                }
+            }
+            WorkerEvent::Printed { level, text } => self.tell(Notice::Printed { level, text }),
+            WorkerEvent::NotForked { error, pause } => {
+                if let Some(id) = self.deployments.serves(place) {
+                    self.on_not_forked(id, &error, pause);
+                }
+            }
+            // The end of each turn is when attempts are given to executors.
+            WorkerEvent::Ready => {}
+            WorkerEvent::Message(executor, message) => self.on_executor(executor, message),
+            WorkerEvent::Stopped {
+                executor,
+                stack,
+                usage,
+            } => self.on_stopped(executor, &stack, usage),
+            WorkerEvent::Exceeded {
+                executor,
+                excess,
+                usage,
+            } => self.on_exceeded(executor, excess, usage),
+            WorkerEvent::Ended(ended) => self.on_ended(ended),
+            WorkerEvent::Gone(error) => {
+                if let Some(number) = self.deployments.number(place) {
+                    self.on_zygote_gone(number, &error);
+                }
+            }
+        }
+    }
+
+    /// Ends workers that are not needed any more.
+    fn part_with_workers(&mut self) {
+        let slots = &self.slots;
+        self.deployments
+            .part_with_idle(|number| slots.keys().any(|executor| executor.worker() == number));
     }
 
     fn fire_timers(&mut self) {
@@ -278,16 +315,17 @@ impl Scheduler {
     }
 
     pub(crate) fn show_figures(&self) {
+        let active = self.deployments.active();
         let figures = Figures {
             live: self.backlog.runs,
             live_bytes: self.backlog.bytes,
             queued: self.backlog.queued,
             executing: self.executing,
             waiting: self.slots.len() - self.executing,
-            executors: self.worker.executors(),
+            executors: self.deployments.executors(),
             draining: self.drain.is_some(),
             store_down: self.unwritten.outage().is_some(),
-            import_failing: self.import_failure.is_some(),
+            import_failing: active.is_some_and(|active| active.import_failure.is_some()),
         };
         self.show(|shown| shown.figures = figures);
     }

@@ -26,6 +26,10 @@ pub struct Platform {
     pub(crate) hints: Hints,
     pub(crate) keys: Keys,
     pub(crate) settings: ServerSettings,
+    /// Another server is to have those who connect from now on.
+    pub(crate) leaving: CancellationToken,
+    /// Who is connected is let go of with the next answer, or at once where none is under way.
+    pub(crate) left: CancellationToken,
     draining: AtomicBool,
 }
 
@@ -137,6 +141,8 @@ impl Platform {
             keys: Keys::new(hints.closed().clone()),
             hints,
             settings,
+            leaving: CancellationToken::new(),
+            left: CancellationToken::new(),
             draining: AtomicBool::new(false),
         })
     }
@@ -225,6 +231,25 @@ impl Platform {
     /// From now on `/readyz` says that the server is stopping; what it answers besides does not change.
     pub fn drain(&self) {
         self.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Lets nobody in any more, and has those who are connected connect anew, where the next server finds them: for a
+    /// listening socket that outlives this process. Until this returns, what they ask for is accepted as ever.
+    pub async fn hand_over(&self) {
+        self.leaving.cancel();
+        self.left.cancelled().await;
+    }
+
+    /// Waits until every engine has had a turn: so none of them hangs.
+    pub async fn turn(&self) {
+        for project in self.projects.values() {
+            let (had, turn) = oneshot::channel();
+            project.engine.turn(move || {
+                let _ = had.send(());
+            });
+            // One that has ended has told so in another way.
+            let _ = turn.await;
+        }
     }
 
     pub(crate) fn is_draining(&self) -> bool {

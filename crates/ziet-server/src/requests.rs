@@ -54,8 +54,8 @@ pub(crate) async fn answer(
             }
         }
     }
-    // The connection cannot go on behind a body that nobody has read.
-    if has_body && is_told_unread(response.status()) {
+    // The connection cannot go on behind a body that nobody has read, and need not where the next one leads to another server.
+    if has_body && is_told_unread(response.status()) || platform.leaving.is_cancelled() {
         response
             .headers_mut()
             .insert(CONNECTION, HeaderValue::from_static("close"));

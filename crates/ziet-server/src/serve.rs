@@ -29,6 +29,10 @@ const OTHER_FILES: u64 = 2_000;
 /// How long a client may take to agree on encryption.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 
+/// How long those who are connected may take to ask for something when they are to connect anew: with the answer they are told so,
+/// while a connection that is just closed may be one that they are about to use.
+const LINGER: Duration = Duration::from_secs(1);
+
 /// How long answers may take that are under way when the server is to stop.
 const LAST_ANSWERS: Duration = Duration::from_secs(10);
 
@@ -75,23 +79,30 @@ impl Server {
     }
 
     /// Answers requests until `stop` is cancelled, and then until those that are under way are answered and live streams
-    /// ended.
+    /// ended. After [`Platform::hand_over`] nobody is let in any more.
     pub async fn serve(self, listener: TcpListener, stop: CancellationToken) {
         let Self { platform, tls } = self;
         let door = Door {
             tls,
             router: router(Arc::clone(&platform)),
             room: Arc::new(Semaphore::new(room())),
-            stop: stop.clone(),
+            stop: platform.left.clone(),
             open: TaskTracker::new(),
         };
         tokio::select! {
             never = door.accept_all(&listener) => match never {},
+            () = platform.leaving.cancelled() => {}
             () = stop.cancelled() => {}
         }
         drop(listener);
-        platform.hints.close();
         door.open.close();
+        tokio::select! {
+            _ = timeout(LINGER, door.open.wait()) => {}
+            () = stop.cancelled() => {}
+        }
+        platform.left.cancel();
+        stop.cancelled().await;
+        platform.hints.close();
         if timeout(LAST_ANSWERS, door.open.wait()).await.is_err() {
             tracing::warn!(
                 "{} connections were cut off: their answers took too long",

@@ -10,10 +10,37 @@ CREATE TABLE projects (
 CREATE TABLE deployments (
     project_id {text} NOT NULL,
     deployment_id {blob} NOT NULL CHECK (length(deployment_id) = 16),
+    -- What people see and type: how the digest begins.
+    version {text} NOT NULL,
+    -- Of what was deployed; NULL for a folder that is served as it stands.
+    digest {text} CHECK (length(digest) = 64),
+    status {text} NOT NULL CHECK
+        (status = 'building' OR status = 'ready' OR status = 'failed' OR status = 'removed'),
     source {blob} NOT NULL,
+    -- The interpreter that executes it, and the folder of its packages where it has one of its own.
+    python {blob},
+    environment {blob},
+    -- Why it failed, and what was said last.
+    error {blob},
+    log_tail {blob},
+    created_by {blob} CHECK (length(created_by) = 16),
+    created_at {int} NOT NULL,
     -- When it last became the active one.
-    active_since {int} NOT NULL,
-    PRIMARY KEY (project_id, deployment_id)
+    active_since {int},
+    PRIMARY KEY (project_id, deployment_id),
+    CHECK ((status = 'failed') = (error IS NOT NULL)),
+    CHECK ((error IS NULL) = (log_tail IS NULL))
+) {table};
+
+CREATE INDEX deployments_building ON deployments (project_id, deployment_id) WHERE status = 'building';
+
+-- What the actions of a project find in their environment.
+CREATE TABLE environment (
+    project_id {text} NOT NULL,
+    name {text} NOT NULL,
+    value {blob} NOT NULL,
+    updated_at {int} NOT NULL,
+    PRIMARY KEY (project_id, name)
 ) {table};
 
 CREATE TABLE actions (

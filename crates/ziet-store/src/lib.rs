@@ -16,8 +16,9 @@ mod tx;
 mod value;
 mod word;
 
-pub mod catalogue;
 pub mod changes;
+pub mod deployments;
+pub mod environment;
 pub mod events;
 pub mod figures;
 pub mod keys;

@@ -6,20 +6,21 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 use rusqlite::trace::{TraceEvent, TraceEventCodes};
+use ziet_core::deployment::DeploymentStatus;
 use ziet_core::memory::Search;
 use ziet_core::retry::{Backoff, RetryPolicy};
 use ziet_core::run::{Cancelled, Event, OnLost, Policy, Status};
 use ziet_core::wire::Level;
 use ziet_core::{ActionId, DeploymentId, Json, KeyId, ProjectId, Run, RunId, Time, transition};
 
-use crate::catalogue::DeploymentRecord;
 use crate::changes::{self, Change, Idempotency, NewRun, StateChange};
+use crate::deployments::{DeploymentError, DeploymentRecord};
 use crate::job::Access;
 use crate::logs::{LogQuery, NewLine};
 use crate::runs::{Most, RunFilter};
 use crate::{
-    EventRecord, Result, Tx, catalogue, events, figures, keys, logs, memory, retention, runs,
-    sessions, sqlite,
+    EventRecord, Result, Tx, deployments, environment, events, figures, keys, logs, memory,
+    retention, runs, sessions, sqlite,
 };
 
 fn new_run(now: Time) -> NewRun {
@@ -139,6 +140,46 @@ async fn lists(tx: &mut Tx<'_>, project: &ProjectId, id: RunId) -> Result<()> {
     Ok(())
 }
 
+async fn deploy(tx: &mut Tx<'_>, project: &ProjectId, now: Time) -> Result<()> {
+    let id = DeploymentId::new(now);
+    let deployment = DeploymentRecord {
+        id,
+        version: "0123".to_owned(),
+        digest: Some("0".repeat(64)),
+        built: None,
+        status: DeploymentStatus::Building,
+        source: String::new(),
+        error: None,
+        created_by: None,
+        created_at: now,
+        active_since: None,
+    };
+    deployments::insert(tx, project, &deployment).await?;
+    deployments::set_ready(tx, project, id, &[]).await?;
+    let error = DeploymentError {
+        message: String::new(),
+        log_tail: String::new(),
+    };
+    deployments::set_failed(tx, project, id, &error).await?;
+    deployments::activate(tx, project, id, now).await?;
+    deployments::active(tx, project).await?;
+    deployments::actions(tx, project, id).await?;
+    deployments::action_ids(tx, project, id).await?;
+    deployments::find(tx, project, id).await?;
+    deployments::by_version(tx, project, "01").await?;
+    deployments::by_digest(tx, project, &"0".repeat(64)).await?;
+    deployments::page(tx, project, Some(id), 10).await?;
+    deployments::with_status(tx, project, DeploymentStatus::Ready).await?;
+    deployments::last_with(tx, project, &ActionId::new("pay")).await?;
+    deployments::in_use(tx, project, Status::Queued, None, 10).await?;
+    deployments::set_removed(tx, project, id).await?;
+    environment::put(tx, project, "KEY", "value", now).await?;
+    environment::list(tx, project).await?;
+    environment::values(tx, project).await?;
+    environment::remove(tx, project, "KEY").await?;
+    Ok(())
+}
+
 async fn everything(tx: &mut Tx<'_>) -> Result<()> {
     let (project, now) = (
         &ProjectId::new("shop"),
@@ -173,14 +214,7 @@ async fn everything(tx: &mut Tx<'_>) -> Result<()> {
     memory::entries(tx, project, new.memory_id).await?;
     memory::remove(tx, project, new.memory_id, None, Some("k")).await?;
     figures::of_action(tx, project, &new.action_id, now, now).await?;
-    let deployment = DeploymentRecord {
-        id: DeploymentId::new(now),
-        source: String::new(),
-        active_since: now,
-    };
-    catalogue::activate(tx, project, &deployment, &[]).await?;
-    catalogue::active(tx, project).await?;
-    catalogue::actions(tx, project).await?;
+    deploy(tx, project, now).await?;
     keys::find(tx, KeyId::new(now)).await?;
     keys::page(tx, Some(project), Some(KeyId::new(now)), 10).await?;
     keys::revoke(tx, KeyId::new(now), now).await?;
@@ -201,6 +235,7 @@ const SMALL: &[&str] = &[
     "SEARCH p ",
     "SEARCH deployments",
     "SEARCH later ",
+    "SEARCH environment",
     "COVERING INDEX runs_live",
 ];
 

@@ -45,8 +45,8 @@ pub struct Pruned {
     pub next: Option<RunId>,
 }
 
-/// Deletes old runs with all that belongs to them, looking at no more than `limit` runs after `after`; deployments that
-/// nothing names any more go with the last of them.
+/// Deletes old runs with all that belongs to them, looking at no more than `limit` runs after `after`; what is known of
+/// deployments whose code is gone goes with the last of them.
 ///
 /// # Errors
 /// What the database says.
@@ -102,19 +102,20 @@ async fn has_key(tx: &mut Tx<'_>, project: &ProjectId, run: RunId) -> Result<boo
     Ok(found.is_some())
 }
 
-/// A run names the deployment that was the active one when it was accepted. So one that was replaced before the oldest
-/// run that is alive was accepted is named by none.
+/// Of a folder that was served as it stood, nothing is left to execute once it was served anew: runs that name it are executed
+/// as those of the one that is active. So it goes when none of them is alive. So does what failed or was removed, when that is
+/// old.
 async fn deployments(tx: &mut Tx<'_>, project: &ProjectId, before: Time) -> Result<()> {
     let oldest = runs::oldest_live(tx, project).await?;
-    let before = oldest.map_or(before, |accepted| before.min(accepted));
+    let unnamed = oldest.map_or(before, |accepted| before.min(accepted));
     let sql = "DELETE FROM deployments WHERE project_id = ?1
             AND deployment_id NOT IN (SELECT deployment_id FROM projects WHERE project_id = ?1)
-            AND EXISTS (SELECT 1 FROM deployments later WHERE later.project_id = ?1
-                AND later.active_since > deployments.active_since AND later.active_since <= ?2)
+            AND ((digest IS NULL AND EXISTS (SELECT 1 FROM deployments later WHERE later.project_id = ?1
+                    AND later.active_since > deployments.active_since AND later.active_since <= ?2))
+                OR ((status = 'failed' OR status = 'removed') AND created_at < ?3))
         RETURNING deployment_id";
-    let gone: Vec<[u8; 16]> = tx
-        .query(sql, &[project.into(), before.into()], |row| row.get(0))
-        .await?;
+    let args = [project.into(), unnamed.into(), before.into()];
+    let gone: Vec<[u8; 16]> = tx.query(sql, &args, |row| row.get(0)).await?;
     for id in gone {
         let sql = "DELETE FROM actions WHERE project_id = ?1 AND deployment_id = ?2";
         tx.execute(sql, &[project.into(), id.as_slice().into()])

@@ -3,6 +3,7 @@
 //! A word never changes its meaning: rows of last year are read with it.
 
 use ziet_core::Scope;
+use ziet_core::deployment::DeploymentStatus;
 use ziet_core::retry::Backoff;
 use ziet_core::run::{OnLost, Outcome, Status, WaitingOn};
 use ziet_core::wire::Level;
@@ -130,6 +131,19 @@ impl Word for Scope {
     }
 }
 
+impl Word for DeploymentStatus {
+    const ALL: &'static [Self] = &[Self::Building, Self::Ready, Self::Failed, Self::Removed];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Building => "building",
+            Self::Ready => "ready",
+            Self::Failed => "failed",
+            Self::Removed => "removed",
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -150,6 +164,7 @@ mod tests {
         comes_back::<OnLost>();
         comes_back::<Level>();
         comes_back::<Scope>();
+        comes_back::<DeploymentStatus>();
     }
 
     #[test]
@@ -159,6 +174,9 @@ mod tests {
         }
         for outcome in Outcome::ALL {
             assert_eq!(serde_json::to_value(outcome).unwrap(), outcome.word());
+        }
+        for status in DeploymentStatus::ALL {
+            assert_eq!(serde_json::to_value(status).unwrap(), status.word());
         }
         for on in WaitingOn::ALL {
             assert_eq!(serde_json::to_value(on).unwrap(), on.word());

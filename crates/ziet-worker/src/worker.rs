@@ -6,6 +6,7 @@
 mod control;
 mod end;
 mod event;
+mod groups;
 mod serve;
 mod supply;
 mod usage;
@@ -23,6 +24,7 @@ use ziet_core::wire::{Level, StartMethod, ToExecutor, ToZygote};
 use ziet_core::{ActionId, Json};
 
 pub use self::event::{Ended, Excess, ExecutorId, WorkerError, WorkerEvent};
+use self::groups::OwnGroups;
 use self::usage::Watch;
 use crate::executor::{self, Arrival, Executor, Part};
 use crate::os::{self, Ability};
@@ -45,7 +47,13 @@ const ZYGOTE_ERR: Token = Token(2);
 const LISTENER: Token = Token(3);
 const WATCH: Token = Token(4);
 /// Above every executor's.
-const ARRIVALS: usize = usize::MAX / 2;
+const ARRIVALS: usize = 1 << (RANGE_BITS - 1);
+
+/// The workers of one loop have a range of tokens each: the bits above these are a worker's number.
+const RANGE_BITS: u32 = usize::BITS / 8 * 5;
+
+/// An executor has four tokens, so its id is in the same range as these.
+const EXECUTOR_BITS: u32 = RANGE_BITS - 2;
 
 #[derive(Clone, Debug)]
 pub struct WorkerSettings {
@@ -61,16 +69,20 @@ pub struct WorkerSettings {
     /// What of the system not to use, although it is there.
     pub without: Vec<Ability>,
     pub pool: PoolSettings,
+    /// What the project's code finds in its environment besides what it has anyway, from its import on.
+    pub environment: Vec<(String, String)>,
 }
 
 pub struct Worker {
     settings: WorkerSettings,
+    /// The first of its tokens.
+    base: usize,
     registry: Registry,
     strays: os::Strays,
     /// When to look for strays again: some were ended that may have left others.
     strays_at: Option<Instant>,
     /// None where no group can be made.
-    groups: Option<os::Groups>,
+    groups: Option<OwnGroups>,
     home: Option<Home>,
     /// Threads that remove what earlier zygotes, and programs that were killed, have left.
     removals: Vec<JoinHandle<()>>,
@@ -120,10 +132,10 @@ struct Home {
 }
 
 impl Home {
-    fn new(registry: &Registry) -> std::io::Result<Self> {
+    fn new(registry: &Registry, token: Token) -> std::io::Result<Self> {
         let folder = PrivateFolder::make()?;
         let mut listener = UnixListener::bind(folder.path().join(SOCKET))?;
-        registry.register(&mut listener, LISTENER, Interest::READABLE)?;
+        registry.register(&mut listener, token, Interest::READABLE)?;
         Ok(Self {
             folder,
             listener,
@@ -140,21 +152,24 @@ impl Home {
 
 impl Worker {
     /// Starts Python and the import of the project; [`WorkerEvent::Loaded`] tells when it is done. The calling thread
-    /// must be the one that turns the loop, to its end.
+    /// must be the one that turns the loop, to its end. No other worker of that loop ever has the same `number`.
     ///
     /// # Errors
     /// When Python does not start, or the system lacks what it takes to supervise it.
     pub fn start(
         settings: WorkerSettings,
+        number: u32,
         registry: Registry,
         now: Instant,
     ) -> Result<Self, WorkerError> {
+        let base = (number as usize) << RANGE_BITS;
         let mut worker = Self {
+            base,
             pool: Pool::new(&settings.pool),
             registry,
             strays: os::Strays::adopt(),
             strays_at: None,
-            groups: os::Groups::find(&settings.without),
+            groups: OwnGroups::find(&settings.without),
             home: None,
             removals: in_thread(sweep).into_iter().collect(),
             scratch_removals: Vec::new(),
@@ -163,9 +178,9 @@ impl Worker {
             executors: HashMap::new(),
             due: BTreeSet::new(),
             arrivals: BTreeMap::new(),
-            last_id: 0,
+            last_id: u64::from(number) << EXECUTOR_BITS,
             last_home: 0,
-            last_arrival: ARRIVALS,
+            last_arrival: base + ARRIVALS,
             failed_arrivals: 0,
             forks_from: None,
             accepts_from: None,
@@ -183,14 +198,30 @@ impl Worker {
         Ok(worker)
     }
 
+    /// Which worker of a loop a token belongs to, by its number.
+    pub fn of(token: Token) -> u32 {
+        u32::try_from(token.0 >> RANGE_BITS).unwrap_or(u32::MAX)
+    }
+
+    /// By which it is known in its loop.
+    pub fn number(&self) -> u32 {
+        Self::of(Token(self.base))
+    }
+
+    /// One of those that every worker has.
+    fn own(&self, token: Token) -> Token {
+        Token(self.base + token.0)
+    }
+
     /// Starts a zygote and the import.
     fn import(&mut self) -> Result<(), WorkerError> {
         let tokens = Tokens {
-            control: CONTROL,
-            out: ZYGOTE_OUT,
-            err: ZYGOTE_ERR,
+            control: self.own(CONTROL),
+            out: self.own(ZYGOTE_OUT),
+            err: self.own(ZYGOTE_ERR),
         };
-        let mut home = Home::new(&self.registry).map_err(WorkerError::Folder)?;
+        let mut home =
+            Home::new(&self.registry, self.own(LISTENER)).map_err(WorkerError::Folder)?;
         let socket = home.folder.path().join(SOCKET);
         self.last_home += 1;
         home.group = self.group(&format!("zygote-{}", self.last_home));
@@ -258,9 +289,8 @@ impl Worker {
 
     /// What is left in it is ended.
     fn end_group(&mut self, group: Option<os::Group>) {
-        if let (Some(group), Some(groups)) = (group, &mut self.groups) {
-            group.kill();
-            groups.remove(group);
+        if let (Some(group), Some(groups)) = (group, &self.groups) {
+            groups.end(group);
         }
     }
 
@@ -372,14 +402,14 @@ impl Worker {
 
     /// Handles a readiness event.
     pub fn on_ready(&mut self, token: Token) {
-        match token {
+        match Token(token.0.wrapping_sub(self.base)) {
             CONTROL => self.read_control(),
             ZYGOTE_OUT => self.read_zygote_output(Level::Info),
             ZYGOTE_ERR => self.read_zygote_output(Level::Warn),
             LISTENER => self.accept(),
             WATCH => self.on_findings(),
-            Token(arrival) if arrival > ARRIVALS => self.read_arrival(arrival),
-            token => {
+            Token(arrival) if arrival > ARRIVALS => self.read_arrival(token.0),
+            _ => {
                 if let Some((id, part)) = executor::from_token(token) {
                     self.read_executor(id, part);
                 }
@@ -393,6 +423,23 @@ impl Worker {
         for token in std::mem::take(&mut self.again) {
             self.on_ready(token);
         }
+    }
+
+    /// Ends everything that was started, whatever it does, and tells nothing of it. It is to be turned until it is gone.
+    pub fn dismiss(&mut self) {
+        if let Some(zygote) = &self.zygote {
+            let farewell = Farewell::before(zygote);
+            self.end_zygote(farewell, |ending, said| WorkerError::Zygote {
+                ending,
+                said,
+            });
+        }
+        self.events.clear();
+    }
+
+    /// Whether there is nothing of it, and nothing for it to do before it is asked for something.
+    pub fn is_gone(&self) -> bool {
+        self.zygote.is_none() && self.strays_at.is_none() && self.events.is_empty()
     }
 
     /// Ends everything that was started, and waits for it.

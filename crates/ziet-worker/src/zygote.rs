@@ -52,6 +52,8 @@ pub(crate) struct Zygote {
     pub(crate) said: String,
     pub(crate) loading: Option<Loading>,
     pub(crate) sdk_folder: String,
+    /// The newest version of the messages that it speaks, once it has said so.
+    pub(crate) protocol: Option<u32>,
 }
 
 /// An import that goes on.
@@ -117,6 +119,8 @@ fn command(settings: &WorkerSettings, place: &Place<'_>) -> std::io::Result<Comm
     }
     let mut command = Command::new(&settings.python.path);
     command.args(arguments);
+    let given = settings.environment.iter();
+    command.envs(given.map(|(name, value)| (name, value)));
     Ok(command)
 }
 
@@ -172,6 +176,7 @@ impl Zygote {
                 stack: None,
             }),
             sdk_folder: String::new(),
+            protocol: None,
         })
     }
 

@@ -329,6 +329,7 @@ impl Settings {
                 growth_bytes: self.values.executor_growth * 1024 * 1024,
                 idle: Duration::from_secs(self.values.executor_idle),
             },
+            environment: Vec::new(),
         })
     }
 }

@@ -171,8 +171,8 @@ fn runs_share_a_memory_and_have_metadata() {
 fn a_run_is_cancelled_however_it_stands_with_who_and_why() {
     let stage = Stage::new();
     let running = stage.start_with(|settings| {
-        settings.concurrency = 1;
-        settings.backoff = ziet_core::retry::Backoff::Exponential;
+        settings.deployed[0].concurrency = 1;
+        settings.deployed[0].backoff = ziet_core::retry::Backoff::Exponential;
     });
     let retrying = running.submit(
         "flaky",

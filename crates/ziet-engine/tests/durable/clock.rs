@@ -14,7 +14,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 
 fn start(stage: &Stage, clock: &Clock) -> Running {
     stage.start_with(|settings| {
-        settings.backoff = Backoff::Exponential;
+        settings.deployed[0].backoff = Backoff::Exponential;
         settings.clock = clock.clone();
     })
 }

@@ -9,6 +9,7 @@
 
 mod asking;
 mod clock;
+mod deployments;
 mod recovery;
 mod stage;
 mod trouble;

@@ -84,7 +84,7 @@ fn what_a_lost_attempt_has_called_is_cancelled_and_called_again() {
 #[test]
 fn queued_created_and_scheduled_runs_go_on() {
     let stage = Stage::new();
-    let first = stage.start_with(|settings| settings.concurrency = 1);
+    let first = stage.start_with(|settings| settings.deployed[0].concurrency = 1);
     let held = first.submit("hold", &stage.held());
     let waits = stage.reached();
     let queued: Vec<RunId> = (0..50)
@@ -107,7 +107,7 @@ fn queued_created_and_scheduled_runs_go_on() {
         .run;
     drop(first);
     drop(waits);
-    let second = stage.start_with(|settings| settings.concurrency = 1);
+    let second = stage.start_with(|settings| settings.deployed[0].concurrency = 1);
     assert_eq!(second.status(created), Status::Created);
     drop(stage.reached());
     for (value, run) in queued.into_iter().enumerate() {
@@ -128,7 +128,7 @@ fn queued_created_and_scheduled_runs_go_on() {
 fn a_retry_comes_although_the_clock_was_set_back() {
     let stage = Stage::new();
     let first = stage.start_with(|settings| {
-        settings.backoff = ziet_core::retry::Backoff::Exponential;
+        settings.deployed[0].backoff = ziet_core::retry::Backoff::Exponential;
         settings.clock = Clock::ahead_by(3600);
     });
     let input = format!(

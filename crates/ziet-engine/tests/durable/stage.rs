@@ -12,7 +12,7 @@ use ziet_core::run::{Cancelled, Status};
 use ziet_core::wire::StartMethod;
 use ziet_core::{ActionId, Json, ProjectId, RunId};
 use ziet_engine::{
-    Accepted, Cancelling, Engine, EngineSettings, Figures, Notice, Refusal, Submission,
+    Accepted, Cancelling, Deployed, Engine, EngineSettings, Figures, Notice, Refusal, Submission,
 };
 use ziet_store::runs::{self, RunFilter};
 use ziet_store::{Durability, Location, Store};
@@ -56,9 +56,19 @@ impl Stage {
 
     /// Starts an engine on what the last one has left, and waits for the import.
     pub(crate) fn start_with(&self, change: impl FnOnce(&mut EngineSettings)) -> Running {
-        let mut settings = EngineSettings::new(worker(), 4);
-        settings.backoff = Backoff::None;
+        let deployed = Deployed {
+            backoff: Backoff::None,
+            ..Deployed::local(worker(), 4)
+        };
+        let mut settings = EngineSettings::local(deployed);
         change(&mut settings);
+        let running = self.start_on(settings);
+        running.loaded();
+        running
+    }
+
+    /// Starts an engine on what the last one has left.
+    pub(crate) fn start_on(&self, settings: EngineSettings) -> Running {
         let store = self.store();
         let (tell, notices) = channel();
         let engine = Engine::start(settings, store.clone(), move |notice| {
@@ -66,13 +76,11 @@ impl Stage {
             let _ = tell.send(notice);
         })
         .unwrap();
-        let running = Running {
+        Running {
             engine,
             store,
             notices,
-        };
-        running.until(|notice| matches!(notice, Notice::Loaded(_)).then_some(()));
-        running
+        }
     }
 
     /// The input of an action that notes and waits.
@@ -98,6 +106,11 @@ impl Stage {
 }
 
 impl Running {
+    /// Waits for the import.
+    pub(crate) fn loaded(&self) {
+        self.until(|notice| matches!(notice, Notice::Loaded(_)).then_some(()));
+    }
+
     pub(crate) fn submit(&self, action: &str, input: &str) -> RunId {
         self.accept(submission(action, input)).unwrap().run
     }
@@ -215,24 +228,28 @@ pub(crate) fn submission(action: &str, input: &str) -> Submission {
     Submission::new(action, Json::parse(input).unwrap())
 }
 
-fn answered<T>(ask: impl FnOnce(Sender<T>)) -> T {
+pub(crate) fn answered<T>(ask: impl FnOnce(Sender<T>)) -> T {
     let (answer, answers) = channel();
     ask(answer);
     answers.recv_timeout(PATIENCE).unwrap()
 }
 
-#[expect(clippy::disallowed_methods, reason = "a test has no settings")]
 fn worker() -> WorkerSettings {
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    worker_in(&fs_err::canonicalize(package.join("tests/project")).unwrap())
+}
+
+#[expect(clippy::disallowed_methods, reason = "a test has no settings")]
+pub(crate) fn worker_in(root: &Path) -> WorkerSettings {
     let environment = std::env::var_os("VIRTUAL_ENV").map(PathBuf::from);
     let package = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let root = fs_err::canonicalize(package.join("tests/project")).unwrap();
     WorkerSettings {
         python: Python {
             path: environment.map_or("python3".into(), |folder| folder.join("bin/python")),
             found: Found::Setting,
         },
         sdk: Some(fs_err::canonicalize(package.join("../../python")).unwrap()),
-        project: Project::new("shop", &root, Some(vec!["actions".to_owned()])).unwrap(),
+        project: Project::new("shop", root, Some(vec!["actions".to_owned()])).unwrap(),
         describe: false,
         start: StartMethod::Fork,
         sandbox: false,
@@ -243,5 +260,6 @@ fn worker() -> WorkerSettings {
             growth_bytes: 1 << 30,
             idle: Duration::from_secs(60),
         },
+        environment: Vec::new(),
     }
 }

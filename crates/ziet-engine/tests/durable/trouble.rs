@@ -13,7 +13,7 @@ use crate::stage::{Running, Stage, submission};
 fn more_than_may_wait_is_refused_as_a_whole() {
     let stage = Stage::new();
     let running = stage.start_with(|settings| {
-        settings.concurrency = 1;
+        settings.deployed[0].concurrency = 1;
         settings.max_queued = 10;
         settings.max_queued_bytes = 2000;
     });
@@ -82,7 +82,7 @@ fn a_repeated_request_finds_its_run_also_where_a_new_one_is_refused() {
 #[test]
 fn an_attempt_has_a_bounded_number_of_open_calls_and_can_tell() {
     let stage = Stage::new();
-    let running = stage.start_with(|settings| settings.concurrency = 1);
+    let running = stage.start_with(|settings| settings.deployed[0].concurrency = 1);
     let run = running.submit("fan", &fan(&stage, 1001));
     assert_eq!(
         refused(&running),
@@ -114,7 +114,7 @@ fn refused(running: &Running) -> String {
 fn calls_have_room_of_their_own() {
     let stage = Stage::new();
     let running = stage.start_with(|settings| {
-        settings.concurrency = 1;
+        settings.deployed[0].concurrency = 1;
         settings.max_queued = 2;
     });
     let parent = running.submit("parent", &stage.held());
@@ -141,7 +141,7 @@ fn calls_have_room_of_their_own() {
 fn what_memory_has_no_room_for_is_executed_in_its_order_and_can_be_cancelled() {
     const RUNS: usize = 25_000;
     let stage = Stage::new();
-    let running = stage.start_with(|settings| settings.concurrency = 1);
+    let running = stage.start_with(|settings| settings.deployed[0].concurrency = 1);
     let held = running.submit("hold", &stage.held());
     let waits = stage.reached();
     let mut runs = Vec::with_capacity(RUNS);
@@ -181,7 +181,7 @@ fn cancelled() -> ziet_core::run::Cancelled {
 #[test]
 fn a_drained_engine_lets_attempts_end_and_leaves_the_rest() {
     let stage = Stage::new();
-    let first = stage.start_with(|settings| settings.concurrency = 1);
+    let first = stage.start_with(|settings| settings.deployed[0].concurrency = 1);
     let held = first.submit("parent", &stage.held());
     let waits = stage.reached();
     let queued = first.submit("echo", "{}");

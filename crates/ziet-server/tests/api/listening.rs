@@ -81,6 +81,21 @@ async fn who_waits_when_the_server_stops_is_answered_before_it_ends() {
 }
 
 #[tokio::test]
+async fn an_engine_that_hangs_has_no_turn() {
+    let served = Served::start(ServerSettings::default());
+    timeout(PATIENCE, served.platform.turn()).await.unwrap();
+    let release = served.hang();
+    let mut turn = std::pin::pin!(served.platform.turn());
+    assert!(
+        timeout(Duration::from_millis(200), &mut turn)
+            .await
+            .is_err()
+    );
+    drop(release);
+    timeout(PATIENCE, turn).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_certificate_that_was_replaced_is_used_from_then_on() {
     let folder = tempfile::tempdir().unwrap();
     let files = TlsFiles {

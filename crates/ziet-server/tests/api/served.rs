@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
 use axum::Router;
@@ -14,7 +14,7 @@ use serde_json::Value;
 use tower::ServiceExt;
 use ziet_core::wire::StartMethod;
 use ziet_core::{KeyId, ProjectId, Scope, Time};
-use ziet_engine::{Engine, EngineSettings, Figures, Notice};
+use ziet_engine::{Deployed, Engine, EngineSettings, Figures, Notice};
 use ziet_server::{Hints, NewKey, Platform, ServerSettings, router};
 use ziet_store::keys::KeyRecord;
 use ziet_store::{Durability, Location, Store, keys};
@@ -115,7 +115,7 @@ impl Served {
         let told = hints.clone();
         let worker = worker(folder.path());
         let engine = Engine::start(
-            EngineSettings::new(worker, 4),
+            EngineSettings::local(Deployed::local(worker, 4)),
             store.clone(),
             move |notice| {
                 told.on_notice(&notice);
@@ -141,6 +141,15 @@ impl Served {
 
     pub(crate) fn figures(&self) -> Figures {
         self.engine.figures()
+    }
+
+    /// Has the engine's thread stand still until what is returned is dropped.
+    pub(crate) fn hang(&self) -> Sender<()> {
+        let (release, gate) = channel();
+        self.engine.turn(move || {
+            let _ = gate.recv();
+        });
+        release
     }
 
     /// Makes a key that counts at once.
@@ -247,6 +256,7 @@ fn worker(project: &Path) -> WorkerSettings {
             growth_bytes: 1 << 30,
             idle: Duration::from_secs(60),
         },
+        environment: Vec::new(),
     }
 }
 

@@ -8,6 +8,7 @@
 )]
 
 mod commits;
+mod deployments;
 mod files;
 mod idempotency;
 mod lists;

@@ -1,11 +1,10 @@
-//! What is kept beside runs: lines of logs, keys, sessions, deployments, figures, pages of entries.
+//! What is kept beside runs: lines of logs, keys, sessions, figures, pages of entries.
 
 use std::time::Duration;
 
 use ziet_core::memory::Search;
 use ziet_core::wire::Level;
-use ziet_core::{ActionId, ActionSpec, DeploymentId, KeyId, ProjectId, RunId, Scope, Time};
-use ziet_store::catalogue::{self, DeploymentRecord};
+use ziet_core::{ActionId, KeyId, ProjectId, RunId, Scope, Time};
 use ziet_store::figures::{Figures, of_action};
 use ziet_store::keys::{self, KeyRecord};
 use ziet_store::logs::{self, LogLine, LogPage, LogQuery, NewLine};
@@ -13,7 +12,7 @@ use ziet_store::sessions::{self, SessionRecord};
 use ziet_store::{Change, NewRun, Store, StoreError, memory};
 
 use crate::stage::{
-    add, commit, completed, entry, failed, json, new_memory, new_run, now, on_each, project, submit,
+    add, commit, completed, entry, failed, new_memory, new_run, now, on_each, project, submit,
 };
 
 fn line(level: Level, text: &str) -> NewLine {
@@ -262,57 +261,6 @@ fn a_session_ends_by_itself_or_when_it_is_closed() {
             1,
             "what has ended is forgotten"
         );
-    });
-}
-
-fn spec(id: &str, timeout: u32) -> ActionSpec {
-    let spec = serde_json::json!({
-        "id": id, "name": id, "description": "Pays.", "module": "shop", "function": id, "file": "shop.py",
-        "line": 3, "timeout": timeout, "retries": 2, "parameters": [], "accepts_unknown": false,
-        "documentation": "It pays.", "isolation": "attempt",
-    });
-    ActionSpec {
-        input_schema: Some(json(r#"{"type": "object"}"#)),
-        ..serde_json::from_value(spec).unwrap()
-    }
-}
-
-#[test]
-fn the_active_deployment_has_the_actions_that_count() {
-    on_each(|store| {
-        let deployment = |source: &str| DeploymentRecord {
-            id: DeploymentId::new(now()),
-            source: source.to_owned(),
-            active_since: now(),
-        };
-        let (first, second) = (deployment("/srv/shop"), deployment("/srv/shop"));
-        let (old, new) = (first.clone(), second.clone());
-        let done = store.write_now(async move |tx| {
-            let project = &project();
-            assert_eq!(catalogue::active(tx, project).await?, None);
-            assert_eq!(catalogue::actions(tx, project).await?, []);
-            catalogue::activate(tx, project, &first, &[spec("pay", 1), spec("a", 1)]).await?;
-            assert_eq!(catalogue::active(tx, project).await?, Some(first.clone()));
-            assert_eq!(
-                catalogue::actions(tx, project).await?,
-                [spec("a", 1), spec("pay", 1)]
-            );
-            catalogue::activate(tx, project, &second, &[spec("pay", 2)]).await?;
-            assert_eq!(catalogue::actions(tx, project).await?, [spec("pay", 2)]);
-            // Going back, with what the project has become.
-            catalogue::activate(tx, project, &first, &[spec("b", 3)]).await?;
-            assert_eq!(catalogue::active(tx, &ProjectId::new("other")).await?, None);
-            assert_eq!(
-                catalogue::projects(tx).await?,
-                std::slice::from_ref(project)
-            );
-            Ok((
-                catalogue::active(tx, project).await?,
-                catalogue::actions(tx, project).await?,
-            ))
-        });
-        assert_eq!(done, Ok((Some(old), vec![spec("b", 3)])));
-        assert_ne!(Some(new), done.unwrap().0);
     });
 }
 

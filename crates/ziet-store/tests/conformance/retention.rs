@@ -5,14 +5,14 @@ use std::time::Duration;
 use ziet_core::run::Ending;
 use ziet_core::wire::Level;
 use ziet_core::{DeploymentId, RunId, Time};
-use ziet_store::catalogue::{DeploymentRecord, activate};
+use ziet_store::deployments::{self, DeploymentError, DeploymentRecord};
 use ziet_store::logs::NewLine;
 use ziet_store::retention::{Old, Pruned, prune};
 use ziet_store::{Change, EventRecord, Idempotency, NewRun, Store, StoreError, memory};
 
 use crate::stage::{
-    add, child_of, claimed, commit, completed, count, ended, entry, failed, json, load, new_run,
-    now, on_each, project, submit,
+    add, child_of, claimed, commit, completed, count, deployment, ended, entry, failed, json, load,
+    new_run, now, on_each, project, submit,
 };
 
 /// Every table that a run has rows in.
@@ -248,17 +248,21 @@ fn a_run_is_kept_for_as_long_as_its_idempotency_key() {
 }
 
 #[test]
-fn a_deployment_goes_when_no_run_that_is_alive_can_name_it() {
+fn a_served_folder_goes_when_no_run_that_is_alive_can_name_it() {
     on_each(|store| {
         let deploy = |id: DeploymentId| {
-            let deployment = DeploymentRecord {
-                id,
-                source: String::new(),
-                active_since: now(),
+            let folder = DeploymentRecord {
+                digest: None,
+                ..deployment(id, "folder")
             };
-            let made =
-                store.write_now(async move |tx| activate(tx, &project(), &deployment, &[]).await);
-            assert_eq!(made, Ok(()));
+            let made = store.write_now(async move |tx| {
+                if deployments::find(tx, &project(), id).await?.is_none() {
+                    deployments::insert(tx, &project(), &folder).await?;
+                }
+                deployments::set_ready(tx, &project(), id, &[]).await?;
+                deployments::activate(tx, &project(), id, now()).await
+            });
+            assert_eq!(made, Ok(true));
         };
         let pruned = || {
             prune_all(store, now(), 10);
@@ -280,5 +284,30 @@ fn a_deployment_goes_when_no_run_that_is_alive_can_name_it() {
         let (finish, _) = ended(&run, &running, Ending::Completed { output });
         commit(store, vec![claim, finish]).unwrap();
         assert_eq!(pruned(), 1);
+    });
+}
+
+#[test]
+fn what_is_known_of_a_deployment_without_code_goes_when_it_is_old() {
+    on_each(|store| {
+        let [failed, removed, ready] = [(); 3].map(|()| DeploymentId::new(now()));
+        let made = store.write_now(async move |tx| {
+            for id in [failed, removed, ready] {
+                deployments::insert(tx, &project(), &deployment(id, "v")).await?;
+            }
+            let error = DeploymentError {
+                message: "no".to_owned(),
+                log_tail: String::new(),
+            };
+            deployments::set_failed(tx, &project(), failed, &error).await?;
+            deployments::set_ready(tx, &project(), removed, &[]).await?;
+            deployments::set_ready(tx, &project(), ready, &[]).await?;
+            deployments::set_removed(tx, &project(), removed).await
+        });
+        assert_eq!(made, Ok(true));
+        prune_all(store, Time::from_millis(0), 10);
+        assert_eq!(count(store, "deployments"), 3);
+        prune_all(store, now(), 10);
+        assert_eq!(count(store, "deployments"), 1);
     });
 }

@@ -6,14 +6,17 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 use ziet_core::call::CallKey;
+use ziet_core::deployment::DeploymentStatus;
 use ziet_core::document::RunDocument;
 use ziet_core::error::{ErrorCode, Failure};
 use ziet_core::memory::Entry;
 use ziet_core::retry::{Backoff, RetryPolicy};
 use ziet_core::run::{Ending, OnLost, Outcome, Policy};
 use ziet_core::{
-    ActionId, EntryId, Event, Json, MemoryId, ProjectId, Run, RunId, Time, WorkerId, transition,
+    ActionId, DeploymentId, EntryId, Event, Json, MemoryId, ProjectId, Run, RunId, Time, WorkerId,
+    transition,
 };
+use ziet_store::deployments::DeploymentRecord;
 use ziet_store::{
     Added, AttemptRecord, Change, Durability, LoadedRun, Location, NewRun, Parent, Result,
     StateChange, Store, StoreError, Tx, changes, memory, runs,
@@ -191,6 +194,23 @@ pub(crate) fn load(store: &Store, id: RunId) -> Option<LoadedRun> {
 pub(crate) fn document(store: &Store, id: RunId) -> RunDocument {
     let found = store.read_now(async move |tx| runs::document(tx, &project(), id).await);
     found.unwrap().expect("the run is there")
+}
+
+/// A deployment of something that is building.
+pub(crate) fn deployment(id: DeploymentId, version: &str) -> DeploymentRecord {
+    let digest = format!("{version:0<64}");
+    DeploymentRecord {
+        id,
+        version: version.to_owned(),
+        digest: Some(digest),
+        status: DeploymentStatus::Building,
+        source: "/srv/shop".to_owned(),
+        built: None,
+        error: None,
+        created_by: None,
+        created_at: now(),
+        active_since: None,
+    }
 }
 
 /// An empty memory.

@@ -2,8 +2,9 @@
 
 use ziet_core::Json;
 use ziet_core::limits::{ATTEMPT_MEMORY_BYTES, LOST_IN_A_ROW};
-use ziet_core::wire::{FromZygote, Level, PROTOCOL, ToZygote};
+use ziet_core::wire::{FromZygote, Level, ToZygote, is_spoken};
 
+use super::groups::OwnGroups;
 use super::{CONTROL, Worker, WorkerError, WorkerEvent, ZYGOTE_ERR, ZYGOTE_OUT};
 use crate::channel::Readiness;
 use crate::executor::Phase;
@@ -35,7 +36,7 @@ impl Worker {
         }
         match readiness {
             Readiness::Drained => {}
-            Readiness::More => self.again.push_back(CONTROL),
+            Readiness::More => self.again.push_back(self.own(CONTROL)),
             Readiness::Closed => self.on_zygote_closed(),
         }
     }
@@ -47,18 +48,19 @@ impl Worker {
                 sdk,
                 python: _,
                 folder,
+                oldest,
             } => {
-                if protocol != PROTOCOL {
+                if !is_spoken(protocol, oldest) {
                     let python = self.settings.python.clone();
                     return Err(WorkerError::Protocol {
                         python,
                         sdk,
                         theirs: protocol,
-                        ours: PROTOCOL,
                     });
                 }
                 if let Some(zygote) = &mut self.zygote {
                     zygote.sdk_folder = folder;
+                    zygote.protocol = Some(protocol);
                 }
                 self.tell_mechanisms();
             }
@@ -101,10 +103,7 @@ impl Worker {
         }
         self.events.push_back(WorkerEvent::Supervised(Mechanisms {
             sandbox,
-            groups: self
-                .groups
-                .as_ref()
-                .map(|groups| groups.controllers().to_vec()),
+            groups: self.groups.as_ref().map(OwnGroups::controllers),
         }));
     }
 
@@ -240,7 +239,7 @@ impl Worker {
             (None, _) => {}
         }
         if readiness == Readiness::More {
-            self.again.push_back(token);
+            self.again.push_back(self.own(token));
         }
     }
 

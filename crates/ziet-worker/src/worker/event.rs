@@ -4,16 +4,24 @@ use std::time::Duration;
 
 use ziet_core::frame::FrameError;
 use ziet_core::limits::IMPORT_TIME;
-use ziet_core::wire::{FromExecutor, Level};
+use ziet_core::wire::{FromExecutor, Level, OLDEST_PROTOCOL, PROTOCOL};
 use ziet_core::{Catalogue, Json};
 
+use super::EXECUTOR_BITS;
 use crate::os::{Ending, Usage};
-use crate::python::Python;
+use crate::python::{Python, SDK_COMES_FROM};
 use crate::sandbox::Mechanisms;
 use crate::stack::Stack;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ExecutorId(pub(crate) u64);
+
+impl ExecutorId {
+    /// The number of its worker.
+    pub fn worker(self) -> u32 {
+        u32::try_from(self.0 >> EXECUTOR_BITS).unwrap_or(u32::MAX)
+    }
+}
 
 #[derive(Debug)]
 pub enum WorkerEvent {
@@ -110,12 +118,11 @@ pub enum WorkerError {
     },
     #[error("importing the project took longer than {} s{said}\n{stack}", IMPORT_TIME.as_secs())]
     ImportTime { said: String, stack: String },
-    #[error("{path} has the package ziet {sdk}, which speaks protocol {theirs}; this program speaks {ours}", path = .python.path.display())]
+    #[error("{path} has the package ziet {sdk}, which speaks protocol {theirs}, while this program speaks {} and {}: {}", OLDEST_PROTOCOL, PROTOCOL, SDK_COMES_FROM, path = .python.path.display())]
     Protocol {
         python: Python,
         sdk: String,
         theirs: u32,
-        ours: u32,
     },
     #[error("{0}")]
     Sandbox(String),

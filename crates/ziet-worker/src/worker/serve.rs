@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 
 use mio::{Interest, Token};
-use ziet_core::wire::{FromExecutor, Level, PROTOCOL};
+use ziet_core::wire::{FromExecutor, Level};
 
 use super::{ExecutorId, LISTENER, PAUSE, Worker, WorkerEvent};
 use crate::channel::{Channel, Readiness};
@@ -60,7 +60,7 @@ impl Worker {
                 self.arrivals.pop_first();
             }
         }
-        self.again.push_back(LISTENER);
+        self.again.push_back(self.own(LISTENER));
     }
 
     pub(super) fn read_arrival(&mut self, number: usize) {
@@ -84,6 +84,7 @@ impl Worker {
             descriptors,
         } = arrived;
         let depth = self.zygote_depth();
+        let spoken = self.zygote.as_ref().and_then(|zygote| zygote.protocol);
         let mut waiting = self.executors.iter_mut();
         let Some((&id, executor)) =
             waiting.find(|(_, e)| e.secret == secret && matches!(e.phase, Phase::Arriving { .. }))
@@ -92,7 +93,7 @@ impl Worker {
         };
         // Where a socket does not tell, ids mean the same to everybody.
         executor.pid = os::peer_pid(channel.stream()).or(executor.zygote_pid);
-        if protocol != PROTOCOL || !executor.is_itself(depth) {
+        if Some(protocol) != spoken || !executor.is_itself(depth) {
             executor.pid = None;
             return self.end_process(id);
         }

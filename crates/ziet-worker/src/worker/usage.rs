@@ -46,7 +46,7 @@ impl Worker {
             return;
         }
         if self.watch.watcher.is_none() {
-            self.watch.watcher = Watcher::start(&self.registry, WATCH).ok();
+            self.watch.watcher = Watcher::start(&self.registry, self.own(WATCH)).ok();
         }
         let home = self.home.as_ref().filter(|_| self.settings.sandbox);
         let look = Look {

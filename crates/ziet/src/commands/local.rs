@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ziet_core::Catalogue;
 use ziet_core::wire::Level;
-use ziet_engine::{Engine, EngineError, EngineSettings, Notice};
+use ziet_engine::{Deployed, Engine, EngineError, EngineSettings, Notice};
 use ziet_store::{Durability, Location, Store};
 use ziet_worker::Project;
 
@@ -37,11 +37,14 @@ impl<'a> Local<'a> {
         let mut worker = settings.worker()?;
         worker.describe = describe;
         let project = worker.project.clone();
-        let settings = EngineSettings {
+        let deployed = Deployed {
             backoff: settings.backoff(),
-            mocked: true,
             locals: settings.locals(),
-            ..EngineSettings::new(worker, settings.concurrency())
+            ..Deployed::local(worker, settings.concurrency())
+        };
+        let settings = EngineSettings {
+            mocked: true,
+            ..EngineSettings::local(deployed)
         };
         let store =
             Store::open(&Location::Memory, Durability::Normal).map_err(EngineError::from)?;

@@ -64,7 +64,7 @@ pub(crate) fn restore(
     ));
     if !state.key_file().is_file() {
         printer.line(format_args!(
-            "it knows its keys by their hashes alone, so no admin key is in that folder: use one from before"
+            "it knows its keys by their hashes alone, so no admin key is in that folder: use one from before, or start the server with --new-admin-key"
         ));
     }
     Ok(ExitCode::SUCCESS)

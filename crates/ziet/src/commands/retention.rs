@@ -8,7 +8,7 @@ use tracing::{error, info, warn};
 use ziet_core::Time;
 use ziet_engine::Clock;
 use ziet_store::retention::{self, Old};
-use ziet_store::{Result, Store, StoreError, catalogue};
+use ziet_store::{Result, Store, StoreError, deployments};
 
 use crate::error::CliError;
 use crate::output::counted;
@@ -40,7 +40,7 @@ pub(super) fn sweep(
     mut go_on: impl FnMut(Duration) -> bool,
 ) -> Result<usize> {
     let mut runs = 0;
-    for project in store.read_now(async |tx| catalogue::projects(tx).await)? {
+    for project in store.read_now(async |tx| deployments::projects(tx).await)? {
         let mut after = None;
         loop {
             let of = project.clone();

@@ -4,17 +4,19 @@ mod key;
 mod log;
 mod projects;
 mod stopping;
+mod systemd;
 
 use std::net::SocketAddr;
 use std::num::NonZero;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread::available_parallelism;
+use std::time::Duration;
 
 use clap::Args;
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
-use tokio::task::JoinError;
+use tokio::task::{JoinError, JoinHandle};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 use ziet_engine::Clock;
@@ -43,6 +45,10 @@ Examples:
   ziet serve --project shop --project billing           two projects
   ziet serve --listen 0.0.0.0:443 --tls-cert cert.pem --tls-key key.pem --host shop.example.com")]
 pub(crate) struct Serve {
+    /// Make another admin key, into the file `admin.key` of the state, as when all others are lost; those stay valid
+    #[arg(long)]
+    new_admin_key: bool,
+
     #[command(flatten)]
     settings: Flags<OfServer>,
 }
@@ -57,13 +63,14 @@ pub(crate) fn serve(
         .iter()
         .map(|flags| Settings::resolve(flags, environment));
     let folders = folders.collect::<Result<Vec<_>, _>>()?;
+    let socket = handed_over(&serving)?;
     let state = state_folder(&args.settings, environment)?;
     projects::check(&folders, &real(&state))?;
     let state = State::hold(&state)?;
     let _lines = log::start(&serving)?;
     state.warn_of_others();
     let runtime = runtime()?;
-    match runtime.block_on(run(&serving, &folders, &state)) {
+    match runtime.block_on(run(args, &serving, socket, &folders, &state)) {
         // Whoever reads the log as JSON must not meet a line that is none.
         Err(error) if serving.log_format == LogFormat::Json => {
             error!(hint = error.hint, "{}", error.message);
@@ -83,16 +90,36 @@ fn runtime() -> Result<Runtime, CliError> {
     built.map_err(|error| CliError::failed("the server", error))
 }
 
-async fn run(serving: &Serving, folders: &[Settings], state: &State) -> Result<ExitCode, CliError> {
-    let mut stop = Stop::listen()?;
+/// The socket to listen on, where whoever starts the server has one for it.
+fn handed_over(serving: &Serving) -> Result<Option<std::net::TcpListener>, CliError> {
+    let socket = systemd::socket()?;
+    if let Some(socket) = &socket {
+        let address = socket.local_addr();
+        serving.check_address(address.map_err(|error| CliError::failed("the address", error))?)?;
+    }
+    Ok(socket)
+}
+
+async fn run(
+    args: &Serve,
+    serving: &Serving,
+    socket: Option<std::net::TcpListener>,
+    folders: &[Settings],
+    state: &State,
+) -> Result<ExitCode, CliError> {
+    let stop = Stop::listen()?;
+    let is_handed_over = socket.is_some();
     // An address that is taken is told before anything is imported.
-    let listener = bind(serving.listen).await?;
+    let listener = match socket {
+        Some(socket) => systemd::listen(socket)?,
+        None => bind(serving.listen).await?,
+    };
     let store = Store::open(&Location::File(state.database()), serving.durability())
         .map_err(|error| CliError::failed("the state cannot be used", error))?;
     let clock = Clock::ahead_by(serving.clock_offset);
-    key::make_first(&store, &state.key_file(), &clock)?;
+    key::make(&store, &state.key_file(), &clock, args.new_admin_key)?;
     let hints = Hints::default();
-    let mut projects = Projects::start(folders, serving, &store, &hints, &clock)?;
+    let projects = Projects::start(folders, serving, &store, &hints, &clock)?;
     let platform = Platform::new(
         store.clone(),
         projects.engines(),
@@ -103,45 +130,114 @@ async fn run(serving: &Serving, folders: &[Settings], state: &State) -> Result<E
     let server =
         server.map_err(|error| CliError::failed("the HTTP API cannot be served", error))?;
     let address = address(serving, &listener)?;
-    let closed = CancellationToken::new();
-    // What there is can be read while the projects are imported, which may take long.
-    let mut server = tokio::spawn(server.serve(listener, closed.clone()));
-    tokio::select! {
-        loaded = projects.loaded() => loaded?,
-        () = stop.asked() => {
-            info!("ended while the projects were imported");
-            return Ok(ExitCode::SUCCESS);
-        }
+    let mut running = Running::new(server, listener, platform, projects, stop);
+    // What there is can be read while the projects are imported, which may take long. Where clients can wait for the whole of it
+    // they are to wait, as they do while there is no server.
+    if !is_handed_over {
+        running.open.cancel();
+    }
+    if !running.is_loaded().await? {
+        info!("ended while the projects were imported");
+        return Ok(ExitCode::SUCCESS);
     }
     let keep = serving
         .retention
         .map(|keep| Retention::start(store, keep, clock));
     let _retention = keep.transpose()?;
+    running.open.cancel();
     tell(&address, state);
-    tokio::select! {
-        () = stop.asked() => {}
-        broken = projects.broken() => return Err(broken),
-        ended = &mut server => return Err(ended_early(ended)),
+    systemd::ready();
+    running.until_asked_to_end().await?;
+    systemd::stopping();
+    if is_handed_over {
+        running.hand_over().await?;
     }
-    platform.drain();
-    let grace = serving.grace.as_secs();
-    info!(
-        grace,
-        "draining: attempts have {grace} s to end, and no run is accepted; ask again to end at once"
-    );
-    tokio::select! {
-        () = projects.drain(serving.grace) => {}
-        () = stop.asked() => return Err(CliError::interrupted()),
-        broken = projects.broken() => return Err(broken),
-        ended = &mut server => return Err(ended_early(ended)),
-    }
-    closed.cancel();
-    tokio::select! {
-        _ = &mut server => {}
-        () = stop.asked() => return Err(CliError::interrupted()),
-    }
+    running.end(serving.grace).await?;
     info!("ended");
     Ok(ExitCode::SUCCESS)
+}
+
+/// A server, and what ends it.
+struct Running {
+    platform: Arc<Platform>,
+    projects: Projects,
+    server: JoinHandle<()>,
+    /// Clients are let in once this is cancelled.
+    open: CancellationToken,
+    closed: CancellationToken,
+    stop: Stop,
+}
+
+impl Running {
+    fn new(
+        server: Server,
+        listener: TcpListener,
+        platform: Arc<Platform>,
+        projects: Projects,
+        stop: Stop,
+    ) -> Self {
+        let (open, closed) = (CancellationToken::new(), CancellationToken::new());
+        let (opened, end) = (open.clone(), closed.clone());
+        let server = tokio::spawn(async move {
+            opened.cancelled().await;
+            server.serve(listener, end).await;
+        });
+        Self {
+            platform,
+            projects,
+            server,
+            open,
+            closed,
+            stop,
+        }
+    }
+
+    /// Waits until the projects are imported; false when somebody asks it to end before.
+    async fn is_loaded(&mut self) -> Result<bool, CliError> {
+        tokio::select! {
+            loaded = self.projects.loaded() => loaded.map(|()| true),
+            () = self.stop.asked() => Ok(false),
+        }
+    }
+
+    async fn until_asked_to_end(&mut self) -> Result<(), CliError> {
+        tokio::select! {
+            () = self.stop.asked() => Ok(()),
+            never = systemd::live(&self.platform) => match never {},
+            broken = self.projects.broken() => Err(broken),
+            ended = &mut self.server => Err(ended_early(ended)),
+        }
+    }
+
+    /// Leaves those who connect to the next server on the same socket.
+    async fn hand_over(&mut self) -> Result<(), CliError> {
+        tokio::select! {
+            () = self.platform.hand_over() => Ok(()),
+            () = self.stop.asked() => Err(CliError::interrupted()),
+            ended = &mut self.server => Err(ended_early(ended)),
+        }
+    }
+
+    /// Lets the attempts that execute end, and answers those who wait for something.
+    async fn end(mut self, grace: Duration) -> Result<(), CliError> {
+        self.platform.drain();
+        let seconds = grace.as_secs();
+        info!(
+            grace = seconds,
+            "draining: attempts have {seconds} s to end, and no run is accepted; ask again to end at once"
+        );
+        tokio::select! {
+            () = self.projects.drain(grace) => {}
+            () = self.stop.asked() => return Err(CliError::interrupted()),
+            broken = self.projects.broken() => return Err(broken),
+            ended = &mut self.server => return Err(ended_early(ended)),
+        }
+        self.closed.cancel();
+        tokio::select! {
+            _ = &mut self.server => Ok(()),
+            () = self.stop.asked() => Err(CliError::interrupted()),
+        }
+    }
 }
 
 async fn bind(address: SocketAddr) -> Result<TcpListener, CliError> {

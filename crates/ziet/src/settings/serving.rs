@@ -128,14 +128,17 @@ impl Serving {
                 .check()
                 .map_err(|error| CliError::refused("--tls-cert and --tls-key", error))?;
         }
+        self.check_address(self.listen)
+    }
+
+    /// # Errors
+    /// When others could reach the server at this address, and the keys on their way to it.
+    pub(crate) fn check_address(&self, address: SocketAddr) -> Result<(), CliError> {
         let protected = self.tls_cert.is_some() || self.behind_proxy;
-        if self.listen.ip().is_loopback() || protected {
+        if address.ip().is_loopback() || protected {
             return Ok(());
         }
-        let message = format!(
-            "--listen {}: others could read the keys on their way",
-            self.listen
-        );
+        let message = format!("--listen {address}: others could read the keys on their way");
         Err(CliError::usage(message).hint(
             "give --tls-cert and --tls-key, or --behind-proxy if something in front of it encrypts",
         ))

@@ -4,7 +4,6 @@ use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::Command;
 
 use rustix::fs::{Access, access};
 use rustix::process::{Signal, chdir, set_parent_process_death_signal};
@@ -51,7 +50,7 @@ pub(super) fn become_zygote(plan: &Plan, walls: Walls, guardian: &mut UnixStream
     if let Err(error) = consent {
         return Word::Refused(error.to_string());
     }
-    let error = Command::new(&plan.python).args(&plan.arguments).exec();
+    let error = plan.python().exec();
     Word::Refused(format!("{}: {error}", plan.python.display()))
 }
 

@@ -36,6 +36,10 @@ const PASSED_ON: &[&str] = &[
     "SSL_CERT_DIR",
 ];
 
+/// How the variables that are given to the project are called until it is shut in: the launcher itself must not follow
+/// them, and its arguments can be read by everybody.
+const GIVEN: &str = "ZIET_GIVEN_";
+
 /// What the launcher is told.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Plan {
@@ -73,6 +77,18 @@ impl Plan {
     /// Where the new root is put together.
     pub(super) fn root(&self) -> PathBuf {
         self.folder.join("root")
+    }
+
+    /// What is executed inside at last.
+    pub(super) fn python(&self) -> Command {
+        let mut command = Command::new(&self.python);
+        command.args(&self.arguments);
+        for (name, value) in std::env::vars_os() {
+            if let Some(own) = name.to_str().and_then(|name| name.strip_prefix(GIVEN)) {
+                command.env_remove(&name).env(own, value);
+            }
+        }
+        command
     }
 
     /// # Errors
@@ -125,6 +141,8 @@ pub(crate) fn command<'a>(
             ("LOGNAME", "ziet"),
             ("PYTHONDONTWRITEBYTECODE", "1"),
         ]);
+    let given = settings.environment.iter();
+    command.envs(given.map(|(name, value)| (format!("{GIVEN}{name}"), value)));
     Ok(command)
 }
 

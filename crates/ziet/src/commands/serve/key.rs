@@ -1,4 +1,4 @@
-//! The first key of a server, with which all others are made.
+//! The admin key of a server that is made without another one: the first, or one in the place of those that are lost.
 
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -13,20 +13,24 @@ use ziet_store::{Store, StoreError};
 
 use crate::error::CliError;
 
-/// What the list of keys calls it.
-const NAME: &str = "first";
-
-/// Makes a key for everything where there is none that is valid, and writes it to a file for its owner alone. So whoever
-/// revokes the last one gets a new one with the next start.
-pub(super) fn make_first(store: &Store, file: &Path, clock: &Clock) -> Result<(), CliError> {
+/// Makes a key for everything where there is none that is valid, or `another` is asked for, and writes it to a file for its
+/// owner alone. So whoever revokes the last one gets a new one with the next start.
+pub(super) fn make(
+    store: &Store,
+    file: &Path,
+    clock: &Clock,
+    another: bool,
+) -> Result<(), CliError> {
     let keys = store.read_now(async |tx| keys::all(tx).await);
     let keys = keys.map_err(cannot)?;
     let is_admin = |key: &KeyRecord| {
         key.revoked_at.is_none() && key.project.is_none() && key.scopes.contains(&Scope::Admin)
     };
-    if keys.iter().any(is_admin) {
+    if keys.iter().any(is_admin) && !another {
         return Ok(());
     }
+    // What the list of keys calls it.
+    let name = if keys.is_empty() { "first" } else { "new" };
     let key = NewKey::random().map_err(|error| CliError::failed("no key can be made", error))?;
     // The file first: a key that is known to the store alone would be nobody's.
     write(file, &key.text).map_err(|error| CliError::failed(&file.display().to_string(), error))?;
@@ -34,7 +38,7 @@ pub(super) fn make_first(store: &Store, file: &Path, clock: &Clock) -> Result<()
     let record = KeyRecord {
         id: KeyId::new(now),
         project: None,
-        name: NAME.to_owned(),
+        name: name.to_owned(),
         scopes: vec![Scope::Admin],
         hash: key.hash,
         prefix: key.prefix,
@@ -45,7 +49,7 @@ pub(super) fn make_first(store: &Store, file: &Path, clock: &Clock) -> Result<()
     let kept = store.write_now(async move |tx| keys::create(tx, &record).await);
     kept.map_err(cannot)?;
     let file = file.display();
-    info!(%file, "the first admin key is in {file}");
+    info!(%file, "the {name} admin key is in {file}");
     Ok(())
 }
 

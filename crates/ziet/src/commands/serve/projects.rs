@@ -8,12 +8,13 @@ use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
 use tracing::{error, info, warn};
+use ziet_core::deployment::DeploymentStatus;
 use ziet_core::wire::Level;
 use ziet_core::{ActionSpec, Catalogue, DeploymentId, ProjectId};
-use ziet_engine::{Clock, Engine, EngineError, EngineSettings, Notice};
+use ziet_engine::{Clock, Deployed, Engine, EngineError, EngineSettings, Notice};
 use ziet_server::Hints;
 use ziet_store::Store;
-use ziet_store::catalogue::{self, DeploymentRecord};
+use ziet_store::deployments::{self, DeploymentRecord};
 
 use crate::error::CliError;
 use crate::output::counted;
@@ -21,6 +22,9 @@ use crate::settings::{Serving, Settings};
 
 /// The folder below a project's that its own code does not see in a sandbox.
 const HIDDEN: &str = ".ziet";
+
+/// The version of a folder that is served as it stands.
+const FOLDER: &str = "folder";
 
 pub(super) struct Projects {
     store: Store,
@@ -94,18 +98,27 @@ impl Projects {
             let now = clock.now();
             let deployment = DeploymentRecord {
                 id: DeploymentId::new(now),
+                version: FOLDER.to_owned(),
+                digest: None,
+                status: DeploymentStatus::Building,
                 source: folder.clone(),
-                active_since: now,
+                built: None,
+                error: None,
+                created_by: None,
+                created_at: now,
+                active_since: None,
             };
-            let engine_settings = EngineSettings {
-                deployment: Some(deployment.id),
+            let deployed = Deployed {
                 backoff: settings.backoff(),
                 locals: settings.locals(),
+                ..Deployed::new(deployment.id, worker, settings.concurrency())
+            };
+            let engine_settings = EngineSettings {
                 max_queued: serving.max_queued,
                 max_queued_bytes: serving.max_queued_bytes,
                 clock: clock.clone(),
                 tells_lines: false,
-                ..EngineSettings::new(worker, settings.concurrency())
+                ..EngineSettings::new(id.clone(), vec![deployed])
             };
             let notify = listener(id.clone(), tell.clone(), hints.clone());
             let engine = Engine::start(engine_settings, store.clone(), notify)?;
@@ -181,9 +194,13 @@ impl Projects {
     fn activate(&self, id: &ProjectId, catalogue: &Catalogue) -> Result<(), CliError> {
         let (of, deployment) = (id.clone(), self.served[id].deployment.clone());
         let actions: Vec<ActionSpec> = catalogue.actions().cloned().collect();
-        let kept = self
-            .store
-            .write_now(async move |tx| catalogue::activate(tx, &of, &deployment, &actions).await);
+        let now = deployment.created_at;
+        let kept = self.store.write_now(async move |tx| {
+            deployments::insert(tx, &of, &deployment).await?;
+            deployments::set_ready(tx, &of, deployment.id, &actions).await?;
+            deployments::activate(tx, &of, deployment.id, now).await
+        });
+        let kept = kept.map(drop);
         kept.map_err(|error| CliError::failed(&format!("project {id} is not kept"), error))
     }
 
@@ -260,7 +277,7 @@ fn listener(
                 }
                 return;
             }
-            Notice::ImportFailed { failure, pause } => {
+            Notice::ImportFailed { failure, pause, .. } => {
                 let (pause, why) = (pause.as_secs(), failure.headline());
                 let traceback = failure.traceback.unwrap_or_default();
                 error!(project = %id, pause, "{id} cannot be imported again, and its runs wait; trying in {pause} s: {why}\n{traceback}");
