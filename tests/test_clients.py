@@ -12,9 +12,10 @@ from datetime import date, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
+from both_clients import Maker
 
 import ziet
-from clients import Gate, Maker, meanwhile, restarted, serve
+from clients import Gate, meanwhile, restarted, serve
 from program import PROJECTS, Ziet
 from server import Server
 

@@ -177,7 +177,7 @@ def refused(answer: Answer, first: int = 0) -> ClientError:
         kind = TooManyRuns
     detail = told.detail
     # One alone is mostly what the detail says already.
-    if any(fault.message not in detail for fault in faults):
+    if faults and not (len(faults) == 1 and detail.endswith(faults[0].message)):
         from ziet._problems import listed
 
         detail += ":" + listed([(fault.pointer, fault.message) for fault in faults])
