@@ -2,6 +2,8 @@
 //!
 //! Which of them wins is decided here and nowhere else; commands are handed values.
 
+mod client;
+mod client_table;
 mod environment;
 mod file;
 mod flags;
@@ -27,6 +29,9 @@ use ziet_core::{ActionId, Catalogue, Json, nearest};
 use ziet_worker::python::{self, Found};
 use ziet_worker::{Ability, PoolSettings, Project, Python, SDK_COMES_FROM, WorkerSettings};
 
+pub(crate) use self::client::{Client, OfClient};
+#[cfg(test)]
+pub(crate) use self::client_table::CLIENT;
 pub(crate) use self::environment::Environment;
 use self::file::{File, Place};
 pub(crate) use self::flags::Flags;

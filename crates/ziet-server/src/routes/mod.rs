@@ -49,11 +49,16 @@ pub(crate) fn all() -> OpenApiRouter<Arc<Platform>> {
         .routes(routes!(logs::list))
         .routes(routes!(events::list))
         .routes(routes!(memory::of_run, memory::add, memory::remove))
-        .routes(routes!(memory::of_id))
+        .routes(routes!(
+            memory::of_id,
+            memory::add_to_id,
+            memory::remove_from_id
+        ))
         .routes(routes!(actions::list))
         .routes(routes!(actions::get))
         .routes(routes!(keys::list, keys::create))
         .routes(routes!(keys::revoke))
+        .routes(routes!(keys::own))
         .routes(routes!(openapi::document))
         .routes(routes!(openapi::page))
 }

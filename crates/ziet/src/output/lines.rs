@@ -1,4 +1,4 @@
-//! The lines of a local run, as the specification of the product shows them.
+//! The lines of a run, as the specification of the product shows them for local ones; those on a server look alike.
 
 use std::time::Duration;
 
@@ -19,8 +19,9 @@ use super::wording::marks;
 const LONGEST_VALUE: usize = 200;
 
 /// Prints what happens to a run and those below it.
-pub(crate) struct LocalRun<'a> {
-    printer: &'a mut Printer,
+pub(crate) struct RunLines<'a> {
+    pub(crate) printer: &'a mut Printer,
+    place: Place,
     /// The root action, which is called what was typed.
     root: ActionId,
     typed: String,
@@ -28,26 +29,30 @@ pub(crate) struct LocalRun<'a> {
     last: Option<RunId>,
 }
 
-impl<'a> LocalRun<'a> {
-    pub(crate) fn begin(printer: &'a mut Printer, root: ActionId, typed: &str) -> Self {
-        let emoji = if printer.ascii { "" } else { "🧪 " };
-        printer.line(format_args!("{emoji}Running action locally: {typed}\n"));
-        let mut run = Self {
+impl<'a> RunLines<'a> {
+    pub(crate) fn begin(
+        printer: &'a mut Printer,
+        place: Place,
+        root: ActionId,
+        typed: &str,
+    ) -> Self {
+        let (emoji, text) = match place {
+            Place::Local => ("🧪 ", "Running action locally"),
+            Place::Server => ("🚀 ", "Running action"),
+        };
+        let emoji = if printer.ascii { "" } else { emoji };
+        printer.line(format_args!("{emoji}{text}: {typed}\n"));
+        Self {
             printer,
+            place,
             root,
             typed: typed.to_owned(),
             last: None,
-        };
-        run.info("Starting local run...");
-        run
+        }
     }
 
     pub(crate) fn output(&mut self, level: Level, text: &str) {
-        let tag = tag(level);
-        let lines = text
-            .split('\n')
-            .map(|line| format!("{tag} {}", printed(line.trim_end_matches('\r'))));
-        self.printer.line(lines.collect::<Vec<_>>().join("\n"));
+        self.printer.line(output("", level, text));
     }
 
     /// `is_root` tells the run that was asked for from those that it called, directly or not.
@@ -154,15 +159,20 @@ impl<'a> LocalRun<'a> {
     }
 
     /// The last lines of every run.
-    pub(crate) fn end(self, ending: LocalEnding, memory: &Newest) -> &'a mut Printer {
-        let (style, mark, word, text) = match ending {
-            LocalEnding::Completed => (GREEN, "✅", "[OK]", "Local run completed"),
-            LocalEnding::Failed => (RED, "❌", "[FAILED]", "Local run failed"),
-            LocalEnding::Interrupted => (RED, "❌", "[INTERRUPTED]", "Local run interrupted"),
+    pub(crate) fn end(self, ending: Ending, memory: &Newest) -> &'a mut Printer {
+        let (style, mark, word, what) = match ending {
+            Ending::Completed => (GREEN, "✅", "[OK]", "completed"),
+            Ending::Failed => (RED, "❌", "[FAILED]", "failed"),
+            Ending::Cancelled => (RED, "❌", "[CANCELLED]", "cancelled"),
+            Ending::Interrupted => (RED, "❌", "[INTERRUPTED]", "interrupted"),
         };
         let mark = if self.printer.ascii { word } else { mark };
+        let run = match self.place {
+            Place::Local => "Local run",
+            Place::Server => "Run",
+        };
         self.printer
-            .line(format_args!("{mark} {style}{text}{style:#}\n"));
+            .line(format_args!("{mark} {style}{run} {what}{style:#}\n"));
         let memory = serde_json::to_string(memory).unwrap_or_else(|_| "{}".to_owned());
         self.printer.line(format_args!(
             "Result stored in memory: {}",
@@ -171,13 +181,22 @@ impl<'a> LocalRun<'a> {
         self.printer
     }
 
-    fn info(&mut self, text: impl AsRef<str>) {
+    pub(crate) fn info(&mut self, text: impl AsRef<str>) {
         self.level(Level::Info, text.as_ref());
     }
 
     fn level(&mut self, level: Level, text: &str) {
         self.printer.line(format_args!("{} {text}", tag(level)));
     }
+}
+
+/// What code printed, each line with what comes before it.
+pub(super) fn output(before: &str, level: Level, text: &str) -> String {
+    let tag = tag(level);
+    let lines = text
+        .split('\n')
+        .map(|line| format!("{before}{tag} {}", printed(line.trim_end_matches('\r'))));
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 /// `[INFO]`
@@ -190,10 +209,18 @@ fn tag(level: Level) -> String {
     format!("{style}[{word}]{style:#}")
 }
 
+/// Where a run is executed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum LocalEnding {
+pub(crate) enum Place {
+    Local,
+    Server,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
     Completed,
     Failed,
+    Cancelled,
     Interrupted,
 }
 

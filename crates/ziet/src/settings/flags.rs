@@ -46,7 +46,15 @@ struct Typed {
 
 impl<P: Part> Flags<P> {
     pub(crate) fn is_given(&self, name: &str) -> bool {
-        self.typed.iter().any(|typed| typed.setting == name)
+        self.typed(name).is_some()
+    }
+
+    /// The flag by which this setting was given.
+    pub(crate) fn typed(&self, name: &str) -> Option<&'static str> {
+        let mut typed = self.typed.iter();
+        typed
+            .find(|typed| typed.setting == name)
+            .map(|typed| typed.flag)
     }
 
     pub(crate) fn given(&self, setting: &Setting) -> Result<Option<Given>, CliError> {
@@ -165,7 +173,9 @@ fn argument(setting: &Setting, flag: &Flag) -> Arg {
                 | Kind::Bool
                 | Kind::Abilities
                 | Kind::Inputs
-                | Kind::Address => argument,
+                | Kind::Address
+                | Kind::Server
+                | Kind::Secret => argument,
             }
         }
     }
