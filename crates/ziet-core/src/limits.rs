@@ -31,6 +31,13 @@ pub const ATTEMPT_MEMORY_BYTES: RangeInclusive<u64> = (16 * MB as u64)..=(10 * 1
 /// Files in the scratch directory of an executor.
 pub const SCRATCH_BYTES: u64 = 512 * MB as u64;
 
+/// Files of a deployment together, unpacked.
+pub const BUNDLE_BYTES: u64 = 250 * MB as u64;
+
+/// Files of a deployment.
+pub const BUNDLE_FILES: usize = FILES as usize;
+const FILES: u32 = 100_000;
+
 /// Characters of a memory key.
 pub const KEY_CHARS: usize = 512;
 
@@ -120,6 +127,16 @@ impl Serialize for Limit {
 
 /// Every limit that users can meet, in the order in which an action does.
 pub const LIMITS: &[Limit] = &[
+    Limit {
+        name: "deployment",
+        amount: Amount::Bytes(0, BUNDLE_BYTES),
+        beyond: "`ziet deploy` refuses it, and so does the server",
+    },
+    Limit {
+        name: "files of a deployment",
+        amount: Amount::Count(0, FILES),
+        beyond: "`ziet deploy` refuses them, and so does the server",
+    },
     Limit {
         name: "import",
         amount: Amount::Seconds(0, IMPORT_SECONDS),

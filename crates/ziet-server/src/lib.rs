@@ -6,6 +6,8 @@ mod app;
 mod asking;
 mod auth;
 mod body;
+pub mod build;
+pub mod bundle;
 mod checks;
 mod connection;
 mod document;

@@ -5,6 +5,7 @@
 //! store. Everything is driven by one event loop that its owner turns; nothing here blocks, sleeps or reads a clock.
 
 mod channel;
+mod confined;
 mod executor;
 mod os;
 mod pipe;
@@ -20,6 +21,7 @@ mod watch;
 mod worker;
 mod zygote;
 
+pub use confined::{Confined, Outcome};
 pub use os::{Abilities, Ability, Cgroup, Ending, Usage, ending_text, file_time, flush_time};
 pub use pool::{Demand, PoolSettings};
 pub use project::Project;

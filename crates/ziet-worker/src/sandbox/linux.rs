@@ -10,4 +10,4 @@ mod plan;
 mod user;
 
 pub use launch::launch_if_asked;
-pub(crate) use plan::{command, probe, report, scratch};
+pub(crate) use plan::{command, command_of, probe, report, scratch};

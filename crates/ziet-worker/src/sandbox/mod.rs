@@ -18,7 +18,7 @@ pub use mechanisms::{Layers, Mechanisms, Namespaces};
 #[cfg(any(not(target_os = "linux"), ziet_other_os))]
 use other as system;
 pub use system::launch_if_asked;
-pub(crate) use system::{command, report, scratch};
+pub(crate) use system::{command, command_of, report, scratch};
 
 /// Processes and threads of everything inside, and more for each processor, since executors go by these: room for the
 /// executors of many actions with threads of their own, and little enough to be ended in a moment.

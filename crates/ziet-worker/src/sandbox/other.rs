@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 use super::Layers;
+use crate::confined::Confined;
 use crate::worker::WorkerSettings;
 use crate::zygote::Place;
 
@@ -29,6 +30,10 @@ pub(crate) fn command<'a>(
     _: &Place<'_>,
     _: impl Iterator<Item = &'a OsStr>,
 ) -> io::Result<Command> {
+    Err(io::Error::new(io::ErrorKind::Unsupported, MISSING))
+}
+
+pub(crate) fn command_of(_: &Confined, _: &Path) -> io::Result<Command> {
     Err(io::Error::new(io::ErrorKind::Unsupported, MISSING))
 }
 

@@ -4,8 +4,6 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::worker::WorkerSettings;
-
 /// Libraries and programs, and what these need to find names, time zones, certificates and fonts; nothing that may hold
 /// private keys.
 const SYSTEM: &[&str] = &[
@@ -85,24 +83,26 @@ const INSTALLED: &[&str] = &[
 /// The folder below a project's in which the platform keeps its own state.
 const STATE: &str = ".ziet";
 
-/// Files and folders, of which those that are missing do not matter.
-pub(super) fn readable(settings: &WorkerSettings, python: &Path) -> Vec<PathBuf> {
+/// Files and folders, of which those that are missing do not matter: the system's, an interpreter's, and `others`.
+pub(super) fn readable<'a>(
+    python: &Path,
+    others: impl Iterator<Item = &'a PathBuf>,
+) -> Vec<PathBuf> {
     let mut paths: Vec<PathBuf> = SYSTEM.iter().map(PathBuf::from).collect();
     paths.push(python.to_owned());
     for prefix in prefixes(python) {
         paths.extend(INSTALLED.iter().map(|part| prefix.join(part)));
         paths.extend(sdk_elsewhere(&prefix));
     }
-    paths.extend(settings.sdk.clone());
-    paths.push(settings.project.root.clone());
+    paths.extend(others.cloned());
     // One that lies in another is seen with it.
     paths.sort();
     paths
 }
 
 /// What lies in a readable folder, and is not for the project to see.
-pub(super) fn hidden(settings: &WorkerSettings) -> PathBuf {
-    settings.project.root.join(STATE)
+pub(super) fn hidden(project: &Path) -> PathBuf {
+    project.join(STATE)
 }
 
 /// Whether a path leads to `/`.

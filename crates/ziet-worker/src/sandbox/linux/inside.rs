@@ -50,8 +50,8 @@ pub(super) fn become_zygote(plan: &Plan, walls: Walls, guardian: &mut UnixStream
     if let Err(error) = consent {
         return Word::Refused(error.to_string());
     }
-    let error = plan.python().exec();
-    Word::Refused(format!("{}: {error}", plan.python.display()))
+    let error = plan.command().exec();
+    Word::Refused(format!("{}: {error}", plan.program.display()))
 }
 
 pub(super) fn tell(mut socket: &UnixStream, word: &Word) -> io::Result<()> {
@@ -73,7 +73,7 @@ fn build(plan: &Plan, walls: Walls) -> Result<Layers, Word> {
         let what = what.to_owned();
         move |error: io::Error| Word::Refused(format!("{what}: {error}"))
     };
-    limits::apply(walls.processes).map_err(refused("limits of resources"))?;
+    limits::apply(walls.processes, plan.file_bytes).map_err(refused("limits of resources"))?;
     if let Some(id) = plan.user {
         user::become_user(id).map_err(refused(&format!("becoming user {id}")))?;
     }
@@ -140,19 +140,16 @@ fn reachable(plan: &Plan) -> Result<(), String> {
             &plan.project,
             Access::READ_OK | Access::EXEC_OK,
         ),
-        ("Python", &plan.interpreter, Access::EXEC_OK),
+        ("the program", &plan.executable, Access::EXEC_OK),
         (
             "the scratch folder",
             &plan.home(),
             Access::READ_OK | Access::WRITE_OK,
         ),
-        (
-            "the socket of the executors",
-            &plan.socket,
-            Access::WRITE_OK,
-        ),
     ];
-    for (what, path, how) in needed {
+    let socket = plan.socket.iter();
+    let socket = socket.map(|path| ("the socket of the executors", path, Access::WRITE_OK));
+    for (what, path, how) in needed.into_iter().chain(socket) {
         let Err(error) = access(path, how) else {
             continue;
         };

@@ -43,8 +43,8 @@ fn rules(plan: &Plan, namespaces: Option<Namespaces>) -> Result<RulesetCreated, 
         .create()?
         .add_rules(path_beneath_rules(readable(plan), read))?
         .add_rules(path_beneath_rules(DEVICES, read | write))?
-        .add_rules(path_beneath_rules([plan.scratch()], all))?
-        .add_rules(path_beneath_rules([&plan.socket], AccessFs::ResolveUnix))?;
+        .add_rules(path_beneath_rules(plan.written(), all))?
+        .add_rules(path_beneath_rules(&plan.socket, AccessFs::ResolveUnix))?;
     // A folder that holds something hidden can be listed, and what else is in it can be read.
     if let Some(folder) = hiding(plan) {
         rules = add(rules, folder, AccessFs::ReadDir.into())?;

@@ -5,7 +5,6 @@ use std::os::unix::fs::MetadataExt;
 
 use rustix::process::{Resource, Rlimit, getrlimit, getuid, setrlimit};
 use rustix::system::uname;
-use ziet_core::limits::SCRATCH_BYTES;
 
 use crate::sandbox::room;
 
@@ -25,11 +24,11 @@ pub(super) fn processes(user: Option<u32>, own_namespace: bool) -> u64 {
 }
 
 /// Applies to this process and what it becomes and starts.
-pub(super) fn apply(processes: u64) -> io::Result<()> {
+pub(super) fn apply(processes: u64, file_bytes: u64) -> io::Result<()> {
     for (resource, most) in [
         (Resource::Nofile, FILES),
         (Resource::Core, 0),
-        (Resource::Fsize, SCRATCH_BYTES),
+        (Resource::Fsize, file_bytes),
         (Resource::Nproc, processes),
     ] {
         let Rlimit { current, maximum } = getrlimit(resource);

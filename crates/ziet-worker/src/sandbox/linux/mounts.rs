@@ -35,7 +35,10 @@ pub(super) fn enter(plan: &Plan, own_processes: bool) -> Result<(), String> {
         .and_then(|()| unmount(".", UnmountFlags::DETACH))
         .and_then(|()| chdir("/"));
     moved.map_err(|error| told("pivot_root", &error.into()))?;
-    let writable = [plan.scratch(), PathBuf::from(SHARED_MEMORY)];
+    let writable: Vec<PathBuf> = plan
+        .written()
+        .chain([PathBuf::from(SHARED_MEMORY)])
+        .collect();
     close(&writable, own_processes).map_err(|error| told("read-only mounts", &error))
 }
 
@@ -113,8 +116,8 @@ impl NewRoot {
         for path in DEVICES.iter().map(Path::new) {
             self.place(path)?;
         }
-        for path in [&plan.scratch(), &plan.socket] {
-            self.place(path)?;
+        for path in plan.written().chain(plan.socket.clone()) {
+            self.place(&path)?;
         }
         if plan.hidden.is_dir() {
             tmpfs(&self.at(&plan.hidden), c"mode=0,size=4k")
