@@ -165,6 +165,7 @@ fn argument(setting: &Setting, flag: &Flag) -> Arg {
                 | Kind::Bool
                 | Kind::Abilities
                 | Kind::Inputs
+                | Kind::Environment
                 | Kind::Address => argument,
             }
         }
