@@ -43,7 +43,8 @@ def test_without_local_there_is_no_server(ziet: Ziet) -> None:
 
     assert (done.status, done.out) == (2, "")
     assert done.err == (
-        "error: there is no server to run it on\nhint: run it on this machine with `ziet run --local action echo`\n"
+        "error: there is no server to run it on\n"
+        "hint: run it on this machine with `ziet run --local action echo`, or name a server: `ziet login URL`\n"
     )
 
 

@@ -19,17 +19,63 @@ from ziet._errors import (
     ZietError,
 )
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ziet._client.async_client import AsyncClient
+    from ziet._client.client import Client
+    from ziet._client.documents import LogLine, Run, RunSummary
+    from ziet._client.errors import (
+        ClientError,
+        ConnectionFailed,
+        Forbidden,
+        InvalidInput,
+        NotFound,
+        RunCancelled,
+        RunFailed,
+        TooManyRuns,
+        Unauthorized,
+        Unavailable,
+        WaitTimeout,
+    )
+
 __all__ = [
     "Action",
     "ActionError",
+    "AsyncClient",
+    "Client",
+    "ClientError",
+    "ConnectionFailed",
     "DefinitionError",
+    "Forbidden",
     "InputError",
     "IntegrationError",
+    "InvalidInput",
+    "LogLine",
     "MemoryValueError",
+    "NotFound",
     "OutputError",
+    "Run",
+    "RunCancelled",
+    "RunFailed",
+    "RunSummary",
+    "TooManyRuns",
+    "Unauthorized",
+    "Unavailable",
+    "WaitTimeout",
     "ZietError",
     "__version__",
     "memory",
 ]
 
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> object:
+    """What belongs to clients: most processes that import this package are none."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    homes = {"client": ("Client",), "async_client": ("AsyncClient",), "documents": ("LogLine", "Run", "RunSummary")}
+    home = next((home for home, names in homes.items() if name in names), "errors")
+    return getattr(import_module(f"ziet._client.{home}"), name)

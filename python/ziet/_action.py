@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     P = ParamSpec("P")
     R = TypeVar("R")
+    R_co = TypeVar("R_co", covariant=True)
 else:
 
     class Generic:
@@ -35,7 +36,7 @@ else:
 
         __class_getitem__ = classmethod(types.GenericAlias)
 
-    P = R = None
+    P = R = R_co = None
 
 _OPTIONS = ("description", "id", "name", "timeout", "retries", "memory", "isolation", "on_lost")
 _ISOLATIONS = ("shared", "attempt")
@@ -43,7 +44,7 @@ _WHEN_LOST = ("rerun", "fail")
 _WRITE_DESCRIPTION = 'write @Action(description="What it does")'
 
 
-class ActionFunction(Generic[P, R]):
+class ActionFunction(Generic[P, R_co]):
     """What a decorated function becomes: called like the function, and with the same signature.
 
     Outside a run a call just calls the function. Inside a run it is a child run with its own executor, retries and
@@ -66,7 +67,7 @@ class ActionFunction(Generic[P, R]):
     """Whether attempts share a process one after the other ("shared"), or each has a fresh one ("attempt")."""
     on_lost: str
     """Whether a run whose process vanished is executed again ("rerun"), or fails ("fail")."""
-    local: Callable[P, R]
+    local: Callable[P, R_co]
     """The plain function: called in this process, inside a run too."""
     is_async: bool
     """Whether the function is an `async def`."""
@@ -74,11 +75,11 @@ class ActionFunction(Generic[P, R]):
     """Where the function is defined."""
     __name__: str
     __qualname__: str
-    __wrapped__: Callable[P, R]
+    __wrapped__: Callable[P, R_co]
 
     def __init__(
         self,
-        function: Callable[P, R],
+        function: Callable[P, R_co],
         *,
         id: str,
         name: str,
@@ -104,7 +105,7 @@ class ActionFunction(Generic[P, R]):
         self.is_async = is_async(function)
         self.place = place_of(function)
 
-    def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
+    def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R_co:
         run = _context.run
         if run is None:
             return self.local(*args, **kwargs)

@@ -127,14 +127,19 @@ pub struct Newest(Vec<(String, Json)>);
 impl Newest {
     /// Of all entries of a memory, the oldest first.
     pub fn of(entries: Vec<Entry>) -> Self {
+        Self::of_values(entries.into_iter().map(|entry| (entry.key, entry.value)))
+    }
+
+    /// Of the keys and values of all entries, the oldest first.
+    pub fn of_values(entries: impl Iterator<Item = (String, Json)>) -> Self {
         let mut newest: Vec<(String, Json)> = Vec::new();
         let mut places: HashMap<String, usize> = HashMap::new();
-        for entry in entries {
-            if let Some(&place) = places.get(&entry.key) {
-                newest[place].1 = entry.value;
+        for (key, value) in entries {
+            if let Some(&place) = places.get(&key) {
+                newest[place].1 = value;
             } else {
-                places.insert(entry.key.clone(), newest.len());
-                newest.push((entry.key, entry.value));
+                places.insert(key.clone(), newest.len());
+                newest.push((key, value));
             }
         }
         Self(newest)

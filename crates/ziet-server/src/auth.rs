@@ -114,6 +114,18 @@ impl<S> Deref for Allowed<S> {
     }
 }
 
+/// Whatever its key may do.
+impl FromRequestParts<Arc<Platform>> for Caller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(
+        parts: &mut Parts,
+        platform: &Arc<Platform>,
+    ) -> Result<Self, Problem> {
+        identify(parts, platform)
+    }
+}
+
 impl<S: Needs> FromRequestParts<Arc<Platform>> for Allowed<S> {
     type Rejection = Problem;
 

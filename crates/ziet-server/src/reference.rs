@@ -30,7 +30,7 @@ struct Operation {
     path: String,
     title: String,
     text: String,
-    /// None if no key is needed.
+    /// None if no key is needed; empty if any key will do.
     scope: Option<String>,
     parameters: Vec<Row>,
     body: Option<String>,
@@ -180,6 +180,7 @@ impl Reference {
 impl Operation {
     fn needs(&self) -> String {
         match &self.scope {
+            Some(scope) if scope.is_empty() => "Needs a key, whatever its scopes.".to_owned(),
             Some(scope) => format!("Needs a key with the scope `{scope}`."),
             None => "Needs no key.".to_owned(),
         }
@@ -262,9 +263,9 @@ fn operation(path: &str, method: &str, found: &Value) -> Operation {
         path: path.to_owned(),
         title: text(&found["summary"]).trim_end_matches('.').to_owned(),
         text: text(&found["description"]),
-        scope: found["security"][0]["api_key"][0]
-            .as_str()
-            .map(str::to_owned),
+        scope: found["security"][0]["api_key"]
+            .as_array()
+            .map(|scopes| text(&scopes.first().cloned().unwrap_or_default())),
         parameters: parameters.collect(),
         body: found.get("requestBody").map(content),
         answers: own

@@ -11,6 +11,8 @@ pub(crate) struct CliError {
     pub(crate) message: String,
     /// What to do about it.
     pub(crate) hint: Option<String>,
+    /// The stable code by which a server told it.
+    pub(crate) code: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +29,7 @@ impl CliError {
             kind: Kind::Usage,
             message: message.into(),
             hint: None,
+            code: None,
         }
     }
 
@@ -44,6 +47,7 @@ impl CliError {
             kind: Kind::Failed,
             message: format!("{what}: {}", chain(&error)),
             hint: None,
+            code: None,
         }
     }
 
@@ -53,6 +57,7 @@ impl CliError {
             kind: Kind::Failed,
             message: message.into(),
             hint: None,
+            code: None,
         }
     }
 
@@ -61,6 +66,7 @@ impl CliError {
             kind: Kind::Interrupted,
             message: "interrupted".to_owned(),
             hint: None,
+            code: None,
         }
     }
 
@@ -71,6 +77,16 @@ impl CliError {
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
+    }
+
+    pub(crate) fn code(mut self, code: impl Into<String>) -> Self {
+        self.code = Some(code.into());
+        self
+    }
+
+    /// Whether a server has told it by this code.
+    pub(crate) fn has_code(&self, code: &str) -> bool {
+        self.code.as_deref() == Some(code)
     }
 
     pub(crate) fn status(&self) -> ExitCode {
@@ -88,6 +104,7 @@ impl From<EngineError> for CliError {
             kind: Kind::Failed,
             message: chain(&error),
             hint: None,
+            code: None,
         }
     }
 }

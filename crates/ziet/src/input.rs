@@ -56,6 +56,16 @@ pub(crate) fn combine(
     checked(Json::trusted(text)).map(Some)
 }
 
+/// An object that is given as an option.
+pub(crate) fn object(text: &str) -> Result<Json, String> {
+    let json = Json::parse(text).map_err(|error| error.to_string())?;
+    if json.as_bytes().first() == Some(&b'{') {
+        Ok(json)
+    } else {
+        Err("expected a JSON object, such as {\"order\": \"A-17\"}".to_owned())
+    }
+}
+
 fn read_input(input: &str) -> Result<Json, CliError> {
     let text = match input.strip_prefix('@') {
         Some(file) => {

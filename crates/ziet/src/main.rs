@@ -8,6 +8,7 @@ mod input;
 mod output;
 #[cfg(test)]
 mod reference;
+mod remote;
 mod saves;
 mod settings;
 mod usage;
@@ -83,16 +84,26 @@ fn run(
     }
     match &cli.command {
         Command::Run(run) => match &run.command {
+            RunCommand::Action(action) if cli.local || run.local => {
+                commands::run_action(action, &settings?, resolve, printer)
+            }
             RunCommand::Action(action) => {
-                commands::run_action(cli.local || run.local, action, &settings?, resolve, printer)
+                commands::run_on_server(action, &cli.settings, environment, printer)
             }
         },
         _ if cli.local => Err(CliError::usage("--local is for `ziet run`")),
         Command::Serve(args) => commands::serve(args, &cli.settings, environment),
+        Command::Dev(args) => commands::dev(args, &cli.settings, environment, printer),
         Command::Prune(args) => commands::prune(args, environment, printer),
         Command::Backup(args) => commands::backup(args, environment, printer),
         Command::Restore(args) => commands::restore(args, environment, printer),
-        Command::Actions(actions) => commands::actions(actions, &settings?, printer),
+        Command::Login(args) => commands::login(args, environment, printer),
+        Command::Logout(args) => commands::logout(args, environment, printer),
+        Command::Runs(args) => commands::runs(args, environment, printer),
+        Command::Logs(args) => commands::logs(args, environment, printer),
+        Command::Memory(args) => commands::memory(args, environment, printer),
+        Command::Keys(args) => commands::keys(args, environment, printer),
+        Command::Actions(args) => commands::actions(args, settings, environment, printer),
         Command::Settings(args) => commands::settings(args, &settings?, printer),
         Command::Limits(args) => commands::limits(args, printer),
         Command::Doctor(args) => commands::doctor(args, settings, printer),

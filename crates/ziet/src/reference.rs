@@ -7,7 +7,7 @@ use clap::{Command, CommandFactory};
 use ziet_core::limits::LIMITS;
 
 use crate::cli::Cli;
-use crate::settings::{SERVING, SETTINGS, Setting};
+use crate::settings::{CLIENT, SERVING, SETTINGS, Setting};
 
 /// Set by `make generate`.
 const WRITE: &str = "UPDATE_REFERENCE";
@@ -88,6 +88,8 @@ fn settings() -> String {
     describe_settings(SETTINGS, &mut page);
     page.push_str("\n# Settings of a server\n\nThey are flags of `ziet serve`, and `--state` also of `ziet prune`, `ziet backup` and `ziet restore`, or variables. The file of a\nproject has none of them.\n");
     describe_settings(SERVING, &mut page);
+    page.push_str("\n# Settings of who asks a server\n\nOf the commands that speak with a server: as flags, or variables. The file of a project has none of them.\n");
+    describe_settings(CLIENT, &mut page);
     page
 }
 

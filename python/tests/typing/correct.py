@@ -14,6 +14,7 @@ from typing import Annotated, Any, Generic, Literal, NamedTuple, TypedDict, Type
 from msgspec import Meta
 from typing_extensions import NotRequired, ParamSpec
 
+import ziet
 from ziet import Action, ActionError, DefinitionError, InputError, MemoryValueError, OutputError, ZietError, memory
 from ziet.integrations import google, openai, sendgrid, stripe
 
@@ -160,3 +161,47 @@ def use_errors() -> None:
         print(error)
     except ZietError as error:
         print(error)
+
+
+def use_client() -> None:
+    with ziet.Client("http://127.0.0.1:7878", "sk_1", timeout=5) as client:
+        text: str = client.run(greet, "Ada", times=2)
+        fetched: list[str] = client.run(fetch, url="https://example.com")
+        page: Page[User] = client.options(timeout=3, metadata={"a": 1}).run(many_hints, date(2026, 1, 2), 3, [], ())
+        by_id: dict[str, int] = client.run("shop.add", x=1, y=2)
+        run: ziet.Run[str] = client.submit(greet, "Ada")
+        waited: str = client.wait(run) + client.wait(run.id, greet, timeout=1) + client.get(run).output
+        typed: list[str] = client.get(run.id, fetch).output + client.wait(run.id, fetch)
+        again: ziet.Run[str] = client.retry(client.cancel(client.start(run), "why"))
+        ids: list[str] = client.submit_many(greet, ({"name": name} for name in ("Ada", "Grace")))
+        lines: list[ziet.LogLine] = list(client.logs(run, level="warn"))
+        listed: list[ziet.RunSummary] = list(client.runs(action=greet, status=["failed"], parent=run))
+        entry_id: str = client.memory(listed[0]).add("key", {"a": 1})
+        found: list[memory.Entry] = client.memory(again.id).search("a", limit=3)
+    print(text, fetched, page, by_id, waited, typed, ids, lines, entry_id, found)
+
+
+async def use_async_client() -> None:
+    async with ziet.AsyncClient() as client:
+        text: str = await client.run(greet, "Ada", times=2)
+        both: tuple[str, list[str]] = await asyncio.gather(client.run(greet, "Ada"), client.run(fetch, "https://a"))
+        run: ziet.Run[list[str]] = await client.options(start=False).submit(fetch, "https://example.com")
+        output: list[str] = await client.wait(run, timeout=3)
+        lines: list[str] = [line.text async for line in client.logs(run)]
+        statuses: list[str] = [listed.status async for listed in client.runs(text="a")]
+        ids: list[str] = await client.submit_many("shop.add", [{"x": 1}])
+        removed: int = await client.memory(run).remove(key="key")
+    print(text, both, output, lines, statuses, ids, removed)
+
+
+def use_client_errors(client: ziet.Client) -> None:
+    try:
+        client.run(greet, "Ada")
+    except ziet.RunFailed as error:
+        print(error.error.type, error.error.message, error.traceback, error.run.attempts[0].outcome)
+    except ziet.InvalidInput as error:
+        print([(fault.pointer, fault.message) for fault in error.errors])
+    except ziet.WaitTimeout as error:
+        print(error.run_id)
+    except ziet.ClientError as error:
+        print(error.code, error.status, error.detail, error.request_id)

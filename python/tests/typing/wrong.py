@@ -6,7 +6,7 @@ pyright itself complains about an ignore without an error; the test compares wha
 
 from __future__ import annotations
 
-from ziet import Action, memory
+from ziet import Action, AsyncClient, Client, Run, memory
 from ziet.integrations import google, openai, stripe
 
 
@@ -88,3 +88,23 @@ async def use() -> None:
     openai.chat("Hello")  # mypy: arg-type  # pyright: ignore[reportArgumentType]
     stripe.create_payment_intent("5")  # mypy: arg-type  # pyright: ignore[reportArgumentType]
     print(number, words, numbers, plain)
+
+
+def use_client(client: Client, run: Run[str]) -> None:
+    client.run(greet)  # mypy: call-overload  # pyright: ignore[reportCallIssue]
+    client.run(greet, 5)  # mypy: call-overload  # pyright: ignore[reportCallIssue, reportArgumentType]
+    client.run(greet, "Ada", time=2)  # mypy: call-arg, arg-type  # pyright: ignore[reportCallIssue]
+    number: int = client.run(greet, "Ada")  # mypy: assignment  # pyright: ignore[reportAssignmentType]
+    words: str = client.run(fetch, "https://example.com")  # mypy: assignment  # pyright: ignore[reportAssignmentType]
+    client.run("shop.add", 1)  # mypy: call-overload  # pyright: ignore[reportCallIssue, reportArgumentType]
+    client.run(len, [])  # mypy: call-overload  # pyright: ignore[reportCallIssue, reportArgumentType]
+    count: int = client.wait(run)  # mypy: assignment  # pyright: ignore[reportAssignmentType]
+    client.options(patience=3)  # mypy: call-arg  # pyright: ignore[reportCallIssue]
+    client.submit_many(greet, {"name": "Ada"})  # mypy: dict-item  # pyright: ignore[reportArgumentType]
+    print(number, words, count)
+
+
+async def use_async_client(client: AsyncClient) -> None:
+    number: int = await client.run(greet, "Ada")  # mypy: call-overload  # pyright: ignore[reportAssignmentType]
+    client.run(greet, "Ada")  # mypy: unused-coroutine  # pyright: ignore[reportUnusedCoroutine]
+    print(number)

@@ -3,6 +3,7 @@
 //! What stands there was written by anybody: of it only versions ever get onto a command line.
 
 use std::fmt::{self, Display};
+use std::io::ErrorKind;
 use std::path::Path;
 
 use sha2::{Digest as _, Sha256};
@@ -53,19 +54,11 @@ impl Wanted {
     /// # Errors
     /// When a file is there and cannot be understood.
     pub(super) fn of(code: &Path) -> Result<Self, BuildError> {
-        let read = |name: &str| match fs_err::read_to_string(code.join(name)) {
-            Ok(text) => Ok(Some(text)),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(error) if error.kind() == std::io::ErrorKind::InvalidData => {
-                Err(BuildError::Project(format!("{name}: not UTF-8")))
-            }
-            Err(error) => Err(error.into()),
-        };
         let parsed = |name: &str, text: &Option<String>| {
             text.as_deref().map(|text| table(name, text)).transpose()
         };
-        let (lock, requirements, about) = (read(LOCK)?, read(REQUIREMENTS)?, read(PYPROJECT)?);
-        let about = parsed(PYPROJECT, &about)?.unwrap_or_default();
+        let (lock, requirements) = (read(code, LOCK)?, read(code, REQUIREMENTS)?);
+        let about = parsed(PYPROJECT, &read(code, PYPROJECT)?)?.unwrap_or_default();
         let locked = parsed(LOCK, &lock)?;
         let project = about.get("project").and_then(Value::as_table);
         let requires_python = project.and_then(|project| project.get("requires-python"));
@@ -148,6 +141,18 @@ impl Wanted {
                 )
             },
         )
+    }
+}
+
+/// None where there is no such file.
+fn read(code: &Path, name: &str) -> Result<Option<String>, BuildError> {
+    match fs_err::read_to_string(code.join(name)) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) if error.kind() == ErrorKind::InvalidData => {
+            Err(BuildError::Project(format!("{name}: not UTF-8")))
+        }
+        Err(error) => Err(error.into()),
     }
 }
 

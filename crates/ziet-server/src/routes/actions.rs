@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
 use utoipa::ToSchema;
-use ziet_core::action::Isolation;
+use ziet_core::action::{Isolation, Parameter};
 use ziet_core::{ActionId, ActionSpec, Time};
 use ziet_store::{Tx, figures};
 
@@ -43,6 +43,10 @@ pub(crate) struct ActionSummary {
     memory: u64,
     #[schema(value_type = schema::Isolation)]
     isolation: Isolation,
+    #[schema(value_type = Vec<schema::Parameter>)]
+    parameters: Vec<Parameter>,
+    /// Whether the function has `**kwargs`.
+    accepts_unknown: bool,
 }
 
 impl From<&ActionSpec> for ActionSummary {
@@ -59,6 +63,8 @@ impl From<&ActionSpec> for ActionSummary {
             retries: spec.retries,
             memory: spec.memory,
             isolation: spec.isolation,
+            parameters: spec.parameters.clone(),
+            accepts_unknown: spec.accepts_unknown,
         }
     }
 }

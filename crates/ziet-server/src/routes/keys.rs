@@ -208,3 +208,35 @@ pub(crate) async fn revoke(
     platform.keys.remove(&key.hash);
     Ok(StatusCode::NO_CONTENT)
 }
+
+/// The key of a request, and who answered it.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct OwnKeyDocument {
+    #[serde(flatten)]
+    document: KeyDocument,
+    /// The version of the server.
+    server_version: &'static str,
+}
+
+/// Get the key of the request
+///
+/// By this a client sees whether its key is valid, and what it may do.
+#[utoipa::path(get, path = "/v1/key", tag = "keys", operation_id = "get_own_key",
+    responses((status = 200, description = "The key.", body = OwnKeyDocument)),
+    security(("api_key" = [])))]
+pub(crate) async fn own(
+    caller: Caller,
+    State(platform): State<Arc<Platform>>,
+    params: Params,
+) -> Result<Json<OwnKeyDocument>, Problem> {
+    params.end()?;
+    let id = caller.key.id;
+    let found = async move |tx: &mut Tx<'_>| keys::find(tx, id).await;
+    let found = platform.read(&caller.room().await?, found).await?;
+    // Revoked and deleted between the look at the key and this one.
+    let gone = || Problem::new(Code::KeyInvalid, "the key was revoked");
+    Ok(Json(OwnKeyDocument {
+        document: found.ok_or_else(gone)?.into(),
+        server_version: env!("CARGO_PKG_VERSION"),
+    }))
+}

@@ -13,7 +13,7 @@ use ziet_core::limits::{self, JSON_BYTES, MEMORY_BYTES, METADATA_BYTES};
 use ziet_core::memory::{self as rules, Entry, Search};
 use ziet_core::{ActionId, EntryId, Json as Value, MemoryId, ProjectId, RunId, Time};
 use ziet_store::memory::{self, Found};
-use ziet_store::{Added, Tx, runs};
+use ziet_store::{Added, StoreError, Tx, runs};
 
 use crate::auth::{Allowed, Caller, Read, Run};
 use crate::body::{ONE, Payload};
@@ -197,14 +197,18 @@ async fn answer(
 ) -> Result<Response, Problem> {
     let (project, limit) = (caller.project()?.id.clone(), question.limit());
     let verb = async move |tx: &mut Tx<'_>| {
-        if memory::find(tx, &project, of).await?.is_none() {
-            return Err(ziet_store::StoreError::NoMemory(of));
-        }
+        require(tx, &project, of).await?;
         question.ask(tx, &project, of).await
     };
     let found = platform.read(&room, verb).await?;
     let entries = found.entries.into_iter().map(MemoryEntry::from).collect();
     room.answer(&Page::new(entries, limit, found.scanned_to))
+}
+
+/// Refuses the id of a memory that the project does not have.
+async fn require(tx: &mut Tx<'_>, project: &ProjectId, of: MemoryId) -> ziet_store::Result<()> {
+    let found = memory::find(tx, project, of).await?;
+    found.map(drop).ok_or(StoreError::NoMemory(of))
 }
 
 async fn memory_of(look: Look<'_>) -> Result<MemoryId, Problem> {
@@ -287,12 +291,41 @@ pub(crate) async fn add(
     params: Params,
     body: Payload<ONE>,
 ) -> Result<(StatusCode, Json<MemoryEntry>), Problem> {
-    let (project, run) = (caller.project()?, name.run()?);
+    let run = name.run()?;
     params.end()?;
-    let entry = body
-        .parse::<NewEntry>()?
-        .check(project, platform.settings.clock.now())?;
+    let entry = body.parse()?;
     let of = memory_of(caller.look(&caller.room().await?, run)?).await?;
+    add_entry(&caller, &platform, of, entry).await
+}
+
+/// Add to a memory
+///
+/// By the id that runs name as their `memory_id`. The entry is durable when this is answered.
+#[utoipa::path(post, path = "/v1/memories/{id}", tag = "memory", operation_id = "add_to_memory_by_id",
+    params(("id" = schema::Id, Path, description = "The memory.")), request_body = NewEntry,
+    responses((status = 201, description = "The entry.", body = MemoryEntry),
+        (status = 409, description = "The memory holds as much as it may.", body = ProblemDocument, content_type = "application/problem+json")),
+    security(("api_key" = ["run"])))]
+pub(crate) async fn add_to_id(
+    caller: Allowed<Run>,
+    State(platform): State<Arc<Platform>>,
+    name: Named,
+    params: Params,
+    body: Payload<ONE>,
+) -> Result<(StatusCode, Json<MemoryEntry>), Problem> {
+    let of = name.id(Code::MemoryNotFound)?;
+    params.end()?;
+    add_entry(&caller, &platform, of, body.parse()?).await
+}
+
+async fn add_entry(
+    caller: &Caller,
+    platform: &Platform,
+    of: MemoryId,
+    entry: NewEntry,
+) -> Result<(StatusCode, Json<MemoryEntry>), Problem> {
+    let project = caller.project()?;
+    let entry = entry.check(project, platform.settings.clock.now())?;
     let (project, added) = (project.id.clone(), entry.clone());
     let verb = async move |tx: &mut Tx<'_>| memory::add(tx, &project, of, &added).await;
     match platform.write(verb).await? {
@@ -308,11 +341,31 @@ pub(crate) async fn add(
 #[derive(utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "they are only described")]
-struct Unwanted {
+struct UnwantedParams {
     /// The one entry with this id.
     entry_id: Option<schema::Id>,
     /// All entries under this key.
     key: Option<String>,
+}
+
+/// Exactly one of the two is given.
+struct Unwanted {
+    entry: Option<EntryId>,
+    key: Option<String>,
+}
+
+impl Unwanted {
+    fn take(params: &mut Params) -> Result<Self, Problem> {
+        let entry = params.value("entry_id", "the id of an entry")?;
+        let key = params.text("key")?;
+        if entry.is_some() == key.is_some() {
+            return Err(Problem::new(
+                Code::InvalidRequest,
+                "give either `entry_id` or `key`",
+            ));
+        }
+        Ok(Self { entry, key })
+    }
 }
 
 /// What went.
@@ -326,7 +379,7 @@ pub(crate) struct Removed {
 ///
 /// Either one entry by its id, or all under a key.
 #[utoipa::path(delete, path = "/v1/runs/{id}/memory", tag = "memory", operation_id = "remove_from_memory",
-    params(("id" = schema::Id, Path, description = "The run."), Unwanted),
+    params(("id" = schema::Id, Path, description = "The run."), UnwantedParams),
     responses((status = 200, description = "How many entries there were.", body = Removed)),
     security(("api_key" = ["run"])))]
 pub(crate) async fn remove(
@@ -335,19 +388,44 @@ pub(crate) async fn remove(
     name: Named,
     mut params: Params,
 ) -> Result<Json<Removed>, Problem> {
-    let (project, run) = (caller.project()?.id.clone(), name.run()?);
-    let entry: Option<EntryId> = params.value("entry_id", "the id of an entry")?;
-    let key = params.text("key")?;
+    let run = name.run()?;
+    let unwanted = Unwanted::take(&mut params)?;
     params.end()?;
-    if entry.is_some() == key.is_some() {
-        return Err(Problem::new(
-            Code::InvalidRequest,
-            "give either `entry_id` or `key`",
-        ));
-    }
     let of = memory_of(caller.look(&caller.room().await?, run)?).await?;
-    let verb =
-        async move |tx: &mut Tx<'_>| memory::remove(tx, &project, of, entry, key.as_deref()).await;
+    remove_entries(&caller, &platform, of, unwanted).await
+}
+
+/// Remove from a memory
+///
+/// By the id that runs name as their `memory_id`: either one entry by its id, or all under a key.
+#[utoipa::path(delete, path = "/v1/memories/{id}", tag = "memory", operation_id = "remove_from_memory_by_id",
+    params(("id" = schema::Id, Path, description = "The memory."), UnwantedParams),
+    responses((status = 200, description = "How many entries there were.", body = Removed)),
+    security(("api_key" = ["run"])))]
+pub(crate) async fn remove_from_id(
+    caller: Allowed<Run>,
+    State(platform): State<Arc<Platform>>,
+    name: Named,
+    mut params: Params,
+) -> Result<Json<Removed>, Problem> {
+    let of = name.id(Code::MemoryNotFound)?;
+    let unwanted = Unwanted::take(&mut params)?;
+    params.end()?;
+    remove_entries(&caller, &platform, of, unwanted).await
+}
+
+async fn remove_entries(
+    caller: &Caller,
+    platform: &Platform,
+    of: MemoryId,
+    unwanted: Unwanted,
+) -> Result<Json<Removed>, Problem> {
+    let project = caller.project()?.id.clone();
+    let verb = async move |tx: &mut Tx<'_>| {
+        require(tx, &project, of).await?;
+        let (entry, key) = (unwanted.entry, unwanted.key.as_deref());
+        memory::remove(tx, &project, of, entry, key).await
+    };
     Ok(Json(Removed {
         removed: platform.write(verb).await?,
     }))

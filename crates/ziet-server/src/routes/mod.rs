@@ -52,7 +52,11 @@ pub(crate) fn all() -> OpenApiRouter<Arc<Platform>> {
         .routes(routes!(logs::list))
         .routes(routes!(events::list))
         .routes(routes!(memory::of_run, memory::add, memory::remove))
-        .routes(routes!(memory::of_id))
+        .routes(routes!(
+            memory::of_id,
+            memory::add_to_id,
+            memory::remove_from_id
+        ))
         .routes(routes!(deployments::list, deployments::create))
         .routes(routes!(deployments::get))
         .routes(routes!(deployments::activate))
@@ -64,6 +68,7 @@ pub(crate) fn all() -> OpenApiRouter<Arc<Platform>> {
         .routes(routes!(actions::get))
         .routes(routes!(keys::list, keys::create))
         .routes(routes!(keys::revoke))
+        .routes(routes!(keys::own))
         .routes(routes!(openapi::document))
         .routes(routes!(openapi::page))
 }

@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
+use axum::Json;
 use axum::extract::State;
 use axum::http::HeaderMap;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use ziet_core::ProjectId;
 use ziet_core::document::RunSummary;
 use ziet_store::{Tx, runs};
 
+use super::submit::wait;
 use crate::auth::{Allowed, Read};
 use crate::params::{Named, Params};
 use crate::platform::{Look, Platform};
@@ -18,10 +20,13 @@ use crate::sse::{self, Followed, News, Told};
 
 /// Get a run
 ///
+/// With `wait` the answer comes when the run has finished, or after so many seconds with the run as it stands by then.
+///
 /// With `Accept: text/event-stream` the answer is live: the event `run` brings the run as it stands, at once and whenever it
 /// has changed, and `end` says that it has finished.
 #[utoipa::path(get, path = "/v1/runs/{id}", tag = "runs", operation_id = "get_run",
     params(("id" = schema::Id, Path, description = "The run."),
+        ("wait" = Option<u32>, Query, minimum = 0, maximum = 900, description = "Seconds to wait for the run to finish."),
         sse::Resuming),
     responses((status = 200, description = "The run.", content((schema::Run = "application/json"), (String = "text/event-stream")))),
     security(("api_key" = ["read"])))]
@@ -30,15 +35,20 @@ pub(crate) async fn get(
     State(platform): State<Arc<Platform>>,
     Named(run): Named,
     headers: HeaderMap,
-    params: Params,
+    mut params: Params,
 ) -> Result<Response, Problem> {
     let run = Named(run).run()?;
+    let wait = wait(&mut params)?;
     params.end()?;
     if sse::is_wanted(&headers) {
         let project = caller.project()?.id.clone();
         let version = Version(sse::last_seen(&headers)?);
         let followed = Followed::new(platform, project, run, version);
         return sse::answer(followed, &caller.key).await;
+    }
+    let finished = caller.project()?.finished(run, platform.wait(wait));
+    if let Some(document) = finished.await {
+        return Ok(Json(&*document).into_response());
     }
     let room = caller.room().await?;
     let look = caller.look(&room, run)?;

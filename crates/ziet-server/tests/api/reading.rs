@@ -121,6 +121,7 @@ async fn every_answer_is_what_the_document_says() {
         ("/v1/runs?limit=0", "/v1/runs"),
         ("/v1/runs?cursor=x", "/v1/runs"),
         ("/v1/keys", "/v1/keys"),
+        ("/v1/key", "/v1/key"),
         ("/openapi.json", "/openapi.json"),
     ] {
         described.check("get", template, &served.get(&key, path).await);
@@ -487,6 +488,10 @@ async fn a_key_is_shown_once_and_counts_until_it_is_revoked() {
     assert_eq!(made["project_id"], "shop");
     assert_eq!(served.get(new, "/v1/runs").await.status, StatusCode::OK);
     assert_eq!(served.get(new, "/v1/keys").await.code(), "scope_missing");
+    let own = served.get(new, "/v1/key").await.json();
+    assert_eq!((&own["id"], &own["name"]), (&made["id"], &made["name"]));
+    assert_eq!(own["server_version"], env!("CARGO_PKG_VERSION"));
+    assert_eq!(own["key"], Value::Null);
     let listed = served.get(&key, "/v1/keys").await;
     assert!(!String::from_utf8_lossy(&listed.body).contains(new));
     assert!(

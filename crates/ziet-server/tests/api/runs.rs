@@ -97,6 +97,27 @@ async fn who_waits_too_short_gets_the_run_as_it_stands() {
 }
 
 #[tokio::test]
+async fn a_run_that_was_submitted_before_is_waited_for() {
+    let (served, _) = served().await;
+    let key = served.key(Some("shop"), &[Scope::Run, Scope::Read]).await;
+    let rest = wanted("actions.rest", json!({"seconds": 60}), json!({}));
+    let run = id(&served.post(&key, "/v1/runs", rest).await);
+    let path = format!("/v1/runs/{run}");
+    let early = served.get(&key, &format!("{path}?wait=1")).await;
+    assert_eq!(
+        (early.status, early.json()["finished_at"].is_null()),
+        (StatusCode::OK, true)
+    );
+    let (waiting, cancel) = (format!("{path}?wait=60"), format!("{path}/cancel"));
+    let (waited, _) = tokio::join!(served.get(&key, &waiting), served.post(&key, &cancel, ""));
+    assert_eq!(waited.json()["status"], "cancelled");
+    let again = served.get(&key, &waiting).await;
+    assert_eq!(again.json(), waited.json());
+    let unknown = "/v1/runs/01a20995-b522-776f-afb9-8e5539977626?wait=60";
+    assert_eq!(served.get(&key, unknown).await.code(), "run_not_found");
+}
+
+#[tokio::test]
 async fn the_input_stays_the_bytes_that_came() {
     let (served, key) = served().await;
     let body = r#"{"action_id": "actions.echo", "input": {"value":  {"b": 1.50, "a": "\u00e9"}}}"#;

@@ -1,8 +1,14 @@
 //! Bundles, from a project's folder to the folder of a deployment: what goes in, what comes out, and what is refused.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, in its steps too"
+)]
+
 mod hostile;
 mod packing;
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use fs_err as fs;
@@ -25,7 +31,6 @@ fn packed(root: &Path) -> Result<(Vec<u8>, Packed), BundleError> {
 
 /// The names of everything below a folder, with their modes.
 fn tree(root: &Path) -> Vec<(String, u32)> {
-    use std::os::unix::fs::PermissionsExt;
     let mut found = Vec::new();
     let mut folders = vec![root.to_owned()];
     while let Some(folder) = folders.pop() {

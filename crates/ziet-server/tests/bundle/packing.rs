@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 use std::fs::Permissions;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
@@ -341,7 +342,6 @@ fn a_project_without_files_and_names_that_cannot_travel_are_told() {
     let error = survey(root.path(), &mut |_| ()).unwrap_err().to_string();
     assert_eq!(error, "\"two\\nlines\": the name has a control character");
     fs::remove_file(root.path().join("two\nlines")).unwrap();
-    use std::os::unix::ffi::OsStrExt;
     let name = std::ffi::OsStr::from_bytes(b"caf\xe9.py");
     fs::write(root.path().join(name), "").unwrap();
     let error = survey(root.path(), &mut |_| ()).unwrap_err().to_string();

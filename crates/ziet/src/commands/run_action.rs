@@ -1,15 +1,16 @@
-//! `ziet run --local action NAME`: the engine on a store in memory, with one run in it.
+//! `ziet run action NAME`: with `--local` the engine on a store in memory, with one run in it; else on a server.
 
 use std::collections::HashSet;
 use std::io::IsTerminal;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Args;
 use clap_complete::ArgValueCompleter;
 use ziet_core::action::ActionSpec;
 use ziet_core::memory::Newest;
 use ziet_core::run::{Cancelled, Status};
-use ziet_core::{ErrorCode, Json, RunId};
+use ziet_core::{ErrorCode, Json, RunId, Time};
 use ziet_engine::{EngineError, Happening, MadeInput, Notice, Submission};
 
 use super::watch::{Resolve, watch};
@@ -17,13 +18,14 @@ use super::{Inbox, Incoming, Local, resolve};
 use crate::complete;
 use crate::error::CliError;
 use crate::input;
-use crate::output::{LocalEnding, LocalRun, Printer, quoted};
-use crate::settings::Settings;
+use crate::output::{Ending, Place, Printer, RunLines};
+use crate::settings::{Flags, OfClient, Settings, read_age};
 
 /// Run an action and show what it does
 ///
-/// Lines appear as things happen; the last one is what the run left in memory. The exit status is 0 when the run
-/// completed, 1 when it failed, 2 for wrong usage or wrong input, and 130 when it was interrupted.
+/// With --local it runs on this machine, else on a server. Lines appear as things happen; the last one is what the run
+/// left in memory. The exit status is 0 when the run completed, 1 when it failed, 2 for wrong usage or wrong input, and
+/// 130 when it was interrupted.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -31,27 +33,29 @@ Examples:
   ziet run --local action process_payment -p amount=10 -p currency=eur
   ziet run --local action process_payment --input '{\"amount\": 10}'
   ziet run --local action process_payment --input @payment.json --json | jq .memory
-  ziet run --local action process_payment --watch              again whenever a file is saved")]
+  ziet run --local action process_payment --watch              again whenever a file is saved
+  ziet run action process_payment -p amount=10                 on the server of `ziet login`
+  ziet run action process_payment -p amount=10 --detach        prints its id, and does not wait")]
 pub(crate) struct RunAction {
     /// The action: its id, else its function's name or `module.function`
     #[arg(add = ArgValueCompleter::new(complete::actions))]
-    name: String,
+    pub(super) name: String,
 
     /// The parameters as a JSON object: the text itself, @FILE, or - for standard input
     ///
-    /// Without --input and -p, parameters come from the action's table `[inputs."<id>"]` in `ziet.toml`. Those that are
-    /// missing there and have no default get test data: the example in the docstring (`e.g., "CA"`), else something
-    /// that fits the type.
+    /// Without --input and -p, the parameters of a local run come from the action's table `[inputs."<id>"]` in
+    /// `ziet.toml`. Those that are missing there and have no default get test data: the example in the docstring
+    /// (`e.g., "CA"`), else something that fits the type.
     #[arg(long, value_name = "JSON|@FILE|-")]
     input: Option<String>,
 
     /// One parameter; goes before the same one in --input. The value is JSON, or plain text where the hint is str
     #[arg(short, long = "param", value_name = "KEY=VALUE", add = ArgValueCompleter::new(complete::parameters))]
-    param: Vec<String>,
+    pub(super) param: Vec<String>,
 
     /// Print the run as one JSON document on standard output, and the lines on standard error
     #[arg(long)]
-    json: bool,
+    pub(super) json: bool,
 
     /// Run again whenever a file of the project is saved, until Ctrl-C
     ///
@@ -60,11 +64,69 @@ pub(crate) struct RunAction {
     /// environments and caches do not count. With --json there is one document for each run, each on a line of its own.
     /// Ctrl-C ends with status 0 between runs, and with 130 in one.
     #[arg(long)]
-    watch: bool,
+    pub(super) watch: bool,
 
-    /// The memory to use on a server; a local run always has a new one
+    #[command(flatten)]
+    pub(super) remote: OnServer,
+}
+
+/// What only runs on a server have.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "On a server")]
+pub(super) struct OnServer {
+    /// Do not wait: print the run's id
+    #[arg(long)]
+    pub(super) detach: bool,
+
+    /// The memory to use, instead of a new one
     #[arg(long, value_name = "ID")]
-    memory: Option<String>,
+    pub(super) memory: Option<String>,
+
+    /// Names the request: asked again, it is the same run, until a day after that has finished
+    #[arg(long, value_name = "TEXT")]
+    pub(super) idempotency_key: Option<String>,
+
+    /// Run it after this time, such as 30s, 15m or 2h
+    #[arg(long, value_name = "TIME", value_parser = duration, conflicts_with = "at")]
+    pub(super) delay: Option<Duration>,
+
+    /// Run it at this time, such as 2026-01-15T09:30:00Z
+    #[arg(long, value_name = "TIME", value_parser = point)]
+    pub(super) at: Option<Time>,
+
+    /// What is to be found on the run again: a JSON object
+    #[arg(long, value_name = "JSON", value_parser = input::object)]
+    pub(super) metadata: Option<Json>,
+
+    #[command(flatten)]
+    pub(super) server: Flags<OfClient>,
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    read_age(text).ok_or_else(|| "expected a duration, such as 30s, 15m or 2h".to_owned())
+}
+
+fn point(text: &str) -> Result<Time, String> {
+    let wrong = |_| "expected a time with its zone, such as 2026-01-15T09:30:00Z".to_owned();
+    text.parse().map_err(wrong)
+}
+
+impl OnServer {
+    /// One of these that was given.
+    fn given(&self) -> Option<&'static str> {
+        let given = [
+            ("--detach", self.detach),
+            ("--memory", self.memory.is_some()),
+            ("--idempotency-key", self.idempotency_key.is_some()),
+            ("--delay", self.delay.is_some()),
+            ("--at", self.at.is_some()),
+            ("--metadata", self.metadata.is_some()),
+            ("--server", self.server.is_given("server")),
+        ];
+        given
+            .into_iter()
+            .find_map(|(name, given)| given.then_some(name))
+    }
 }
 
 impl RunAction {
@@ -76,22 +138,25 @@ impl RunAction {
     }
 }
 
+/// On this machine.
 pub(crate) fn run_action(
-    local: bool,
     args: &RunAction,
     settings: &Settings,
     resolve_again: &Resolve<'_>,
     printer: &mut Printer,
 ) -> Result<ExitCode, CliError> {
-    if !local {
-        let name = quoted(&args.name);
-        let hint = format!("run it on this machine with `ziet run --local action {name}`");
-        return Err(CliError::usage("there is no server to run it on").hint(hint));
-    }
-    if args.memory.is_some() {
-        return Err(CliError::usage(
-            "--memory is for a server: a local run has a memory of its own",
-        ));
+    match args.remote.given() {
+        Some("--memory") => {
+            return Err(CliError::usage(
+                "--memory is for a server: a local run has a memory of its own",
+            ));
+        }
+        Some(option) => {
+            return Err(CliError::usage(format!(
+                "{option} is for a server, not for --local"
+            )));
+        }
+        None => {}
     }
     if args.json {
         printer.lines_to_stderr();
@@ -129,7 +194,8 @@ pub(super) fn run_once(
         Some(input) => input,
         None => test_data(&local, spec, settings, printer)?,
     };
-    let mut lines = LocalRun::begin(printer, spec.id.clone(), &args.name);
+    let mut lines = RunLines::begin(printer, Place::Local, spec.id.clone(), &args.name);
+    lines.info("Starting local run...");
     for (level, text) in &local.printed {
         lines.output(*level, text);
     }
@@ -188,7 +254,7 @@ fn submit(local: &Local<'_>, spec: &ActionSpec, input: Json) -> Result<RunId, Cl
 
 /// Shows what happens until the run has finished, and those below it, which end with it. Returns whether it was ended
 /// from here.
-fn follow(local: &Local<'_>, root: RunId, lines: &mut LocalRun<'_>) -> Result<bool, CliError> {
+fn follow(local: &Local<'_>, root: RunId, lines: &mut RunLines<'_>) -> Result<bool, CliError> {
     let mut interrupted = false;
     let mut open = HashSet::from([root]);
     let cancel = |by: &str| {
@@ -248,7 +314,7 @@ fn conclude(
     local: &Local<'_>,
     run: RunId,
     interrupted: bool,
-    lines: LocalRun<'_>,
+    lines: RunLines<'_>,
     json: bool,
 ) -> Result<ExitCode, CliError> {
     let Some(mut document) = local.engine.document(run)? else {
@@ -260,10 +326,10 @@ fn conclude(
         .as_ref()
         .is_some_and(|error| error.code == ErrorCode::InvalidInput);
     let (ending, status) = match document.status {
-        Status::Completed => (LocalEnding::Completed, 0),
+        Status::Completed => (Ending::Completed, 0),
         // An interrupt that came too late changed nothing.
-        Status::Cancelled if interrupted => (LocalEnding::Interrupted, 130),
-        _ => (LocalEnding::Failed, if wrong_input { 2 } else { 1 }),
+        Status::Cancelled if interrupted => (Ending::Interrupted, 130),
+        _ => (Ending::Failed, if wrong_input { 2 } else { 1 }),
     };
     let printer = lines.end(ending, &memory);
     if json {

@@ -1,10 +1,10 @@
 //! `ziet serve`: the store, an engine for each project, and the HTTP API, in one process until it is asked to end.
 
 mod host;
-mod key;
-mod log;
+pub(super) mod key;
+pub(super) mod log;
 mod projects;
-mod stopping;
+pub(super) mod stopping;
 mod systemd;
 
 use std::net::SocketAddr;
@@ -26,6 +26,7 @@ use ziet_server::{Hints, Platform, Server, ServerSettings};
 use ziet_store::{Location, Store};
 
 use self::host::{Engines, Hosting};
+pub(super) use self::projects::FOLDER;
 use self::projects::Projects;
 use self::stopping::Stop;
 use super::retention::Retention;
@@ -93,7 +94,7 @@ pub(crate) fn serve(
     }
 }
 
-fn runtime() -> Result<Runtime, CliError> {
+pub(super) fn runtime() -> Result<Runtime, CliError> {
     let processors = available_parallelism().map_or(1, NonZero::get);
     let built = Builder::new_multi_thread()
         .worker_threads(processors.min(NETWORK_THREADS))
@@ -276,7 +277,7 @@ impl Running {
     }
 }
 
-async fn bind(address: SocketAddr) -> Result<TcpListener, CliError> {
+pub(super) async fn bind(address: SocketAddr) -> Result<TcpListener, CliError> {
     let bound = TcpListener::bind(address).await;
     bound.map_err(|error| {
         CliError::failed(&format!("cannot listen on {address}"), error)
@@ -285,7 +286,7 @@ async fn bind(address: SocketAddr) -> Result<TcpListener, CliError> {
 }
 
 /// What the HTTP API needs to know.
-fn served(serving: &Serving, clock: &Clock) -> ServerSettings {
+pub(super) fn served(serving: &Serving, clock: &Clock) -> ServerSettings {
     ServerSettings {
         hosts: serving.hosts.clone(),
         public_metrics: serving.public_metrics,
@@ -295,7 +296,7 @@ fn served(serving: &Serving, clock: &Clock) -> ServerSettings {
 }
 
 /// Where clients find it.
-fn address(serving: &Serving, listener: &TcpListener) -> Result<String, CliError> {
+pub(super) fn address(serving: &Serving, listener: &TcpListener) -> Result<String, CliError> {
     let bound = listener
         .local_addr()
         .map_err(|error| CliError::failed("the address", error))?;
@@ -314,7 +315,7 @@ fn tell(address: &str, state: &State) {
 }
 
 /// It serves until it is told to end, so whatever came of it before that is wrong.
-fn ended_early(ended: Result<(), JoinError>) -> CliError {
+pub(super) fn ended_early(ended: Result<(), JoinError>) -> CliError {
     const WHAT: &str = "the HTTP API cannot go on";
     match ended {
         Ok(()) => CliError::broken(WHAT),

@@ -8,6 +8,7 @@ use ziet_core::limits;
 use ziet_core::run::OnLost;
 
 use super::json::as_python;
+use super::lines::Place;
 use super::printer::{BOLD, CYAN, DIM, GREEN, Printer};
 use super::shell::quoted;
 use super::spelled::one_line;
@@ -24,8 +25,8 @@ impl Printer {
     }
 
     /// Everything that is known of an action.
-    pub(crate) fn action_in_full(&mut self, action: &ActionSpec, root: &Path) {
-        self.line(in_full(action, root, self.width).trim_end());
+    pub(crate) fn action_in_full(&mut self, action: &ActionSpec, root: &Path, place: Place) {
+        self.line(in_full(action, root, place, self.width).trim_end());
     }
 }
 
@@ -34,12 +35,12 @@ fn listed(action: &ActionSpec, root: &Path, width: Option<u16>) -> String {
     let parameters: Vec<String> = action.parameters.iter().map(signature).collect();
     let parameters = one_line(&format!("({})", parameters.join(", ")));
     sheet.wrapped(TITLE, "   ", &parameters);
-    let place = one_line(&place(action, root));
+    let place = one_line(&defined_in(action, root));
     sheet.line(&format!("{TITLE}{DIM}{place}{DIM:#}"));
     sheet.text
 }
 
-fn in_full(action: &ActionSpec, root: &Path, width: Option<u16>) -> String {
+fn in_full(action: &ActionSpec, root: &Path, place: Place, width: Option<u16>) -> String {
     let mut sheet = Sheet::of(action, width);
     if let Some(documentation) = &action.documentation {
         sheet.documentation(documentation, &action.description);
@@ -78,10 +79,10 @@ fn in_full(action: &ActionSpec, root: &Path, width: Option<u16>) -> String {
         limits.push("on lost: fails, for it must never be executed twice".to_owned());
     }
     sheet.section("Limits", limits.into_iter().map(|each| (each, None)));
-    sheet.section("Defined in", [(place(action, root), None)].into_iter());
+    sheet.section("Defined in", [(defined_in(action, root), None)].into_iter());
     sheet.section(
         "Run it",
-        commands(action).into_iter().map(|each| (each, None)),
+        commands(action, place).into_iter().map(|each| (each, None)),
     );
     sheet.text
 }
@@ -181,23 +182,28 @@ fn signature(parameter: &Parameter) -> String {
     format!("{name}: {hint}{default}")
 }
 
-fn place(action: &ActionSpec, root: &Path) -> String {
+fn defined_in(action: &ActionSpec, root: &Path) -> String {
     let file = Path::new(&action.file);
     let file = file.strip_prefix(root).unwrap_or(file).display();
     format!("{file}:{}", action.line)
 }
 
-/// What to type to run it: with test data, and with what it needs.
-fn commands(action: &ActionSpec) -> Vec<String> {
-    let run = format!("ziet run --local action {}", quoted(action.id.as_str()));
+/// What to type to run it: with test data, which only local runs have, and with what it needs.
+fn commands(action: &ActionSpec, place: Place) -> Vec<String> {
+    let local = match place {
+        Place::Local => "--local ",
+        Place::Server => "",
+    };
+    let run = format!("ziet run {local}action {}", quoted(action.id.as_str()));
     let needed = action.parameters.iter().filter(|each| each.required);
     let given: Vec<String> = needed
         .map(|each| format!("-p {}={}", each.name, each.name.to_uppercase()))
         .collect();
-    if given.is_empty() {
-        vec![run]
-    } else {
-        vec![run.clone(), format!("{run} {}", given.join(" "))]
+    let whole = format!("{run} {}", given.join(" "));
+    match place {
+        _ if given.is_empty() => vec![run],
+        Place::Local => vec![run, whole],
+        Place::Server => vec![whole],
     }
 }
 
@@ -275,14 +281,14 @@ mod tests {
     fn fits_a_narrow_terminal() {
         let (action, root) = (calculate_tax(), Path::new("/srv/shop"));
         insta::assert_snapshot!(plain(&listed(&action, root, Some(60))));
-        insta::assert_snapshot!(plain(&in_full(&action, root, Some(60))));
+        insta::assert_snapshot!(plain(&in_full(&action, root, Place::Local, Some(60))));
     }
 
     #[test]
     fn has_a_line_for_each_thing_in_a_pipe() {
         let (action, root) = (calculate_tax(), Path::new("/srv/other"));
         insta::assert_snapshot!(plain(&listed(&action, root, None)));
-        insta::assert_snapshot!(plain(&in_full(&action, root, None)));
+        insta::assert_snapshot!(plain(&in_full(&action, root, Place::Server, None)));
     }
 
     #[test]
@@ -292,8 +298,11 @@ mod tests {
             file,
             ..calculate_tax()
         };
-        for show in [listed, in_full] {
-            let shown = show(&action, Path::new("/srv/shop"), None);
+        let root = Path::new("/srv/shop");
+        for shown in [
+            listed(&action, root, None),
+            in_full(&action, root, Place::Local, None),
+        ] {
             assert!(shown.contains(r"a\x1b[31m\nb/tax.py:8"), "{shown}");
         }
     }

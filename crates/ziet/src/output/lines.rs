@@ -1,4 +1,4 @@
-//! The lines of a local run, as the specification of the product shows them.
+//! The lines of a run, as the specification of the product shows them for local ones; those on a server look alike.
 
 use std::time::Duration;
 
@@ -19,8 +19,14 @@ use super::wording::marks;
 const LONGEST_VALUE: usize = 200;
 
 /// Prints what happens to a run and those below it.
-pub(crate) struct LocalRun<'a> {
-    printer: &'a mut Printer,
+pub(crate) struct RunLines<'a> {
+    pub(crate) printer: &'a mut Printer,
+    run: PutAside,
+}
+
+/// What is known of a run while lines of others are printed.
+pub(crate) struct PutAside {
+    place: Place,
     /// The root action, which is called what was typed.
     root: ActionId,
     typed: String,
@@ -28,26 +34,38 @@ pub(crate) struct LocalRun<'a> {
     last: Option<RunId>,
 }
 
-impl<'a> LocalRun<'a> {
-    pub(crate) fn begin(printer: &'a mut Printer, root: ActionId, typed: &str) -> Self {
-        let emoji = if printer.ascii { "" } else { "🧪 " };
-        printer.line(format_args!("{emoji}Running action locally: {typed}\n"));
-        let mut run = Self {
-            printer,
+impl<'a> RunLines<'a> {
+    pub(crate) fn begin(
+        printer: &'a mut Printer,
+        place: Place,
+        root: ActionId,
+        typed: &str,
+    ) -> Self {
+        let (emoji, text) = match place {
+            Place::Local => ("🧪 ", "Running action locally"),
+            Place::Server => ("🚀 ", "Running action"),
+        };
+        let emoji = if printer.ascii { "" } else { emoji };
+        printer.line(format_args!("{emoji}{text}: {typed}\n"));
+        let run = PutAside {
+            place,
             root,
             typed: typed.to_owned(),
             last: None,
         };
-        run.info("Starting local run...");
-        run
+        Self { printer, run }
+    }
+
+    pub(crate) fn go_on(printer: &'a mut Printer, run: PutAside) -> Self {
+        Self { printer, run }
+    }
+
+    pub(crate) fn put_aside(self) -> PutAside {
+        self.run
     }
 
     pub(crate) fn output(&mut self, level: Level, text: &str) {
-        let tag = tag(level);
-        let lines = text
-            .split('\n')
-            .map(|line| format!("{tag} {}", printed(line.trim_end_matches('\r'))));
-        self.printer.line(lines.collect::<Vec<_>>().join("\n"));
+        self.printer.line(output("", level, text));
     }
 
     /// `is_root` tells the run that was asked for from those that it called, directly or not.
@@ -58,8 +76,8 @@ impl<'a> LocalRun<'a> {
         action: &ActionId,
         happening: &Happening,
     ) {
-        let name = if *action == self.root {
-            self.typed.clone()
+        let name = if *action == self.run.root {
+            self.run.typed.clone()
         } else {
             action.to_string()
         };
@@ -111,7 +129,7 @@ impl<'a> LocalRun<'a> {
 
     /// For lines that do not name their action, where the line before was about another run.
     fn whose(&mut self, run: RunId, is_root: bool, name: &str) -> String {
-        let goes_on = self.last.replace(run) == Some(run);
+        let goes_on = self.run.last.replace(run) == Some(run);
         if is_root || goes_on {
             String::new()
         } else {
@@ -154,30 +172,50 @@ impl<'a> LocalRun<'a> {
     }
 
     /// The last lines of every run.
-    pub(crate) fn end(self, ending: LocalEnding, memory: &Newest) -> &'a mut Printer {
-        let (style, mark, word, text) = match ending {
-            LocalEnding::Completed => (GREEN, "✅", "[OK]", "Local run completed"),
-            LocalEnding::Failed => (RED, "❌", "[FAILED]", "Local run failed"),
-            LocalEnding::Interrupted => (RED, "❌", "[INTERRUPTED]", "Local run interrupted"),
-        };
-        let mark = if self.printer.ascii { word } else { mark };
-        self.printer
-            .line(format_args!("{mark} {style}{text}{style:#}\n"));
+    pub(crate) fn end(self, ending: Ending, memory: &Newest) -> &'a mut Printer {
+        let printer = self.end_line(ending);
         let memory = serde_json::to_string(memory).unwrap_or_else(|_| "{}".to_owned());
-        self.printer.line(format_args!(
+        printer.line(format_args!(
             "Result stored in memory: {}",
             as_python(&memory)
         ));
+        printer
+    }
+
+    /// How it ended.
+    pub(crate) fn end_line(self, ending: Ending) -> &'a mut Printer {
+        let (style, mark, word, what) = match ending {
+            Ending::Completed => (GREEN, "✅", "[OK]", "completed"),
+            Ending::Failed => (RED, "❌", "[FAILED]", "failed"),
+            Ending::Cancelled => (RED, "❌", "[CANCELLED]", "cancelled"),
+            Ending::Interrupted => (RED, "❌", "[INTERRUPTED]", "interrupted"),
+        };
+        let mark = if self.printer.ascii { word } else { mark };
+        let run = match self.run.place {
+            Place::Local => "Local run",
+            Place::Server => "Run",
+        };
+        self.printer
+            .line(format_args!("{mark} {style}{run} {what}{style:#}\n"));
         self.printer
     }
 
-    fn info(&mut self, text: impl AsRef<str>) {
+    pub(crate) fn info(&mut self, text: impl AsRef<str>) {
         self.level(Level::Info, text.as_ref());
     }
 
     fn level(&mut self, level: Level, text: &str) {
         self.printer.line(format_args!("{} {text}", tag(level)));
     }
+}
+
+/// What code printed, each line with what comes before it.
+pub(crate) fn output(before: &str, level: Level, text: &str) -> String {
+    let tag = tag(level);
+    let lines = text
+        .split('\n')
+        .map(|line| format!("{before}{tag} {}", printed(line.trim_end_matches('\r'))));
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 /// `[INFO]`
@@ -190,10 +228,18 @@ fn tag(level: Level) -> String {
     format!("{style}[{word}]{style:#}")
 }
 
+/// Where a run is executed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum LocalEnding {
+pub(crate) enum Place {
+    Local,
+    Server,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
     Completed,
     Failed,
+    Cancelled,
     Interrupted,
 }
 

@@ -6,10 +6,16 @@ use std::io::{self, IsTerminal, Stderr, Stdout, Write};
 use anstream::AutoStream;
 use anstyle::{AnsiColor, Style};
 use serde::Serialize;
+use textwrap::core::display_width;
+use ziet_core::Time;
+use ziet_core::error::Failure;
+use ziet_core::wire::Level;
+use ziet_engine::Clock;
 
 use super::Table;
-use super::spelled;
+use super::ago::ago;
 use super::wording::marks;
+use super::{failure, lines, spelled};
 use crate::error::CliError;
 
 pub(crate) const RED: Style = AnsiColor::Red.on_default().bold();
@@ -29,12 +35,17 @@ pub(crate) struct Printer {
     err: AutoStream<Stderr>,
     /// Standard output is to hold a document.
     lines_to_stderr: bool,
+    /// What each line of what was asked for begins with.
+    before: String,
     /// Nothing but ASCII in what the program itself writes: no emoji either.
     pub(crate) ascii: bool,
     /// Why lines are missing, if some are.
     unwritten: Option<io::Error>,
     /// Columns of the terminal that standard output is; None where it is none.
     pub(crate) width: Option<u16>,
+    clock: Clock,
+    /// Lines of the terminal that the last [`Printer::redraw`] took.
+    drawn: usize,
 }
 
 impl Printer {
@@ -43,11 +54,14 @@ impl Printer {
             out: anstream::stdout(),
             err: anstream::stderr(),
             lines_to_stderr: false,
+            before: String::new(),
             ascii,
             unwritten: None,
             width: terminal_size::terminal_size_of(io::stdout())
                 .map(|(width, _)| width.0)
                 .filter(|columns| *columns > 0),
+            clock: Clock::default(),
+            drawn: 0,
         }
     }
 
@@ -56,10 +70,25 @@ impl Printer {
         self.lines_to_stderr = true;
     }
 
+    /// What the lines of what was asked for begin with from now on, so that it can be seen what they are about.
+    pub(crate) fn before_each_line(&mut self, word: &str) {
+        self.before = if word.is_empty() {
+            String::new()
+        } else {
+            format!("{DIM}{word}{DIM:#} ")
+        };
+    }
+
     /// One or more lines of what was asked for.
     pub(crate) fn line(&mut self, text: impl Display) {
         // In one piece: it may be many lines.
-        let text = format!("{text}\n");
+        let mut text = format!("{text}\n");
+        if !self.before.is_empty() {
+            let lines = text.lines().filter(|line| !line.is_empty());
+            text = lines.fold(String::new(), |text, line| {
+                text + &self.before + line + "\n"
+            });
+        }
         let written = if self.lines_to_stderr {
             self.err.write_all(text.as_bytes())
         } else {
@@ -77,6 +106,59 @@ impl Printer {
     /// As wide as the terminal; in a pipe, each row is one line.
     pub(crate) fn table(&mut self, table: Table) {
         self.line(table.render(self.width, self.ascii));
+    }
+
+    /// How long ago that was on a terminal, and exactly when elsewhere.
+    pub(crate) fn time(&self, time: Time) -> String {
+        if self.width.is_some() {
+            ago(time, self.now())
+        } else {
+            time.to_string()
+        }
+    }
+
+    pub(crate) fn now(&self) -> Time {
+        self.clock.now()
+    }
+
+    /// What code printed, each line with what comes before it.
+    pub(crate) fn output(&mut self, before: &str, level: Level, text: &str) {
+        self.line(lines::output(before, level, text));
+    }
+
+    /// An error with the user's frames; `whose` comes before it.
+    pub(crate) fn failure(&mut self, whose: &str, failure: &Failure) {
+        let headline = failure::headline(&failure.headline(), 2, self.ascii);
+        let details = failure::details(failure, self.ascii);
+        self.line(format!("{whose}{RED}{headline}{RED:#}\n{details}").trim_end());
+    }
+
+    /// Puts a table into the place of the one before, in a terminal that may have changed its size: `table` is told for
+    /// how many lines there is room.
+    pub(crate) fn redraw(&mut self, table: impl FnOnce(&Self, usize) -> Table) {
+        let size = terminal_size::terminal_size_of(io::stdout());
+        let (width, height) = size.map_or((80, 24), |(width, height)| (width.0.max(1), height.0));
+        self.width = Some(width);
+        let table = table(self, usize::from(height).saturating_sub(2));
+        let text = table.render(self.width, self.ascii);
+        let up = std::mem::take(&mut self.drawn);
+        let back = if up > 0 {
+            format!("\x1b[{up}A")
+        } else {
+            String::new()
+        };
+        // Its own lines may be longer than those of a terminal that was made narrower.
+        self.drawn = text
+            .lines()
+            .map(|line| display_width(line).div_ceil(usize::from(width)).max(1))
+            .sum();
+        self.line(format!("{back}\r\x1b[J{text}"));
+    }
+
+    /// A line that stays, after which a table is drawn beneath it.
+    pub(crate) fn note_between(&mut self, text: impl Display) {
+        self.drawn = 0;
+        self.note(text);
     }
 
     /// # Errors
@@ -117,6 +199,15 @@ impl Printer {
     pub(crate) fn aside(&self, text: impl Display) {
         let text = spelled::lines(&text.to_string());
         let _ = writeln!(anstream::stderr(), "{DIM}{text}{DIM:#}");
+    }
+
+    /// What is answered on the same line.
+    pub(crate) fn question(&self, text: &str) {
+        let _ = write!(
+            anstream::stderr(),
+            "{BOLD}{}{BOLD:#}",
+            spelled::one_line(text)
+        );
     }
 
     pub(crate) fn warning(&self, text: impl Display) {

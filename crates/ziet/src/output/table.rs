@@ -33,6 +33,12 @@ impl Table {
         self.rows.push((style, cells.into()));
     }
 
+    /// What is below the header.
+    pub(crate) fn without_header(mut self) -> Self {
+        self.rows.remove(0);
+        self
+    }
+
     /// The lines for a terminal of this many columns; without, each row is as long as it has to be.
     pub(super) fn render(self, width: Option<u16>, ascii: bool) -> String {
         let mut layout = Layout::new();

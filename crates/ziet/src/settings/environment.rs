@@ -20,6 +20,8 @@ pub(crate) struct Environment {
     pub(crate) path: Option<OsString>,
     /// Where a server's state is kept unless it is said otherwise; None where the user has no home.
     pub(crate) state: Option<PathBuf>,
+    /// Where what a user has set up is kept; None where the user has no home.
+    pub(crate) config: Option<PathBuf>,
     /// Standard output is a terminal that can show nothing but plain characters.
     pub(crate) dumb_terminal: bool,
     /// Seconds that a server is ahead of the clock: only tests set this, so it is no setting.
@@ -49,12 +51,21 @@ impl Environment {
             state: folder_of("XDG_STATE_HOME")
                 .or_else(|| Some(folder_of("HOME")?.join(".local/state")))
                 .map(|folder| folder.join("ziet")),
+            config: folder_of("XDG_CONFIG_HOME")
+                .or_else(|| Some(folder_of("HOME")?.join(".config")))
+                .map(|folder| folder.join("ziet")),
             dumb_terminal: dumb && std::io::stdout().is_terminal(),
             clock_offset: std::env::var_os("ZIET_CLOCK_OFFSET")
                 .and_then(|offset| offset.to_str()?.parse().ok())
                 .unwrap_or_default(),
             own: own.collect(),
         }
+    }
+
+    /// The text of the variable for the setting of this name: for what is not shown.
+    pub(super) fn own(&self, name: &str) -> Option<String> {
+        let variable = format!("{PREFIX}{}", name.to_uppercase());
+        self.own.get(&variable).cloned()
     }
 
     pub(crate) fn given(&self, setting: &Setting) -> Result<Option<Given>, CliError> {

@@ -46,7 +46,15 @@ struct Typed {
 
 impl<P: Part> Flags<P> {
     pub(crate) fn is_given(&self, name: &str) -> bool {
-        self.typed.iter().any(|typed| typed.setting == name)
+        self.typed(name).is_some()
+    }
+
+    /// The flag by which this setting was given.
+    pub(crate) fn typed(&self, name: &str) -> Option<&'static str> {
+        let mut typed = self.typed.iter();
+        typed
+            .find(|typed| typed.setting == name)
+            .map(|typed| typed.flag)
     }
 
     pub(crate) fn given(&self, setting: &Setting) -> Result<Option<Given>, CliError> {
@@ -71,6 +79,21 @@ impl<P: Part> Flags<P> {
 }
 
 impl Flags {
+    /// The same in this folder.
+    pub(crate) fn in_folder(&self, folder: &str) -> Self {
+        let mut typed = self.typed.clone();
+        typed.retain(|typed| typed.setting != "project");
+        typed.push(Typed {
+            setting: "project",
+            flag: "project",
+            value: folder.to_owned(),
+        });
+        Self {
+            typed,
+            part: PhantomData,
+        }
+    }
+
     /// The same for each of the projects that were named, if any was.
     pub(crate) fn each_project(&self) -> Vec<Self> {
         let is_project = |typed: &&Typed| typed.setting == "project";
@@ -166,7 +189,9 @@ fn argument(setting: &Setting, flag: &Flag) -> Arg {
                 | Kind::Abilities
                 | Kind::Inputs
                 | Kind::Environment
-                | Kind::Address => argument,
+                | Kind::Address
+                | Kind::Server
+                | Kind::Secret => argument,
             }
         }
     }

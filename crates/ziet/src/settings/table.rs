@@ -9,6 +9,7 @@ use serde_json::Value;
 use ziet_core::limits::ID_CHARS;
 use ziet_worker::{Ability, scan};
 
+use super::client_table::CLIENT;
 use super::measure;
 use super::server_table::SERVING;
 
@@ -54,6 +55,10 @@ pub(crate) enum Kind {
     /// A duration, or `never`.
     Age,
     Bytes,
+    /// A server's name or URL.
+    Server,
+    /// What is shown to nobody.
+    Secret,
 }
 
 pub(crate) enum Default {
@@ -161,9 +166,17 @@ impl Kind {
             Self::Bytes => measure::read_bytes(text)
                 .filter(|bytes| *bytes > 0)
                 .map(|_| text.into()),
+            Self::Server => {
+                let shown = |char: char| !char.is_control() && !char.is_whitespace();
+                (!text.is_empty() && text.chars().all(shown)).then(|| text.into())
+            }
+            Self::Secret => Some(HIDDEN.into()),
         }
     }
 }
+
+/// What is shown in the place of a secret.
+const HIDDEN: &str = "…hidden…";
 
 /// What stands between commas, if anything does.
 fn names(text: &str) -> impl Iterator<Item = &str> {
@@ -222,6 +235,8 @@ impl Display for Kind {
                 "a duration from 1s to 36500d, such as `30d`, `12h` or `15m`, or `never`",
             ),
             Self::Bytes => f.write_str("a size, such as `10GB` or `500MB`"),
+            Self::Server => f.write_str("the name or the URL of a server"),
+            Self::Secret => f.write_str("a key, `sk_…`"),
         }
     }
 }
@@ -233,9 +248,9 @@ impl Display for Default {
     }
 }
 
-/// Those of projects, then those of servers.
+/// Those of projects, then those of servers, then those of who asks a server.
 pub(crate) fn all() -> impl Iterator<Item = &'static Setting> {
-    SETTINGS.iter().chain(SERVING)
+    SETTINGS.iter().chain(SERVING).chain(CLIENT)
 }
 
 pub(crate) const SETTINGS: &[Setting] = &[

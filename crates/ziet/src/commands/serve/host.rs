@@ -98,7 +98,7 @@ impl Hosting {
             return Ok(None);
         };
         let worker = base.executed_by(python.path.clone());
-        let sandbox = worker.is_shut_in();
+        let sandbox = worker.shuts_in();
         let program = std::env::current_exe().unwrap_or_default();
         let builder = Builder {
             environments: state.folder.join("environments"),
