@@ -141,23 +141,7 @@ async fn run(
         .map_err(|error| CliError::failed("the state cannot be used", error))?;
     let clock = Clock::ahead_by(serving.clock_offset);
     key::make(&store, &state.key_file(), &clock, start.args.new_admin_key)?;
-    let hints = Hints::default();
-    let (teller, told) = unbounded_channel();
-    let engines = Engines {
-        store: store.clone(),
-        hints: hints.clone(),
-        clock: clock.clone(),
-        max_queued: serving.max_queued,
-        max_queued_bytes: serving.max_queued_bytes,
-        tell: teller,
-    };
-    let projects = Projects::start(start.folders, &engines, told)?;
-    let deploys = Hosting::deploys(start.flags, start.environment, &engines, state)?;
-    let platform = Platform::new(store.clone(), hints, served(serving, &clock), deploys);
-    projects.add_to(&platform);
-    let deployed = platform.start_deployed().await;
-    deployed
-        .map_err(|error| CliError::broken(format!("what is deployed cannot be served: {error}")))?;
+    let (platform, projects) = platform(start, &store, &clock).await?;
     let server = Server::open(Arc::clone(&platform)).await;
     let server =
         server.map_err(|error| CliError::failed("the HTTP API cannot be served", error))?;
@@ -192,6 +176,33 @@ async fn run(
     running.end(serving.grace).await?;
     info!("ended");
     Ok(ExitCode::SUCCESS)
+}
+
+/// What is served: folders, and what is deployed.
+async fn platform(
+    start: &Start<'_>,
+    store: &Store,
+    clock: &Clock,
+) -> Result<(Arc<Platform>, Projects), CliError> {
+    let Start { serving, state, .. } = start;
+    let hints = Hints::default();
+    let (teller, told) = unbounded_channel();
+    let engines = Engines {
+        store: store.clone(),
+        hints: hints.clone(),
+        clock: clock.clone(),
+        max_queued: serving.max_queued,
+        max_queued_bytes: serving.max_queued_bytes,
+        tell: teller,
+    };
+    let projects = Projects::start(start.folders, &engines, told)?;
+    let deploys = Hosting::deploys(start.flags, start.environment, &engines, state)?;
+    let platform = Platform::new(store.clone(), hints, served(serving, clock), deploys);
+    projects.add_to(&platform);
+    let deployed = platform.start_deployed().await;
+    deployed
+        .map_err(|error| CliError::broken(format!("what is deployed cannot be served: {error}")))?;
+    Ok((platform, projects))
 }
 
 /// A server, and what ends it.
