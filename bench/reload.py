@@ -1,4 +1,4 @@
-"""Time how long a save takes under `ziet dev` until a run executes the new code, beside how long the project takes to import."""
+"""Time how long a save takes under `ziet dev` until a run executes it, beside how long the project takes to import."""
 
 import argparse
 import http.client
