@@ -20,6 +20,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc::unbounded_channel;
 use tokio::task::{JoinError, JoinHandle};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 use tracing::{error, info};
 use ziet_engine::Clock;
 use ziet_server::{Hints, Platform, Server, ServerSettings};
@@ -168,6 +169,8 @@ async fn run(
         );
     }
     systemd::ready();
+    // To its end: draining may take longer than systemd waits to hear of it.
+    let _lives = AbortOnDropHandle::new(tokio::spawn(systemd::live(Arc::clone(&running.platform))));
     running.until_asked_to_end().await?;
     systemd::stopping();
     if is_handed_over {
@@ -251,7 +254,6 @@ impl Running {
     async fn until_asked_to_end(&mut self) -> Result<(), CliError> {
         tokio::select! {
             () = self.stop.asked() => Ok(()),
-            never = systemd::live(&self.platform) => match never {},
             broken = self.projects.broken() => Err(broken),
             ended = &mut self.server => Err(ended_early(ended)),
         }
