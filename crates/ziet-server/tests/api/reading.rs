@@ -448,38 +448,23 @@ async fn a_memory_is_listed_looked_up_searched_and_changed() {
             ))
             .await
     };
-    let entry = added.json()["entry_id"].as_str().unwrap().to_owned();
+    let entry_id = added.json()["entry_id"].as_str().unwrap().to_owned();
     assert_eq!(
-        remove(&format!("entry_id={entry}")).await.json(),
+        remove(&format!("entry_id={entry_id}")).await.json(),
         json!({"removed": 1})
     );
     assert_eq!(remove("key=word").await.json(), json!({"removed": 2}));
     assert_eq!(remove("").await.code(), "invalid_request");
     assert_eq!(values("").await, [] as [&str; 0]);
-}
 
-#[tokio::test]
-async fn a_memory_is_changed_by_its_own_id() {
-    let (served, key) = served().await;
-    let run = ran(&served, &key, "actions.talk", &json!({"words": "one"})).await;
-    let of_run = format!("/v1/runs/{run}/memory?key=note");
-    let document = served.get(&key, &format!("/v1/runs/{run}")).await.json();
-    let path = format!("/v1/memories/{}", document["memory_id"].as_str().unwrap());
-    let remove = async |path: &str| {
-        let path = format!("{path}?key=note");
-        let asked = request(Method::DELETE, &path, &key, Body::empty());
-        served.ask(asked).await
-    };
-    let entry = r#"{"key": "note", "value": 1}"#;
-    let added = served.post(&key, &path, entry).await;
-    assert_eq!(added.status, StatusCode::CREATED);
-    let read = served.get(&key, &of_run).await.json();
-    assert_eq!(read["data"][0]["value"], 1);
-    assert_eq!(remove(&path).await.json(), json!({"removed": 1}));
-    let missing = format!("/v1/memories/{}", uuid::Uuid::now_v7());
-    let refused = served.post(&key, &missing, entry).await;
-    assert_eq!(refused.code(), "memory_not_found");
-    assert_eq!(remove(&missing).await.code(), "memory_not_found");
+    // By its own id, too, which is that of the run; and not by that of nothing.
+    let entry = r#"{"key": "k", "value": 1}"#;
+    for (id, codes) in [(&*run, ["", ""]), (&entry_id, ["memory_not_found"; 2])] {
+        let path = format!("/v1/memories/{id}");
+        let added = served.post(&key, &path, entry).await.code();
+        let gone = request(Method::DELETE, &(path + "?key=k"), &key, Body::empty());
+        assert_eq!([added, served.ask(gone).await.code()], codes);
+    }
 }
 
 #[tokio::test]
