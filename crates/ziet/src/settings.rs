@@ -4,6 +4,7 @@
 
 mod client;
 mod client_table;
+mod dev_server;
 mod environment;
 mod file;
 mod flags;
@@ -32,6 +33,7 @@ use ziet_worker::{Ability, PoolSettings, Project, Python, SDK_COMES_FROM, Worker
 pub(crate) use self::client::{Client, OfClient};
 #[cfg(test)]
 pub(crate) use self::client_table::CLIENT;
+pub(crate) use self::dev_server::{Announced, DevServer, HIDDEN};
 pub(crate) use self::environment::Environment;
 use self::file::{File, Place};
 pub(crate) use self::flags::Flags;
@@ -39,12 +41,14 @@ use self::flags::Part;
 pub(crate) use self::measure::read_age;
 #[cfg(test)]
 pub(crate) use self::server_table::SERVING;
-pub(crate) use self::serving::{LogFormat, OfServer, OfState, Serving, state_folder};
+pub(crate) use self::serving::{LogFormat, OfDev, OfServer, OfState, Serving, state_folder};
 pub(crate) use self::table::{Default, SETTINGS, Setting, all};
 use crate::error::CliError;
 
 /// Most actions wait for the network, so there may be more of them than processors.
 const ATTEMPTS_PER_PROCESSOR: usize = 4;
+
+const A_DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The value of every setting.
 pub(crate) struct Settings {
@@ -317,6 +321,21 @@ impl Settings {
         Ok(worker)
     }
 
+    /// Whether a sandbox is asked for.
+    pub(crate) fn is_shut_in(&self) -> bool {
+        self.values.sandbox == Some(Switch::On)
+    }
+
+    /// What it takes to serve the project to whoever works on it. What was imported last must outlive any pause: what stands in
+    /// the folder by then may be broken.
+    pub(crate) fn dev_worker(&self) -> Result<WorkerSettings, CliError> {
+        let mut worker = self.worker()?;
+        worker.describe = true;
+        worker.pool.spare = 1;
+        worker.pool.idle = A_DAY;
+        Ok(worker)
+    }
+
     /// What it takes to run the project.
     pub(crate) fn worker(&self) -> Result<WorkerSettings, CliError> {
         Ok(WorkerSettings {
@@ -325,7 +344,7 @@ impl Settings {
             project: self.project()?,
             describe: false,
             start: self.values.start,
-            sandbox: self.values.sandbox == Some(Switch::On),
+            sandbox: self.is_shut_in(),
             without: self.values.without.clone(),
             pool: PoolSettings {
                 // One command has one run, and what it calls.

@@ -3,6 +3,7 @@
 mod actions;
 mod backup;
 mod completions;
+mod dev;
 mod doctor;
 mod following;
 mod inbox;
@@ -31,6 +32,7 @@ mod watch;
 pub(crate) use actions::{Actions, actions};
 pub(crate) use backup::{Backup, backup};
 pub(crate) use completions::{ASKS, Completions, completions};
+pub(crate) use dev::{Dev, dev};
 pub(crate) use doctor::{DoctorArgs, doctor};
 pub(crate) use init::{Init, init};
 pub(crate) use keys::{Keys, keys};

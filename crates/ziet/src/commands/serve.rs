@@ -1,9 +1,9 @@
 //! `ziet serve`: the store, an engine for each project, and the HTTP API, in one process until it is asked to end.
 
-mod key;
-mod log;
+pub(super) mod key;
+pub(super) mod log;
 mod projects;
-mod stopping;
+pub(super) mod stopping;
 mod systemd;
 
 use std::net::SocketAddr;
@@ -18,11 +18,13 @@ use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::{JoinError, JoinHandle};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 use tracing::{error, info};
 use ziet_engine::Clock;
 use ziet_server::{Hints, Platform, Server, ServerSettings};
 use ziet_store::{Location, Store};
 
+pub(super) use self::projects::FOLDER;
 use self::projects::Projects;
 use self::stopping::Stop;
 use super::retention::Retention;
@@ -80,7 +82,7 @@ pub(crate) fn serve(
     }
 }
 
-fn runtime() -> Result<Runtime, CliError> {
+pub(super) fn runtime() -> Result<Runtime, CliError> {
     let processors = available_parallelism().map_or(1, NonZero::get);
     let built = Builder::new_multi_thread()
         .worker_threads(processors.min(NETWORK_THREADS))
@@ -147,6 +149,8 @@ async fn run(
     running.open.cancel();
     tell(&address, state);
     systemd::ready();
+    // To its end: draining may take longer than systemd waits to hear of it.
+    let _lives = AbortOnDropHandle::new(tokio::spawn(systemd::live(Arc::clone(&running.platform))));
     running.until_asked_to_end().await?;
     systemd::stopping();
     if is_handed_over {
@@ -203,7 +207,6 @@ impl Running {
     async fn until_asked_to_end(&mut self) -> Result<(), CliError> {
         tokio::select! {
             () = self.stop.asked() => Ok(()),
-            never = systemd::live(&self.platform) => match never {},
             broken = self.projects.broken() => Err(broken),
             ended = &mut self.server => Err(ended_early(ended)),
         }
@@ -240,7 +243,7 @@ impl Running {
     }
 }
 
-async fn bind(address: SocketAddr) -> Result<TcpListener, CliError> {
+pub(super) async fn bind(address: SocketAddr) -> Result<TcpListener, CliError> {
     let bound = TcpListener::bind(address).await;
     bound.map_err(|error| {
         CliError::failed(&format!("cannot listen on {address}"), error)
@@ -249,7 +252,7 @@ async fn bind(address: SocketAddr) -> Result<TcpListener, CliError> {
 }
 
 /// What the HTTP API needs to know.
-fn served(serving: &Serving, clock: &Clock) -> ServerSettings {
+pub(super) fn served(serving: &Serving, clock: &Clock) -> ServerSettings {
     ServerSettings {
         hosts: serving.hosts.clone(),
         public_metrics: serving.public_metrics,
@@ -259,7 +262,7 @@ fn served(serving: &Serving, clock: &Clock) -> ServerSettings {
 }
 
 /// Where clients find it.
-fn address(serving: &Serving, listener: &TcpListener) -> Result<String, CliError> {
+pub(super) fn address(serving: &Serving, listener: &TcpListener) -> Result<String, CliError> {
     let bound = listener
         .local_addr()
         .map_err(|error| CliError::failed("the address", error))?;
@@ -278,7 +281,7 @@ fn tell(address: &str, state: &State) {
 }
 
 /// It serves until it is told to end, so whatever came of it before that is wrong.
-fn ended_early(ended: Result<(), JoinError>) -> CliError {
+pub(super) fn ended_early(ended: Result<(), JoinError>) -> CliError {
     const WHAT: &str = "the HTTP API cannot go on";
     match ended {
         Ok(()) => CliError::broken(WHAT),

@@ -79,6 +79,21 @@ impl<P: Part> Flags<P> {
 }
 
 impl Flags {
+    /// The same in this folder.
+    pub(crate) fn in_folder(&self, folder: &str) -> Self {
+        let mut typed = self.typed.clone();
+        typed.retain(|typed| typed.setting != "project");
+        typed.push(Typed {
+            setting: "project",
+            flag: "project",
+            value: folder.to_owned(),
+        });
+        Self {
+            typed,
+            part: PhantomData,
+        }
+    }
+
     /// The same for each of the projects that were named, if any was.
     pub(crate) fn each_project(&self) -> Vec<Self> {
         let is_project = |typed: &&Typed| typed.setting == "project";

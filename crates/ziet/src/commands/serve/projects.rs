@@ -18,13 +18,10 @@ use ziet_store::deployments::{self, DeploymentRecord};
 
 use crate::error::CliError;
 use crate::output::counted;
-use crate::settings::{Serving, Settings};
-
-/// The folder below a project's that its own code does not see in a sandbox.
-const HIDDEN: &str = ".ziet";
+use crate::settings::{HIDDEN, Serving, Settings};
 
 /// The version of a folder that is served as it stands.
-const FOLDER: &str = "folder";
+pub(in crate::commands) const FOLDER: &str = "folder";
 
 pub(super) struct Projects {
     store: Store,
