@@ -173,8 +173,9 @@ impl<'a> Made<'a> {
             let _ = tell_notice.send(Told::Notice(notice));
         })?;
         let engine = Arc::new(engine);
-        let engines = [(project.clone(), Arc::clone(&engine))].into();
-        let platform = Platform::new(store.clone(), engines, hints, served(serving, &clock));
+        let platform = Platform::new(store.clone(), hints, served(serving, &clock), None);
+        let worker = self.settings.worker().ok();
+        platform.add(project.clone(), Arc::clone(&engine), worker);
         let server = Server::open(Arc::clone(&platform)).await;
         let server =
             server.map_err(|error| CliError::failed("the HTTP API cannot be served", error))?;

@@ -1,5 +1,6 @@
 //! `ziet serve`: the store, an engine for each project, and the HTTP API, in one process until it is asked to end.
 
+mod host;
 pub(super) mod key;
 pub(super) mod log;
 mod projects;
@@ -16,6 +17,7 @@ use std::time::Duration;
 use clap::Args;
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
+use tokio::sync::mpsc::unbounded_channel;
 use tokio::task::{JoinError, JoinHandle};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -24,6 +26,7 @@ use ziet_engine::Clock;
 use ziet_server::{Hints, Platform, Server, ServerSettings};
 use ziet_store::{Location, Store};
 
+use self::host::{Engines, Hosting};
 pub(super) use self::projects::FOLDER;
 use self::projects::Projects;
 use self::stopping::Stop;
@@ -57,22 +60,32 @@ pub(crate) struct Serve {
 
 pub(crate) fn serve(
     args: &Serve,
-    projects: &[Flags],
+    flags: &Flags,
     environment: &Environment,
 ) -> Result<ExitCode, CliError> {
     let serving = Serving::resolve(&args.settings, environment)?;
-    let folders = projects
+    let folders = flags.each_project();
+    let folders = folders
         .iter()
         .map(|flags| Settings::resolve(flags, environment));
     let folders = folders.collect::<Result<Vec<_>, _>>()?;
     let socket = handed_over(&serving)?;
     let state = state_folder(&args.settings, environment)?;
+    let folders = projects::folders(folders, &real(&state));
     projects::check(&folders, &real(&state))?;
     let state = State::hold(&state)?;
     let _lines = log::start(&serving)?;
     state.warn_of_others();
     let runtime = runtime()?;
-    match runtime.block_on(run(args, &serving, socket, &folders, &state)) {
+    let start = Start {
+        args,
+        serving: &serving,
+        flags,
+        environment,
+        folders: &folders,
+        state: &state,
+    };
+    match runtime.block_on(run(&start, socket)) {
         // Whoever reads the log as JSON must not meet a line that is none.
         Err(error) if serving.log_format == LogFormat::Json => {
             error!(hint = error.hint, "{}", error.message);
@@ -102,13 +115,22 @@ fn handed_over(serving: &Serving) -> Result<Option<std::net::TcpListener>, CliEr
     Ok(socket)
 }
 
+/// What a server is started with.
+struct Start<'a> {
+    args: &'a Serve,
+    serving: &'a Serving,
+    /// Those of projects, without the folders that they name.
+    flags: &'a Flags,
+    environment: &'a Environment,
+    folders: &'a [Settings],
+    state: &'a State,
+}
+
 async fn run(
-    args: &Serve,
-    serving: &Serving,
+    start: &Start<'_>,
     socket: Option<std::net::TcpListener>,
-    folders: &[Settings],
-    state: &State,
 ) -> Result<ExitCode, CliError> {
+    let Start { serving, state, .. } = start;
     let stop = Stop::listen()?;
     let is_handed_over = socket.is_some();
     // An address that is taken is told before anything is imported.
@@ -119,15 +141,8 @@ async fn run(
     let store = Store::open(&Location::File(state.database()), serving.durability())
         .map_err(|error| CliError::failed("the state cannot be used", error))?;
     let clock = Clock::ahead_by(serving.clock_offset);
-    key::make(&store, &state.key_file(), &clock, args.new_admin_key)?;
-    let hints = Hints::default();
-    let projects = Projects::start(folders, serving, &store, &hints, &clock)?;
-    let platform = Platform::new(
-        store.clone(),
-        projects.engines(),
-        hints,
-        served(serving, &clock),
-    );
+    key::make(&store, &state.key_file(), &clock, start.args.new_admin_key)?;
+    let (platform, projects) = platform(start, &store, &clock).await?;
     let server = Server::open(Arc::clone(&platform)).await;
     let server =
         server.map_err(|error| CliError::failed("the HTTP API cannot be served", error))?;
@@ -148,6 +163,11 @@ async fn run(
     let _retention = keep.transpose()?;
     running.open.cancel();
     tell(&address, state);
+    if !running.platform.serves_something() {
+        info!(
+            "nothing is deployed yet: `ziet login {address}` and `ziet deploy` in a project's folder do that"
+        );
+    }
     systemd::ready();
     // To its end: draining may take longer than systemd waits to hear of it.
     let _lives = AbortOnDropHandle::new(tokio::spawn(systemd::live(Arc::clone(&running.platform))));
@@ -159,6 +179,33 @@ async fn run(
     running.end(serving.grace).await?;
     info!("ended");
     Ok(ExitCode::SUCCESS)
+}
+
+/// What is served: folders, and what is deployed.
+async fn platform(
+    start: &Start<'_>,
+    store: &Store,
+    clock: &Clock,
+) -> Result<(Arc<Platform>, Projects), CliError> {
+    let Start { serving, state, .. } = start;
+    let hints = Hints::default();
+    let (teller, told) = unbounded_channel();
+    let engines = Engines {
+        store: store.clone(),
+        hints: hints.clone(),
+        clock: clock.clone(),
+        max_queued: serving.max_queued,
+        max_queued_bytes: serving.max_queued_bytes,
+        tell: teller,
+    };
+    let projects = Projects::start(start.folders, &engines, told)?;
+    let deploys = Hosting::deploys(start.flags, start.environment, &engines, state)?;
+    let platform = Platform::new(store.clone(), hints, served(serving, clock), deploys);
+    projects.add_to(&platform);
+    let deployed = platform.start_deployed().await;
+    deployed
+        .map_err(|error| CliError::broken(format!("what is deployed cannot be served: {error}")))?;
+    Ok((platform, projects))
 }
 
 /// A server, and what ends it.
@@ -230,7 +277,7 @@ impl Running {
             "draining: attempts have {seconds} s to end, and no run is accepted; ask again to end at once"
         );
         tokio::select! {
-            () = self.projects.drain(grace) => {}
+            () = self.platform.end_attempts(grace) => {}
             () = self.stop.asked() => return Err(CliError::interrupted()),
             broken = self.projects.broken() => return Err(broken),
             ended = &mut self.server => return Err(ended_early(ended)),

@@ -188,6 +188,7 @@ fn argument(setting: &Setting, flag: &Flag) -> Arg {
                 | Kind::Bool
                 | Kind::Abilities
                 | Kind::Inputs
+                | Kind::Environment
                 | Kind::Address
                 | Kind::Server
                 | Kind::Secret => argument,
