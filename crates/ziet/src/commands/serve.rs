@@ -27,8 +27,8 @@ use ziet_server::{Hints, Platform, Server, ServerSettings};
 use ziet_store::{Location, Store};
 
 use self::host::{Engines, Hosting};
-pub(super) use self::projects::FOLDER;
 use self::projects::Projects;
+pub(super) use self::projects::{FOLDER, with_variables};
 use self::stopping::Stop;
 use super::retention::Retention;
 use super::state::{State, real};
