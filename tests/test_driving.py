@@ -611,6 +611,24 @@ def test_memory_is_read_and_changed(shop: Shop) -> None:
     assert shop("memory", "list", "01a208d6-b6e2-7a31-b6b4-1f6e6f0d8a11").status == 2
 
 
+def test_the_status_tells_what_there_is_to_do(ziet: Ziet) -> None:
+    shop = own(ziet)
+    with shop.server:
+        file = ziet.scratch / "go"
+        run = shop.detach("hold", "-p", f"file={file}")
+        shop.server.until(run, lambda document: document["status"] == "running")
+        facts, projects = "\n".join(shop.lines("status")).split("\n\n")
+        assert facts.splitlines()[0].split() == ["server", shop.server.url]
+        assert [line.split()[0] for line in facts.splitlines()] == ["server", "version", "disk"]
+        header, row = projects.splitlines()
+        assert header.split() == ["project", "version", "queued", "executing", "waiting", "unfinished", "executors"]
+        assert row.split()[:6] == ["shop", "folder", "0", "1", "0", "1"]
+        [project] = shop.json("status")["projects"]
+        assert (project["executing"], project["live"]) == (1, 1)
+        file.touch()
+        shop.server.wait(run)
+
+
 def test_keys_are_made_shown_once_and_revoked(shop: Shop) -> None:
     [key] = shop.lines("keys", "create", "CI", "--scope", "run", "--scope", "read")
     assert re.fullmatch("sk_[0-9a-f]{64}", key)
