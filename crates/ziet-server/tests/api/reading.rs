@@ -457,12 +457,13 @@ async fn a_memory_is_listed_looked_up_searched_and_changed() {
     assert_eq!(remove("").await.code(), "invalid_request");
     assert_eq!(values("").await, [] as [&str; 0]);
     // By its own id, too, which is that of the run; and not by that of nothing.
-    let entry = r#"{"key": "k", "value": 1}"#;
     for (id, codes) in [(&*run, ["", ""]), (&entry_id, ["memory_not_found"; 2])] {
         let (path, none) = (format!("/v1/memories/{id}"), Body::empty());
-        let added = served.post(&key, &path, entry).await.code();
+        let added = served
+            .post(&key, &path, r#"{"key": "k", "value": 1}"#)
+            .await;
         let gone = request(Method::DELETE, &(path + "?key=k"), &key, none);
-        assert_eq!([added, served.ask(gone).await.code()], codes);
+        assert_eq!([added.code(), served.ask(gone).await.code()], codes);
     }
 }
 

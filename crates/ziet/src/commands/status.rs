@@ -42,7 +42,8 @@ struct Status {
 
 #[derive(Deserialize)]
 struct Project {
-    project_id: String,
+    #[serde(rename = "project_id")]
+    id: String,
     deployment: Option<Deployment>,
     queued: u64,
     executing: u64,
@@ -127,7 +128,7 @@ fn projects(projects: &[Project], printer: &Printer) -> Table {
             Some(deployment) => (CYAN, deployment.version.clone()),
             None => (CYAN, "none".to_owned()),
         };
-        let (id, queued) = (project.project_id.clone(), project.queued.to_string());
+        let (id, queued) = (project.id.clone(), project.queued.to_string());
         let executing = project.executing.to_string();
         if is_narrow {
             table.styled(style, [id, queued, executing]);
