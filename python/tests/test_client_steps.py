@@ -12,6 +12,7 @@ from answers import Answers, answer
 from both_clients import Maker
 
 import ziet
+from ziet._client import steps
 
 RUN = {
     "id": "run-1",
@@ -254,6 +255,19 @@ def test_a_log_goes_on_after_the_last_line_that_was_seen(ask):
     assert first.startswith(b"GET /v1/runs/run-1/logs?level=warn HTTP/1.1\r\n")
     assert b"Last-Event-ID" not in first
     assert all(b"Last-Event-ID: 2\r\n" in request for request in others)
+
+
+def test_a_log_that_falls_silent_is_asked_for_again(ask, monkeypatch):
+    monkeypatch.setattr(steps, "_SILENCE_SECONDS", 2)
+    held = threading.Event()
+
+    def tell(connection):
+        connection.sendall(LIVE + chunk(line(1)))
+        held.wait(30)
+
+    _, client = ask(tell, hang_up(LIVE + chunk(line(2)) + chunk(event(b"end", b"{}"))), timeout=2)
+    assert [told.seq for told in client.logs("run-1")] == [1, 2]
+    held.set()
 
 
 def test_who_stops_reading_a_log_hangs_up(ask):
