@@ -363,6 +363,9 @@ async fn events_tell_what_happened_in_its_order_and_go_on_anywhere() {
     );
 }
 
+/// An entry that is added.
+const NOTE: &str = r#"{"key": "k", "value": 1}"#;
+
 #[tokio::test]
 async fn a_memory_is_listed_looked_up_searched_and_changed() {
     let (served, key) = served().await;
@@ -459,11 +462,9 @@ async fn a_memory_is_listed_looked_up_searched_and_changed() {
     // By its own id, too, which is that of the run; and not by that of nothing.
     for (id, codes) in [(&*run, ["", ""]), (&entry_id, ["memory_not_found"; 2])] {
         let (path, none) = (format!("/v1/memories/{id}"), Body::empty());
-        let added = served
-            .post(&key, &path, r#"{"key": "k", "value": 1}"#)
-            .await;
+        let added = served.post(&key, &path, NOTE).await.code();
         let gone = request(Method::DELETE, &(path + "?key=k"), &key, none);
-        assert_eq!([added.code(), served.ask(gone).await.code()], codes);
+        assert_eq!([added, served.ask(gone).await.code()], codes);
     }
 }
 
