@@ -2,6 +2,7 @@
 
 use std::fmt::Debug;
 use std::marker::PhantomData;
+use std::path::Path;
 
 use clap::builder::PossibleValuesParser;
 use clap::error::Error;
@@ -79,6 +80,19 @@ impl<P: Part> Flags<P> {
 }
 
 impl Flags {
+    /// The same for the project in this folder.
+    pub(crate) fn of_project(&self, folder: &Path) -> Self {
+        let project = Typed {
+            setting: "project",
+            flag: "project",
+            value: folder.to_string_lossy().into_owned(),
+        };
+        Self {
+            typed: self.typed.iter().cloned().chain([project]).collect(),
+            part: PhantomData,
+        }
+    }
+
     /// The same for each of the projects that were named, if any was.
     pub(crate) fn each_project(&self) -> Vec<Self> {
         let is_project = |typed: &&Typed| typed.setting == "project";
@@ -173,6 +187,7 @@ fn argument(setting: &Setting, flag: &Flag) -> Arg {
                 | Kind::Bool
                 | Kind::Abilities
                 | Kind::Inputs
+                | Kind::Variables
                 | Kind::Address
                 | Kind::Server
                 | Kind::Secret => argument,
