@@ -12,7 +12,7 @@ mod server_table;
 mod serving;
 mod table;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt::{self, Display};
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
@@ -54,8 +54,6 @@ pub(crate) struct Settings {
     root: PathBuf,
     file: Option<&'static str>,
     python: Result<Python, CliError>,
-    /// Variables of the project's code that the program's own environment has, too.
-    variables_outside: BTreeSet<String>,
     /// Where the test data of each action stands.
     input_places: BTreeMap<String, Place>,
     /// What is probably a mistake, in people's words.
@@ -80,7 +78,6 @@ struct Values {
     locals: bool,
     color: Color,
     inputs: BTreeMap<String, Value>,
-    env: BTreeMap<String, String>,
 }
 
 #[derive(Clone, Copy, Deserialize)]
@@ -195,11 +192,9 @@ impl Settings {
         let values = given
             .iter()
             .map(|(name, given)| ((*name).to_owned(), given.value.clone()));
-        let values: Values = serde_json::from_value(Value::Object(values.collect()))
+        let values = serde_json::from_value(Value::Object(values.collect()))
             .map_err(|error| CliError::failed("the settings", error))?;
-        let outside = values.env.keys().filter(|name| environment.has(name));
         Ok(Self {
-            variables_outside: outside.cloned().collect(),
             given,
             values,
             root,
@@ -322,18 +317,9 @@ impl Settings {
         }
         let mut worker = self.worker()?;
         worker.sandbox = self.values.sandbox != Some(Switch::Off);
-        worker.environment = self.variables(worker.sandbox);
         worker.describe = true;
         worker.pool.spare = 1;
         Ok(worker)
-    }
-
-    /// What the project's code has in its environment, besides that of the shell, which is kept without a sandbox.
-    fn variables(&self, sandbox: bool) -> Vec<(String, String)> {
-        let variables = self.values.env.iter();
-        let own = variables.filter(|(name, _)| sandbox || !self.variables_outside.contains(*name));
-        own.map(|(name, value)| (name.clone(), value.clone()))
-            .collect()
     }
 
     /// What it takes to run the project.
@@ -353,7 +339,7 @@ impl Settings {
                 growth_bytes: self.values.executor_growth * 1024 * 1024,
                 idle: Duration::from_secs(self.values.executor_idle),
             },
-            environment: self.variables(self.values.sandbox == Some(Switch::On)),
+            environment: Vec::new(),
         })
     }
 }

@@ -15,9 +15,6 @@ use super::table::{self, Kind, SETTINGS, module};
 use super::{Given, Origin};
 use crate::error::CliError;
 
-/// Bytes of a variable's value.
-const VARIABLE_BYTES: usize = 64 * 1024;
-
 /// A folder that has a configuration, and what that says.
 pub(crate) struct File {
     pub(crate) root: PathBuf,
@@ -188,7 +185,6 @@ impl Source {
                 .ok_or_else(|| self.unknown(key))?;
             let read = match (&setting.kind, value.get_ref()) {
                 (Kind::Inputs, DeValue::Table(inputs)) => Some(self.inputs(inputs)?),
-                (Kind::Variables, DeValue::Table(variables)) => Some(self.variables(variables)?),
                 (kind, value) => scalar(kind, value),
             };
             let given = Given {
@@ -210,27 +206,6 @@ impl Source {
             Ok((action.get_ref().to_string(), self.json(action, input)?))
         });
         actions.collect::<Result<_, _>>().map(Value::Object)
-    }
-
-    /// The variables of an environment.
-    fn variables(&self, variables: &DeTable<'_>) -> Result<Value, CliError> {
-        let variables = variables.iter().map(|(name, value)| {
-            if !table::is_variable(name.get_ref()) {
-                let place = self.place(&name.span());
-                let message = format!("{place}: `{}` cannot be a variable", name.get_ref());
-                return Err(CliError::usage(message).hint(
-                    "names are letters, digits and `_`, and begin with neither a digit nor `ZIET_`",
-                ));
-            }
-            match value.get_ref().as_str() {
-                Some(text) if text.len() <= VARIABLE_BYTES && !text.contains('\0') => {
-                    Ok((name.get_ref().to_string(), text.into()))
-                }
-                Some(_) => Err(self.expected(name, value, "a text of at most 64 kB, without NUL")),
-                None => Err(self.expected(name, value, "a text, in quotes")),
-            }
-        });
-        variables.collect::<Result<_, _>>().map(Value::Object)
     }
 
     fn input_places(&self, table: &DeTable<'_>) -> BTreeMap<String, Place> {

@@ -187,7 +187,6 @@ fn argument(setting: &Setting, flag: &Flag) -> Arg {
                 | Kind::Bool
                 | Kind::Abilities
                 | Kind::Inputs
-                | Kind::Variables
                 | Kind::Address
                 | Kind::Server
                 | Kind::Secret => argument,

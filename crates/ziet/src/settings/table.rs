@@ -44,8 +44,6 @@ pub(crate) enum Kind {
     Abilities,
     /// A table of parameters for each action id.
     Inputs,
-    /// Variables of an environment, by their names.
-    Variables,
     /// An IP address and a port.
     Address,
     /// Names with commas between them; the flag may be given several times.
@@ -142,9 +140,7 @@ impl Kind {
                 let known = |name: &str| Ability::named(name).map(|_| Value::from(name));
                 names(text).map(known).collect()
             }
-            Self::Inputs | Self::Variables => {
-                serde_json::from_str(text).ok().filter(Value::is_object)
-            }
+            Self::Inputs => serde_json::from_str(text).ok().filter(Value::is_object),
             Self::Address => {
                 let address = text.parse::<SocketAddr>().ok();
                 address.map(|address| address.to_string().into())
@@ -177,12 +173,6 @@ impl Kind {
 
 /// What is shown in the place of a secret.
 const HIDDEN: &str = "…hidden…";
-
-/// Whether something can be called so in the environment of actions.
-pub(super) fn is_variable(name: &str) -> bool {
-    let begins = name.starts_with(|char: char| char.is_ascii_alphabetic() || char == '_');
-    begins && consists_of(name, "_") && !name.starts_with("ZIET_")
-}
 
 /// What stands between commas, if anything does.
 fn names(text: &str) -> impl Iterator<Item = &str> {
@@ -226,7 +216,6 @@ impl Display for Kind {
             },
             Self::Abilities => f.write_str("names among landlock, namespaces and cgroup"),
             Self::Inputs => f.write_str("a table of parameters for each action id"),
-            Self::Variables => f.write_str("a table of texts, such as `LEVEL = \"debug\"`"),
             Self::Address => f.write_str("an IP address and a port, such as `127.0.0.1:7878`"),
             Self::Names => {
                 f.write_str("a name such as `shop.example.com`, without scheme and port")
@@ -465,18 +454,6 @@ pub(crate) const SETTINGS: &[Setting] = &[
         details: "A table for each action, `[inputs.\"<action id>\"]`, with the parameters by name. Dates and times become text \
                   as in ISO 8601. It is used when a local run has neither --input nor -p; required parameters that it leaves \
                   out are made up.",
-        since: "0.1",
-    },
-    Setting {
-        name: "env",
-        kind: Kind::Variables,
-        default: Default::Is("{}"),
-        flag: None,
-        places: Places::File,
-        summary: "Variables that the project's code has in its environment",
-        details: "A table, `[env]`, of texts by their names, which do not begin with `ZIET_`. They are there when the project is imported, too. Those that \
-                  `ziet env set` has set on a server go before them, and so do those of the shell where its environment is kept: in local runs, and without a \
-                  sandbox. It is no place for secrets, since whoever sees the file sees them.",
         since: "0.1",
     },
 ];
