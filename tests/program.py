@@ -116,6 +116,11 @@ class Running:
                 return line.rstrip("\r\n")
         raise AssertionError(f"no {text!r} in {''.join(self._read)!r}, {self._err.read_text('utf-8')}")
 
+    @property
+    def read(self) -> str:
+        """What was read until now."""
+        return "".join(self._read)
+
     def descendants(self) -> list[psutil.Process]:
         return psutil.Process(self.pid).children(recursive=True)
 

@@ -23,8 +23,10 @@ pub(crate) const PROJECT_HEADER: &str = "ziet-project";
 /// Somebody with a valid key.
 pub(crate) struct Caller {
     pub(crate) key: Arc<Key>,
-    /// The project that the request is about: the key's, or the one in the header.
-    project: Option<ProjectId>,
+    /// The project that the request names: the key's, or the one in the header.
+    named: Option<ProjectId>,
+    /// The project that the request is about, if it is served.
+    project: Option<Arc<Project>>,
     platform: Arc<Platform>,
 }
 
@@ -56,17 +58,19 @@ impl Caller {
 
     /// The project that the request is about.
     pub(crate) fn project(&self) -> Result<&Project, Problem> {
-        let projects = &self.platform.projects;
-        match &self.project {
-            Some(id) => projects.get(id).ok_or_else(|| {
-                Problem::new(
-                    Code::ProjectNotFound,
-                    format!("this server has no project {id}"),
-                )
-            }),
-            None if projects.len() == 1 => projects.values().next().ok_or_else(required),
-            None => Err(required()),
-        }
+        self.project.as_deref().ok_or_else(|| match &self.named {
+            Some(id) => Problem::new(
+                Code::ProjectNotFound,
+                format!("this server has no project {id}; `ziet deploy` makes it"),
+            ),
+            None => required(),
+        })
+    }
+
+    /// The id of the project that the request is about, which need not be there yet.
+    pub(crate) fn project_id(&self) -> Result<&ProjectId, Problem> {
+        let served = self.project.as_ref().map(|project| &project.id);
+        served.or(self.named.as_ref()).ok_or_else(required)
     }
 }
 
@@ -100,7 +104,7 @@ macro_rules! scopes {
     )*};
 }
 
-scopes!(Admin "admin", Run "run", Read "read");
+scopes!(Admin "admin", Deploy "deploy", Run "run", Read "read");
 
 impl<S> Deref for Allowed<S> {
     type Target = Caller;
@@ -167,7 +171,7 @@ fn identify(parts: &Parts, platform: &Arc<Platform>) -> Result<Caller, Problem> 
     })?;
     let named = parts.headers.get(PROJECT_HEADER);
     let named = named.map(|name| name.to_str().unwrap_or_default());
-    let project = match (&key.project, named) {
+    let named = match (&key.project, named) {
         (Some(own), Some(named)) if own.as_str() != named => {
             return Err(Problem::new(
                 Code::WrongProject,
@@ -180,7 +184,8 @@ fn identify(parts: &Parts, platform: &Arc<Platform>) -> Result<Caller, Problem> 
     platform.note_use(&key);
     Ok(Caller {
         key,
-        project,
+        project: platform.project(named.as_ref()),
+        named,
         platform: Arc::clone(platform),
     })
 }

@@ -10,6 +10,7 @@ pub mod build;
 pub mod bundle;
 mod checks;
 mod connection;
+mod deploy;
 mod document;
 mod hints;
 mod keys;
@@ -29,6 +30,7 @@ mod strict;
 mod tls;
 
 pub use app::{openapi, router};
+pub use deploy::{Code as DeployedCode, Deploys, Host};
 pub use hints::Hints;
 pub use keys::NewKey;
 pub use platform::{Platform, ServerSettings, TlsFiles};

@@ -208,7 +208,8 @@ pub(crate) fn happened(happening: &Happening) {
 /// All figures as they are now.
 pub(crate) fn page(platform: &Platform) -> String {
     let recorder = recorder();
-    for (id, project) in &platform.projects {
+    for project in platform.projects() {
+        let id = &project.id;
         let figures = project.engine.figures();
         let gauges = [
             ("ziet_runs_live", figures.live),

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
@@ -11,9 +11,11 @@ use tokio_util::sync::CancellationToken;
 use ziet_core::{Catalogue, ProjectId, RunId};
 use ziet_engine::{Clock, Engine};
 use ziet_store::{Store, StoreError, Tx, keys};
+use ziet_worker::WorkerSettings;
 
 use crate::asking::Wait;
 use crate::checks::{Checks, Compiled};
+use crate::deploy::Deploys;
 use crate::hints::Hints;
 use crate::keys::{Key, Keys};
 use crate::problem::{Code, Problem};
@@ -22,7 +24,9 @@ use crate::share::Taken;
 /// Everything that a server serves.
 pub struct Platform {
     pub(crate) store: Store,
-    pub(crate) projects: BTreeMap<ProjectId, Project>,
+    projects: RwLock<BTreeMap<ProjectId, Arc<Project>>>,
+    /// None where nothing can be deployed.
+    pub(crate) deploys: Option<Deploys>,
     pub(crate) hints: Hints,
     pub(crate) keys: Keys,
     pub(crate) settings: ServerSettings,
@@ -57,6 +61,8 @@ pub struct TlsFiles {
 pub(crate) struct Project {
     pub(crate) id: ProjectId,
     pub(crate) engine: Arc<Engine>,
+    /// What executes the folder that it is served from; None where it is deployed.
+    pub(crate) folder: Option<WorkerSettings>,
     checks: Checks,
 }
 
@@ -120,24 +126,17 @@ impl Look<'_> {
 const IMPORT: Duration = Duration::from_secs(1);
 
 impl Platform {
-    /// `hints` is what the engines tell their notices to.
+    /// `hints` is what the engines tell their notices to. Without `deploys` there is nothing but what is added.
     pub fn new(
         store: Store,
-        engines: BTreeMap<ProjectId, Arc<Engine>>,
         hints: Hints,
         settings: ServerSettings,
+        deploys: Option<Deploys>,
     ) -> Arc<Self> {
-        let projects = engines.into_iter().map(|(id, engine)| {
-            let project = Project {
-                id: id.clone(),
-                engine,
-                checks: Checks::default(),
-            };
-            (id, project)
-        });
         Arc::new(Self {
             store,
-            projects: projects.collect(),
+            projects: RwLock::default(),
+            deploys,
             keys: Keys::new(hints.closed().clone()),
             hints,
             settings,
@@ -145,6 +144,63 @@ impl Platform {
             left: CancellationToken::new(),
             draining: AtomicBool::new(false),
         })
+    }
+
+    /// Serves a project from now on: from a folder, where its worker is given, else what is deployed.
+    pub fn add(&self, id: ProjectId, engine: Arc<Engine>, folder: Option<WorkerSettings>) {
+        let project = Project {
+            id: id.clone(),
+            engine,
+            folder,
+            checks: Checks::default(),
+        };
+        let mut projects = self
+            .projects
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        projects.insert(id, Arc::new(project));
+    }
+
+    /// The projects that are served, in the order of their ids.
+    pub(crate) fn projects(&self) -> Vec<Arc<Project>> {
+        let projects = self.projects.read().unwrap_or_else(PoisonError::into_inner);
+        projects.values().cloned().collect()
+    }
+
+    /// Whether any project is served.
+    pub fn serves_something(&self) -> bool {
+        let projects = self.projects.read().unwrap_or_else(PoisonError::into_inner);
+        !projects.is_empty()
+    }
+
+    /// The project with this id; without one, the only one that there is.
+    pub(crate) fn project(&self, id: Option<&ProjectId>) -> Option<Arc<Project>> {
+        let projects = self.projects.read().unwrap_or_else(PoisonError::into_inner);
+        match id {
+            Some(id) => projects.get(id).cloned(),
+            None if projects.len() == 1 => projects.values().next().cloned(),
+            None => None,
+        }
+    }
+
+    /// Lets the attempts of all projects end, for at most `grace`; what is left is for the next server.
+    pub async fn end_attempts(&self, grace: Duration) {
+        let drained: Vec<_> = self
+            .projects()
+            .into_iter()
+            .map(|project| {
+                let (tell, drained) = oneshot::channel();
+                project.engine.drain(grace, move || {
+                    // The server has ended already if nobody listens.
+                    let _ = tell.send(());
+                });
+                drained
+            })
+            .collect();
+        for drained in drained {
+            // An engine that is gone has nothing to drain.
+            let _ = drained.await;
+        }
     }
 
     /// Takes in the keys that are stored. Nobody has one before.
@@ -191,6 +247,15 @@ impl Platform {
         T: Send + 'static,
     {
         Ok(self.asked_to_read(room.clone(), verb).await?)
+    }
+
+    /// The same for the server itself.
+    pub(crate) async fn read_as_server<T, F>(&self, verb: F) -> Result<T, Problem>
+    where
+        F: AsyncFn(&mut Tx<'_>) -> ziet_store::Result<T> + Send + 'static,
+        T: Send + 'static,
+    {
+        Ok(self.asked_to_read((), verb).await?)
     }
 
     async fn asked_to_read<T, F>(&self, room: impl Send + 'static, verb: F) -> Result<T, StoreError>
@@ -242,7 +307,7 @@ impl Platform {
 
     /// Waits until every engine has had a turn: so none of them hangs.
     pub async fn turn(&self) {
-        for project in self.projects.values() {
+        for project in self.projects() {
             let (had, turn) = oneshot::channel();
             project.engine.turn(move || {
                 let _ = had.send(());
@@ -278,7 +343,7 @@ mod tests {
         };
         store.read(busy, drop);
         let settings = ServerSettings::default();
-        let platform = Platform::new(store, BTreeMap::new(), Hints::default(), settings);
+        let platform = Platform::new(store, Hints::default(), settings, None);
         let looked = Arc::new(AtomicUsize::new(0));
         let look = || {
             let looked = Arc::clone(&looked);

@@ -12,7 +12,7 @@ use axum::http::{HeaderValue, Response, StatusCode};
 use axum::response::IntoResponse;
 use serde::Serialize;
 use utoipa::ToSchema;
-use ziet_core::{ErrorCode, RunId};
+use ziet_core::{ActionId, ErrorCode, RunId};
 use ziet_engine::Refusal;
 use ziet_store::StoreError;
 
@@ -105,6 +105,16 @@ codes! {
     EntryNotFound = NOT_FOUND "entry_not_found" "Entry not found",
     /// No such key.
     KeyNotFound = NOT_FOUND "key_not_found" "Key not found",
+    /// No such deployment in the project.
+    DeploymentNotFound = NOT_FOUND "deployment_not_found" "Deployment not found",
+    /// The deployment is being built, has failed or was removed, so it cannot be activated.
+    DeploymentNotReady = CONFLICT "deployment_not_ready" "Deployment not ready",
+    /// The project is served from a folder of the server, so nothing can be deployed.
+    ServedFromFolder = CONFLICT "served_from_folder" "Project served from a folder",
+    /// The bundle is not one that a server takes.
+    InvalidBundle = UNPROCESSABLE_ENTITY "invalid_bundle" "Bundle not valid",
+    /// No variable of this name is set.
+    VariableNotFound = NOT_FOUND "variable_not_found" "Variable not found",
     /// The run has finished, so it cannot be changed any more.
     RunFinished = CONFLICT "run_finished" "Run has finished",
     /// The run has not finished yet.
@@ -145,6 +155,8 @@ pub(crate) struct Problem {
     retry_after: Option<Duration>,
     /// What only the log is told.
     cause: Option<String>,
+    /// The action that there is not, for who can tell where it was.
+    pub(crate) action: Option<ActionId>,
 }
 
 /// One thing that is wrong in a request.
@@ -199,7 +211,20 @@ impl Problem {
             errors: Vec::new(),
             retry_after: None,
             cause: None,
+            action: None,
         }
+    }
+
+    /// It is about this action, which there is not.
+    pub(crate) fn about(mut self, action: &ActionId) -> Self {
+        self.action = Some(action.clone());
+        self
+    }
+
+    /// Says more about it.
+    pub(crate) fn adding(mut self, text: &str) -> Self {
+        self.detail = format!("{}; {text}", self.detail).into();
+        self
     }
 
     pub(crate) fn with_errors(mut self, errors: Vec<Fault>) -> Self {
@@ -240,6 +265,11 @@ impl Problem {
     fn because(mut self, cause: impl std::fmt::Display) -> Self {
         self.cause = Some(cause.to_string());
         self
+    }
+
+    /// What the log is told of it where there is no request.
+    pub(crate) fn said(&self) -> &str {
+        self.cause.as_deref().unwrap_or(&self.detail)
     }
 
     /// The document, with the id that its request has.

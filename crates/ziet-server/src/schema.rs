@@ -391,6 +391,16 @@ pub(crate) enum OnLost {
     Fail,
 }
 
+/// How far a version of a project's code is. One that was `removed` has no code any more, since no run needed it.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+pub(crate) enum DeploymentStatus {
+    Building,
+    Ready,
+    Failed,
+    Removed,
+}
+
 /// What a key may do: everything (`admin`), put another version of the code in place (`deploy`), submit, start, cancel and
 /// retry runs and change memories (`run`), or look at everything but keys (`read`).
 #[derive(ToSchema)]

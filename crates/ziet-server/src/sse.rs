@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::future::Future;
+use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -101,8 +102,13 @@ pub(crate) struct News {
     pub(crate) events: Vec<Event>,
     /// Whether there may be more already.
     pub(crate) more: bool,
-    /// Whether there will be no more.
-    pub(crate) ended: bool,
+    /// What is told last, when there will be no more.
+    pub(crate) ended: Option<Event>,
+}
+
+/// Says that there will be no more, and nothing else.
+pub(crate) fn end() -> Event {
+    Event::default().event("end").data("{}")
 }
 
 /// Whether the answer is to be live.
@@ -180,7 +186,8 @@ struct Live<S> {
 enum Stage {
     Reading,
     Waiting,
-    Ended,
+    /// With what is told last.
+    Ended(Event),
     Over,
 }
 
@@ -197,9 +204,10 @@ impl<S: Source> Live<S> {
             self.room = None;
             match self.stage {
                 Stage::Over => return None,
-                Stage::Ended => {
+                Stage::Ended(ref mut last) => {
+                    let last = mem::take(last);
                     self.stage = Stage::Over;
-                    return Some(Event::default().event("end").data("{}"));
+                    return Some(last);
                 }
                 Stage::Waiting => tokio::select! {
                     () = self.key.ended.cancelled() => return None,
@@ -225,7 +233,9 @@ impl<S: Source> Live<S> {
         self.room = (!self.ready.is_empty()).then_some(room);
         self.stage = match news {
             News { more: true, .. } => Stage::Reading,
-            News { ended: true, .. } => Stage::Ended,
+            News {
+                ended: Some(last), ..
+            } => Stage::Ended(last),
             News { .. } => Stage::Waiting,
         };
     }

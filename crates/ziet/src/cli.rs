@@ -35,6 +35,7 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     Init(commands::Init),
     Run(Run),
+    Dev(commands::Dev),
     Serve(commands::Serve),
     Prune(commands::Prune),
     Backup(commands::Backup),

@@ -92,7 +92,8 @@ fn run(
             }
         },
         _ if cli.local => Err(CliError::usage("--local is for `ziet run`")),
-        Command::Serve(args) => commands::serve(args, &projects, environment),
+        Command::Serve(args) => commands::serve(args, &cli.settings, environment),
+        Command::Dev(args) => commands::dev(args, &cli.settings, environment, printer),
         Command::Prune(args) => commands::prune(args, environment, printer),
         Command::Backup(args) => commands::backup(args, environment, printer),
         Command::Restore(args) => commands::restore(args, environment, printer),

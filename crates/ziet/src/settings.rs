@@ -4,6 +4,7 @@
 
 mod client;
 mod client_table;
+mod dev_server;
 mod environment;
 mod file;
 mod flags;
@@ -32,6 +33,7 @@ use ziet_worker::{Ability, PoolSettings, Project, Python, SDK_COMES_FROM, Worker
 pub(crate) use self::client::{Client, OfClient};
 #[cfg(test)]
 pub(crate) use self::client_table::CLIENT;
+pub(crate) use self::dev_server::{Announced, DevServer, HIDDEN};
 pub(crate) use self::environment::Environment;
 use self::file::{File, Place};
 pub(crate) use self::flags::Flags;
@@ -39,12 +41,14 @@ use self::flags::Part;
 pub(crate) use self::measure::read_age;
 #[cfg(test)]
 pub(crate) use self::server_table::SERVING;
-pub(crate) use self::serving::{LogFormat, OfServer, OfState, Serving, state_folder};
+pub(crate) use self::serving::{LogFormat, OfDev, OfServer, OfState, Serving, state_folder};
 pub(crate) use self::table::{Default, SETTINGS, Setting, all};
 use crate::error::CliError;
 
 /// Most actions wait for the network, so there may be more of them than processors.
 const ATTEMPTS_PER_PROCESSOR: usize = 4;
+
+const A_DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The value of every setting.
 pub(crate) struct Settings {
@@ -78,6 +82,7 @@ struct Values {
     locals: bool,
     color: Color,
     inputs: BTreeMap<String, Value>,
+    env: BTreeMap<String, String>,
 }
 
 #[derive(Clone, Copy, Deserialize)]
@@ -164,16 +169,32 @@ impl Settings {
     /// When a value is wrong, or the file cannot be read.
     pub(crate) fn resolve(flags: &Flags, environment: &Environment) -> Result<Self, CliError> {
         let folder = environment.folder.clone()?;
-        let mut given = BTreeMap::new();
-        for setting in all() {
-            let value = given_outside(setting, flags, environment)?;
-            given.extend(value.map(|value| (setting.name, value)));
-        }
+        let given = all_given(flags, environment)?;
         let start = match given.get("project") {
             Some(project) => existing_folder(project, &folder)?,
             None => folder.clone(),
         };
-        let file = File::find(&start, &folder)?;
+        Self::with_file(given, File::find(&start, &folder)?, environment)
+    }
+
+    /// Those of a folder of code, whatever is above it and whichever folder the flags name.
+    ///
+    /// # Errors
+    /// When a value is wrong, or the file cannot be read.
+    pub(crate) fn of_code(
+        root: &Path,
+        flags: &Flags,
+        environment: &Environment,
+    ) -> Result<Self, CliError> {
+        Self::with_file(all_given(flags, environment)?, File::at(root)?, environment)
+    }
+
+    fn with_file(
+        mut given: BTreeMap<&'static str, Given>,
+        file: File,
+        environment: &Environment,
+    ) -> Result<Self, CliError> {
+        let folder = environment.folder.clone()?;
         for (name, value) in file.values {
             given.entry(name).or_insert(value);
         }
@@ -290,6 +311,38 @@ impl Settings {
         self.python.clone()
     }
 
+    /// Has it executed by this interpreter, whatever it names.
+    pub(crate) fn executed_by(mut self, path: PathBuf) -> Self {
+        let found = Found::Setting;
+        self.python = Ok(Python { path, found });
+        self
+    }
+
+    /// Whether a server shuts in what is executed: no project's file decides that.
+    pub(crate) fn shuts_in(&self) -> bool {
+        let by_file = matches!(self.given["sandbox"].origin, Origin::File(_));
+        by_file || self.values.sandbox != Some(Switch::Off)
+    }
+
+    /// What of the system not to use, although it is there.
+    pub(crate) fn without(&self) -> Vec<Ability> {
+        self.values.without.clone()
+    }
+
+    /// Whether the folder is meant to be a project: it was named, it has a file with settings, or code that imports ziet.
+    pub(crate) fn is_project(&self) -> bool {
+        let has_modules = || {
+            self.project()
+                .is_ok_and(|project| !project.modules.is_empty())
+        };
+        self.is_named() || self.file.is_some() || has_modules()
+    }
+
+    /// Whether whoever starts the program names the folder.
+    pub(crate) fn is_named(&self) -> bool {
+        self.given["project"].origin != Origin::Default
+    }
+
     /// The interpreter to use where nothing of the project may be executed: as if its file named none.
     pub(crate) fn python_of_the_user(&self, environment: &Environment) -> Result<Python, CliError> {
         match self.given["python"].origin {
@@ -322,6 +375,21 @@ impl Settings {
         Ok(worker)
     }
 
+    /// Whether a sandbox is asked for.
+    pub(crate) fn is_shut_in(&self) -> bool {
+        self.values.sandbox == Some(Switch::On)
+    }
+
+    /// What it takes to serve the project to whoever works on it. What was imported last must outlive any pause: what stands in
+    /// the folder by then may be broken.
+    pub(crate) fn dev_worker(&self) -> Result<WorkerSettings, CliError> {
+        let mut worker = self.worker()?;
+        worker.describe = true;
+        worker.pool.spare = 1;
+        worker.pool.idle = A_DAY;
+        Ok(worker)
+    }
+
     /// What it takes to run the project.
     pub(crate) fn worker(&self) -> Result<WorkerSettings, CliError> {
         Ok(WorkerSettings {
@@ -330,8 +398,8 @@ impl Settings {
             project: self.project()?,
             describe: false,
             start: self.values.start,
-            sandbox: self.values.sandbox == Some(Switch::On),
-            without: self.values.without.clone(),
+            sandbox: self.is_shut_in(),
+            without: self.without(),
             pool: PoolSettings {
                 // One command has one run, and what it calls.
                 spare: 0,
@@ -339,7 +407,7 @@ impl Settings {
                 growth_bytes: self.values.executor_growth * 1024 * 1024,
                 idle: Duration::from_secs(self.values.executor_idle),
             },
-            environment: Vec::new(),
+            environment: self.values.env.clone().into_iter().collect(),
         })
     }
 }
@@ -368,6 +436,19 @@ impl From<Color> for ColorChoice {
             Color::Never => Self::Never,
         }
     }
+}
+
+/// What flags and variables say.
+fn all_given(
+    flags: &Flags,
+    environment: &Environment,
+) -> Result<BTreeMap<&'static str, Given>, CliError> {
+    let mut given = BTreeMap::new();
+    for setting in all() {
+        let value = given_outside(setting, flags, environment)?;
+        given.extend(value.map(|value| (setting.name, value)));
+    }
+    Ok(given)
 }
 
 /// By a flag, else by a variable.

@@ -280,7 +280,7 @@ impl Told for Place {
         Ok(News {
             events: events.collect::<Result<_, _>>()?,
             more: found.more,
-            ended: found.ended,
+            ended: found.ended.then(sse::end),
         })
     }
 }

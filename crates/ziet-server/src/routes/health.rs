@@ -31,7 +31,7 @@ pub(crate) async fn ready(
     if platform.is_draining() {
         return Err(Problem::new(Code::Draining, "the server is stopping"));
     }
-    for project in platform.projects.values() {
+    for project in platform.projects() {
         project.imported()?;
         if project.engine.figures().store_down {
             let detail = "the server's state cannot be written now";

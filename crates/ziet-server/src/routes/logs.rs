@@ -134,7 +134,7 @@ impl Told for LogQuery {
         Ok(News {
             events: events.collect::<Result<_, _>>()?,
             more: page.more,
-            ended,
+            ended: ended.then(sse::end),
         })
     }
 }

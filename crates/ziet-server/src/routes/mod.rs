@@ -2,6 +2,8 @@
 //! `#[utoipa::path]`.
 
 mod actions;
+mod deployments;
+mod environment;
 mod events;
 mod health;
 mod keys;
@@ -11,6 +13,7 @@ mod metrics;
 mod openapi;
 mod run_document;
 mod run_list;
+mod status;
 mod steer;
 mod submit;
 
@@ -54,6 +57,13 @@ pub(crate) fn all() -> OpenApiRouter<Arc<Platform>> {
             memory::add_to_id,
             memory::remove_from_id
         ))
+        .routes(routes!(deployments::list, deployments::create))
+        .routes(routes!(deployments::get))
+        .routes(routes!(deployments::activate))
+        .routes(routes!(deployments::log))
+        .routes(routes!(environment::list))
+        .routes(routes!(environment::set, environment::remove))
+        .routes(routes!(status::get))
         .routes(routes!(actions::list))
         .routes(routes!(actions::get))
         .routes(routes!(keys::list, keys::create))

@@ -77,7 +77,7 @@ impl Told for Version {
         };
         let (version, ended, document) = look.read(verb).await?;
         let mut news = News {
-            ended,
+            ended: ended.then(sse::end),
             ..News::default()
         };
         if let Some(document) = document {

@@ -10,7 +10,7 @@ use ziet_core::run::Cancelled;
 use ziet_engine::Submission;
 use ziet_store::runs;
 
-use super::submit::{Place, answer, checked_input, submitted, wait};
+use super::submit::{Place, answer, checked_input, explained, submitted, wait};
 use crate::auth::{Allowed, Read, Run};
 use crate::body::{ONE, Payload};
 use crate::params::{Named, Params};
@@ -144,7 +144,9 @@ pub(crate) async fn retry(
     let input = document.input.as_str().unwrap_or_default();
     // The code may have changed since.
     let actions = project.actions()?;
-    checked_input(&actions, &document.action_id, input, Place(None))?;
+    if let Err(problem) = checked_input(&actions, &document.action_id, input, Place(None)) {
+        return Err(explained(&platform, &caller, problem).await);
+    }
     let submission = Submission {
         memory: Some(document.memory_id),
         metadata: document.metadata,

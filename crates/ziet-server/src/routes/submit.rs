@@ -17,7 +17,7 @@ use serde_json::value::RawValue;
 use utoipa::ToSchema;
 use ziet_core::{ActionId, Json, MemoryId, RunId, Time, limits};
 use ziet_engine::{Due, Submission};
-use ziet_store::runs;
+use ziet_store::{Tx, deployments, runs};
 
 use crate::asking::Shown;
 use crate::auth::{Allowed, Caller, Run};
@@ -137,8 +137,36 @@ pub(crate) async fn submit(
             body.parse::<NewRun<'_>>()?
                 .checked(&actions, Place(None), now)
         })
-        .await?;
+        .await;
+    let submission = match submission {
+        Ok(submission) => submission,
+        Err(problem) => return Err(explained(&platform, &caller, problem).await),
+    };
     submitted(&platform, &caller, submission, wait).await
+}
+
+/// Says of an action that there is not which version had it last.
+pub(super) async fn explained(
+    platform: &Platform,
+    caller: &Caller,
+    mut problem: Problem,
+) -> Problem {
+    let (Some(action), Ok(project)) = (problem.action.take(), caller.project()) else {
+        return problem;
+    };
+    let project = project.id.clone();
+    let Ok(room) = caller.room().await else {
+        return problem;
+    };
+    let verb = async move |tx: &mut Tx<'_>| deployments::last_with(tx, &project, &action).await;
+    match platform.read(&room, verb).await {
+        Ok(Some(had)) => problem.adding(&format!(
+            "version {} had it last (`ziet rollback {0}` brings it back)",
+            had.version
+        )),
+        // What is wrong is told all the same.
+        Ok(None) | Err(_) => problem,
+    }
 }
 
 /// Has a run accepted, and answers with it.
@@ -341,12 +369,8 @@ pub(super) fn checked_input(
     place: Place,
 ) -> Result<(), Problem> {
     let spec = actions.action(action).ok_or_else(|| {
-        at(
-            Code::ActionNotFound,
-            place,
-            "/action_id",
-            actions.unknown(action),
-        )
+        let what = actions.unknown(action);
+        at(Code::ActionNotFound, place, "/action_id", what).about(action)
     })?;
     let refused = |what: String| Err(at(Code::InvalidInput, place, "/input", what));
     if let Some(excess) = limits::excess(text.len(), limits::JSON_BYTES) {

@@ -1,6 +1,5 @@
 //! A server over a real engine with a real project, asked in this process.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
@@ -127,8 +126,8 @@ impl Served {
         );
         loaded.recv_timeout(PATIENCE).unwrap();
         let engine = Arc::new(engine.unwrap());
-        let engines = BTreeMap::from([(ProjectId::new("shop"), Arc::clone(&engine))]);
-        let platform = Platform::new(store.clone(), engines, hints.clone(), settings);
+        let platform = Platform::new(store.clone(), hints.clone(), settings, None);
+        platform.add(ProjectId::new("shop"), Arc::clone(&engine), None);
         Self {
             router: router(Arc::clone(&platform)),
             platform,

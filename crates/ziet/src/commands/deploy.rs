@@ -3,7 +3,6 @@
 mod changes;
 mod upload;
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, ValueHint};
@@ -29,7 +28,7 @@ use crate::settings::{Environment, Flags, OfClient, Settings};
 pub(crate) struct Deploy {
     /// The folder of the project, instead of this one
     #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
-    folder: Option<PathBuf>,
+    folder: Option<String>,
 
     /// Deploy nothing; show what would be, and what would be left out
     #[arg(long, visible_alias = "list")]
@@ -78,7 +77,7 @@ pub(crate) fn deploy(
                 CliError::usage("the project's folder is given twice").hint("leave out --project")
             );
         }
-        Some(folder) => settings.of_project(folder),
+        Some(folder) => settings.in_folder(folder),
         None => settings.clone(),
     };
     let settings = Settings::resolve(&settings, environment)?;

@@ -1,9 +1,10 @@
 //! `ziet serve`: the store, an engine for each project, and the HTTP API, in one process until it is asked to end.
 
-mod key;
-mod log;
+mod host;
+pub(super) mod key;
+pub(super) mod log;
 mod projects;
-mod stopping;
+pub(super) mod stopping;
 mod systemd;
 
 use std::net::SocketAddr;
@@ -16,6 +17,7 @@ use std::time::Duration;
 use clap::Args;
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
+use tokio::sync::mpsc::unbounded_channel;
 use tokio::task::{JoinError, JoinHandle};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
@@ -23,6 +25,8 @@ use ziet_engine::Clock;
 use ziet_server::{Hints, Platform, Server, ServerSettings};
 use ziet_store::{Location, Store};
 
+use self::host::{Engines, Hosting};
+pub(super) use self::projects::FOLDER;
 use self::projects::Projects;
 use self::stopping::Stop;
 use super::retention::Retention;
@@ -55,22 +59,32 @@ pub(crate) struct Serve {
 
 pub(crate) fn serve(
     args: &Serve,
-    projects: &[Flags],
+    flags: &Flags,
     environment: &Environment,
 ) -> Result<ExitCode, CliError> {
     let serving = Serving::resolve(&args.settings, environment)?;
-    let folders = projects
+    let folders = flags.each_project();
+    let folders = folders
         .iter()
         .map(|flags| Settings::resolve(flags, environment));
     let folders = folders.collect::<Result<Vec<_>, _>>()?;
     let socket = handed_over(&serving)?;
     let state = state_folder(&args.settings, environment)?;
+    let folders = projects::folders(folders, &real(&state));
     projects::check(&folders, &real(&state))?;
     let state = State::hold(&state)?;
     let _lines = log::start(&serving)?;
     state.warn_of_others();
     let runtime = runtime()?;
-    match runtime.block_on(run(args, &serving, socket, &folders, &state)) {
+    let start = Start {
+        args,
+        serving: &serving,
+        flags,
+        environment,
+        folders: &folders,
+        state: &state,
+    };
+    match runtime.block_on(run(&start, socket)) {
         // Whoever reads the log as JSON must not meet a line that is none.
         Err(error) if serving.log_format == LogFormat::Json => {
             error!(hint = error.hint, "{}", error.message);
@@ -80,7 +94,7 @@ pub(crate) fn serve(
     }
 }
 
-fn runtime() -> Result<Runtime, CliError> {
+pub(super) fn runtime() -> Result<Runtime, CliError> {
     let processors = available_parallelism().map_or(1, NonZero::get);
     let built = Builder::new_multi_thread()
         .worker_threads(processors.min(NETWORK_THREADS))
@@ -100,13 +114,22 @@ fn handed_over(serving: &Serving) -> Result<Option<std::net::TcpListener>, CliEr
     Ok(socket)
 }
 
+/// What a server is started with.
+struct Start<'a> {
+    args: &'a Serve,
+    serving: &'a Serving,
+    /// Those of projects, without the folders that they name.
+    flags: &'a Flags,
+    environment: &'a Environment,
+    folders: &'a [Settings],
+    state: &'a State,
+}
+
 async fn run(
-    args: &Serve,
-    serving: &Serving,
+    start: &Start<'_>,
     socket: Option<std::net::TcpListener>,
-    folders: &[Settings],
-    state: &State,
 ) -> Result<ExitCode, CliError> {
+    let Start { serving, state, .. } = start;
     let stop = Stop::listen()?;
     let is_handed_over = socket.is_some();
     // An address that is taken is told before anything is imported.
@@ -117,15 +140,24 @@ async fn run(
     let store = Store::open(&Location::File(state.database()), serving.durability())
         .map_err(|error| CliError::failed("the state cannot be used", error))?;
     let clock = Clock::ahead_by(serving.clock_offset);
-    key::make(&store, &state.key_file(), &clock, args.new_admin_key)?;
+    key::make(&store, &state.key_file(), &clock, start.args.new_admin_key)?;
     let hints = Hints::default();
-    let projects = Projects::start(folders, serving, &store, &hints, &clock)?;
-    let platform = Platform::new(
-        store.clone(),
-        projects.engines(),
-        hints,
-        served(serving, &clock),
-    );
+    let (teller, told) = unbounded_channel();
+    let engines = Engines {
+        store: store.clone(),
+        hints: hints.clone(),
+        clock: clock.clone(),
+        max_queued: serving.max_queued,
+        max_queued_bytes: serving.max_queued_bytes,
+        tell: teller,
+    };
+    let projects = Projects::start(start.folders, &engines, told)?;
+    let deploys = Hosting::deploys(start.flags, start.environment, &engines, state)?;
+    let platform = Platform::new(store.clone(), hints, served(serving, &clock), deploys);
+    projects.add_to(&platform);
+    let deployed = platform.start_deployed().await;
+    deployed
+        .map_err(|error| CliError::broken(format!("what is deployed cannot be served: {error}")))?;
     let server = Server::open(Arc::clone(&platform)).await;
     let server =
         server.map_err(|error| CliError::failed("the HTTP API cannot be served", error))?;
@@ -146,6 +178,11 @@ async fn run(
     let _retention = keep.transpose()?;
     running.open.cancel();
     tell(&address, state);
+    if !running.platform.serves_something() {
+        info!(
+            "nothing is deployed yet: `ziet login {address}` and `ziet deploy` in a project's folder do that"
+        );
+    }
     systemd::ready();
     running.until_asked_to_end().await?;
     systemd::stopping();
@@ -227,7 +264,7 @@ impl Running {
             "draining: attempts have {seconds} s to end, and no run is accepted; ask again to end at once"
         );
         tokio::select! {
-            () = self.projects.drain(grace) => {}
+            () = self.platform.end_attempts(grace) => {}
             () = self.stop.asked() => return Err(CliError::interrupted()),
             broken = self.projects.broken() => return Err(broken),
             ended = &mut self.server => return Err(ended_early(ended)),
@@ -240,7 +277,7 @@ impl Running {
     }
 }
 
-async fn bind(address: SocketAddr) -> Result<TcpListener, CliError> {
+pub(super) async fn bind(address: SocketAddr) -> Result<TcpListener, CliError> {
     let bound = TcpListener::bind(address).await;
     bound.map_err(|error| {
         CliError::failed(&format!("cannot listen on {address}"), error)
@@ -249,7 +286,7 @@ async fn bind(address: SocketAddr) -> Result<TcpListener, CliError> {
 }
 
 /// What the HTTP API needs to know.
-fn served(serving: &Serving, clock: &Clock) -> ServerSettings {
+pub(super) fn served(serving: &Serving, clock: &Clock) -> ServerSettings {
     ServerSettings {
         hosts: serving.hosts.clone(),
         public_metrics: serving.public_metrics,
@@ -259,7 +296,7 @@ fn served(serving: &Serving, clock: &Clock) -> ServerSettings {
 }
 
 /// Where clients find it.
-fn address(serving: &Serving, listener: &TcpListener) -> Result<String, CliError> {
+pub(super) fn address(serving: &Serving, listener: &TcpListener) -> Result<String, CliError> {
     let bound = listener
         .local_addr()
         .map_err(|error| CliError::failed("the address", error))?;
@@ -278,7 +315,7 @@ fn tell(address: &str, state: &State) {
 }
 
 /// It serves until it is told to end, so whatever came of it before that is wrong.
-fn ended_early(ended: Result<(), JoinError>) -> CliError {
+pub(super) fn ended_early(ended: Result<(), JoinError>) -> CliError {
     const WHAT: &str = "the HTTP API cannot go on";
     match ended {
         Ok(()) => CliError::broken(WHAT),

@@ -49,6 +49,20 @@ impl State {
         })
     }
 
+    /// The same in the folder of a project, where nothing of it is to get into a repository.
+    ///
+    /// # Errors
+    /// When another `ziet dev` holds it.
+    pub(super) fn hold_in_project(folder: &Path) -> Result<Self, CliError> {
+        let state = Self::hold(folder)?;
+        let ignored = state.folder.join(".gitignore");
+        if !ignored.exists() {
+            fs_err::write(&ignored, "*\n")
+                .map_err(|error| CliError::failed("the state folder", error))?;
+        }
+        Ok(state)
+    }
+
     /// Of a server that was there before: nothing is made.
     pub(super) fn hold_existing(folder: &Path) -> Result<Self, CliError> {
         existing(folder)?;

@@ -80,7 +80,7 @@ fn next_change(
     Ok(None)
 }
 
-fn names(files: &BTreeSet<PathBuf>, root: &Path) -> String {
+pub(super) fn names(files: &BTreeSet<PathBuf>, root: &Path) -> String {
     let mut names: Vec<String> = files
         .iter()
         .take(SHOWN)

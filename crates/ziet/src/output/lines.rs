@@ -21,6 +21,11 @@ const LONGEST_VALUE: usize = 200;
 /// Prints what happens to a run and those below it.
 pub(crate) struct RunLines<'a> {
     pub(crate) printer: &'a mut Printer,
+    run: PutAside,
+}
+
+/// What is known of a run while lines of others are printed.
+pub(crate) struct PutAside {
     place: Place,
     /// The root action, which is called what was typed.
     root: ActionId,
@@ -42,13 +47,21 @@ impl<'a> RunLines<'a> {
         };
         let emoji = if printer.ascii { "" } else { emoji };
         printer.line(format_args!("{emoji}{text}: {typed}\n"));
-        Self {
-            printer,
+        let run = PutAside {
             place,
             root,
             typed: typed.to_owned(),
             last: None,
-        }
+        };
+        Self { printer, run }
+    }
+
+    pub(crate) fn go_on(printer: &'a mut Printer, run: PutAside) -> Self {
+        Self { printer, run }
+    }
+
+    pub(crate) fn put_aside(self) -> PutAside {
+        self.run
     }
 
     pub(crate) fn output(&mut self, level: Level, text: &str) {
@@ -63,8 +76,8 @@ impl<'a> RunLines<'a> {
         action: &ActionId,
         happening: &Happening,
     ) {
-        let name = if *action == self.root {
-            self.typed.clone()
+        let name = if *action == self.run.root {
+            self.run.typed.clone()
         } else {
             action.to_string()
         };
@@ -116,7 +129,7 @@ impl<'a> RunLines<'a> {
 
     /// For lines that do not name their action, where the line before was about another run.
     fn whose(&mut self, run: RunId, is_root: bool, name: &str) -> String {
-        let goes_on = self.last.replace(run) == Some(run);
+        let goes_on = self.run.last.replace(run) == Some(run);
         if is_root || goes_on {
             String::new()
         } else {
@@ -160,6 +173,17 @@ impl<'a> RunLines<'a> {
 
     /// The last lines of every run.
     pub(crate) fn end(self, ending: Ending, memory: &Newest) -> &'a mut Printer {
+        let printer = self.end_line(ending);
+        let memory = serde_json::to_string(memory).unwrap_or_else(|_| "{}".to_owned());
+        printer.line(format_args!(
+            "Result stored in memory: {}",
+            as_python(&memory)
+        ));
+        printer
+    }
+
+    /// How it ended.
+    pub(crate) fn end_line(self, ending: Ending) -> &'a mut Printer {
         let (style, mark, word, what) = match ending {
             Ending::Completed => (GREEN, "✅", "[OK]", "completed"),
             Ending::Failed => (RED, "❌", "[FAILED]", "failed"),
@@ -167,17 +191,12 @@ impl<'a> RunLines<'a> {
             Ending::Interrupted => (RED, "❌", "[INTERRUPTED]", "interrupted"),
         };
         let mark = if self.printer.ascii { word } else { mark };
-        let run = match self.place {
+        let run = match self.run.place {
             Place::Local => "Local run",
             Place::Server => "Run",
         };
         self.printer
             .line(format_args!("{mark} {style}{run} {what}{style:#}\n"));
-        let memory = serde_json::to_string(memory).unwrap_or_else(|_| "{}".to_owned());
-        self.printer.line(format_args!(
-            "Result stored in memory: {}",
-            as_python(&memory)
-        ));
         self.printer
     }
 
@@ -191,7 +210,7 @@ impl<'a> RunLines<'a> {
 }
 
 /// What code printed, each line with what comes before it.
-pub(super) fn output(before: &str, level: Level, text: &str) -> String {
+pub(crate) fn output(before: &str, level: Level, text: &str) -> String {
     let tag = tag(level);
     let lines = text
         .split('\n')

@@ -13,7 +13,7 @@ mod wording;
 
 pub(crate) use ago::took;
 pub(crate) use json::as_python;
-pub(crate) use lines::{Ending, Place, RunLines};
+pub(crate) use lines::{Ending, Place, PutAside, RunLines, output};
 pub(crate) use printer::{CYAN, DIM, GREEN, Printer, RED, YELLOW};
 pub(crate) use shell::quoted;
 pub(crate) use spelled::one_line;

@@ -36,6 +36,8 @@ pub(crate) struct Printer {
     err: AutoStream<Stderr>,
     /// Standard output is to hold a document.
     lines_to_stderr: bool,
+    /// What each line of what was asked for begins with.
+    before: String,
     /// Nothing but ASCII in what the program itself writes: no emoji either.
     pub(crate) ascii: bool,
     /// Why lines are missing, if some are.
@@ -53,6 +55,7 @@ impl Printer {
             out: anstream::stdout(),
             err: anstream::stderr(),
             lines_to_stderr: false,
+            before: String::new(),
             ascii,
             unwritten: None,
             width: terminal_size::terminal_size_of(io::stdout())
@@ -68,10 +71,25 @@ impl Printer {
         self.lines_to_stderr = true;
     }
 
+    /// What the lines of what was asked for begin with from now on, so that it can be seen what they are about.
+    pub(crate) fn before_each_line(&mut self, word: &str) {
+        self.before = if word.is_empty() {
+            String::new()
+        } else {
+            format!("{DIM}{word}{DIM:#} ")
+        };
+    }
+
     /// One or more lines of what was asked for.
     pub(crate) fn line(&mut self, text: impl Display) {
         // In one piece: it may be many lines.
-        let text = format!("{text}\n");
+        let mut text = format!("{text}\n");
+        if !self.before.is_empty() {
+            let lines = text.lines().filter(|line| !line.is_empty());
+            text = lines.fold(String::new(), |text, line| {
+                text + &self.before + line + "\n"
+            });
+        }
         let written = if self.lines_to_stderr {
             self.err.write_all(text.as_bytes())
         } else {

@@ -1,4 +1,5 @@
-//! Which server to ask, and with which key: what was typed, else the variables, else what `ziet login` has kept.
+//! Which server to ask, and with which key: what was typed, else the variables, else that of `ziet dev` in this
+//! folder, else what `ziet login` has kept.
 
 use std::path::PathBuf;
 
@@ -39,6 +40,13 @@ impl Target {
         let servers = client.folder.as_deref().map(Servers::read).transpose()?;
         let servers = servers.unwrap_or_default();
         let Some(said) = &client.server else {
+            if let Some(dev) = client.dev {
+                return Ok(Some(Self {
+                    address: Address::parse(&dev.url, "the server of `ziet dev`")?,
+                    key: dev.key,
+                    project: None,
+                }));
+            }
             return Self::usual(&client, &servers);
         };
         if let Some(kept) = servers.servers.get(said) {

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::client_table::{API_KEY, CLIENT};
+use super::dev_server::DevServer;
 use super::environment::Environment;
 use super::flags::{Flags, Part};
 use super::given_outside;
@@ -28,6 +29,8 @@ pub(crate) struct Client {
     /// How that was said: `--server`.
     pub(crate) said: String,
     pub(crate) key: Option<String>,
+    /// That of `ziet dev`, where one is there for the current folder.
+    pub(crate) dev: Option<DevServer>,
     /// Where the servers of `ziet login` are kept; None where the user has no home.
     pub(crate) folder: Option<PathBuf>,
 }
@@ -41,6 +44,7 @@ impl Client {
     ) -> Result<Self, CliError> {
         let mut client = Self {
             server: None,
+            dev: environment.folder.as_deref().ok().and_then(DevServer::of),
             said: String::new(),
             key: environment.own(API_KEY),
             folder: environment.config.clone(),

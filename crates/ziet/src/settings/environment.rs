@@ -13,6 +13,7 @@ use crate::error::CliError;
 
 const PREFIX: &str = "ZIET_";
 
+#[derive(Clone)]
 pub(crate) struct Environment {
     pub(crate) folder: Result<PathBuf, CliError>,
     pub(crate) virtual_env: Option<OsString>,
@@ -30,6 +31,11 @@ pub(crate) struct Environment {
 }
 
 impl Environment {
+    /// All variables, as they are.
+    pub(crate) fn variables() -> Vec<(OsString, OsString)> {
+        std::env::vars_os().collect()
+    }
+
     #[expect(clippy::disallowed_methods, reason = "this is the settings module")]
     pub(crate) fn read() -> Self {
         let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");

@@ -38,6 +38,12 @@ impl File {
         found.map_or_else(|| Self::without_settings(start, current), Ok)
     }
 
+    /// That of this folder, whatever stands in those above it.
+    pub(crate) fn at(root: &Path) -> Result<Self, CliError> {
+        let own = Self::of(root, root, false)?;
+        own.map_or_else(|| Self::without_settings(root, root), Ok)
+    }
+
     fn without_settings(root: &Path, current: &Path) -> Result<Self, CliError> {
         let python = Source::read(root, current, "pyproject.toml")?;
         let table = python.as_ref().map(Source::parse).transpose()?;
@@ -185,6 +191,7 @@ impl Source {
                 .ok_or_else(|| self.unknown(key))?;
             let read = match (&setting.kind, value.get_ref()) {
                 (Kind::Inputs, DeValue::Table(inputs)) => Some(self.inputs(inputs)?),
+                (Kind::Environment, DeValue::Table(all)) => Some(self.environment(all)?),
                 (kind, value) => scalar(kind, value),
             };
             let given = Given {
@@ -206,6 +213,20 @@ impl Source {
             Ok((action.get_ref().to_string(), self.json(action, input)?))
         });
         actions.collect::<Result<_, _>>().map(Value::Object)
+    }
+
+    fn environment(&self, all: &DeTable<'_>) -> Result<Value, CliError> {
+        let variables = all.iter().map(|(name, value)| {
+            let text = value.get_ref().as_str();
+            let text = text.filter(|text| !text.contains('\0'));
+            let text = text.ok_or_else(|| self.expected(name, value, "text in quotes"))?;
+            if !is_variable(name.get_ref()) {
+                let what = "a name of letters, digits and `_` that does not begin with a digit or with ZIET_";
+                return Err(self.expected(name, value, what));
+            }
+            Ok((name.get_ref().to_string(), text.into()))
+        });
+        variables.collect::<Result<_, _>>().map(Value::Object)
     }
 
     fn input_places(&self, table: &DeTable<'_>) -> BTreeMap<String, Place> {
@@ -291,6 +312,15 @@ impl Source {
         let more = if cut.len() < text.len() { " …" } else { "" };
         format!("{}: {name} = {cut}{more}", self.place(&key.span()))
     }
+}
+
+fn is_variable(name: &str) -> bool {
+    let first = |char: char| char.is_ascii_alphabetic() || char == '_';
+    name.starts_with(first)
+        && name
+            .chars()
+            .all(|char| first(char) || char.is_ascii_digit())
+        && !name.starts_with("ZIET_")
 }
 
 fn scalar(kind: &Kind, value: &DeValue<'_>) -> Option<Value> {

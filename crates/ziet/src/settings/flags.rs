@@ -2,7 +2,6 @@
 
 use std::fmt::Debug;
 use std::marker::PhantomData;
-use std::path::Path;
 
 use clap::builder::PossibleValuesParser;
 use clap::error::Error;
@@ -80,15 +79,17 @@ impl<P: Part> Flags<P> {
 }
 
 impl Flags {
-    /// The same for the project in this folder.
-    pub(crate) fn of_project(&self, folder: &Path) -> Self {
-        let project = Typed {
+    /// The same in this folder.
+    pub(crate) fn in_folder(&self, folder: &str) -> Self {
+        let mut typed = self.typed.clone();
+        typed.retain(|typed| typed.setting != "project");
+        typed.push(Typed {
             setting: "project",
             flag: "project",
-            value: folder.to_string_lossy().into_owned(),
-        };
+            value: folder.to_owned(),
+        });
         Self {
-            typed: self.typed.iter().cloned().chain([project]).collect(),
+            typed,
             part: PhantomData,
         }
     }
@@ -187,6 +188,7 @@ fn argument(setting: &Setting, flag: &Flag) -> Arg {
                 | Kind::Bool
                 | Kind::Abilities
                 | Kind::Inputs
+                | Kind::Environment
                 | Kind::Address
                 | Kind::Server
                 | Kind::Secret => argument,

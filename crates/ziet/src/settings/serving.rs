@@ -26,6 +26,18 @@ pub(crate) enum OfState {}
 #[derive(Debug)]
 pub(crate) enum OfServer {}
 
+/// The flags of `ziet dev`.
+#[derive(Debug)]
+pub(crate) enum OfDev {}
+
+impl Part for OfDev {
+    const GLOBAL: bool = false;
+
+    fn settings() -> impl Iterator<Item = &'static Setting> {
+        SERVING.iter().filter(|setting| setting.name == "listen")
+    }
+}
+
 impl Part for OfState {
     const GLOBAL: bool = false;
 
@@ -83,8 +95,8 @@ pub(crate) enum LogFormat {
 impl Serving {
     /// # Errors
     /// When a value is wrong, or the server would be open to a network without protection.
-    pub(crate) fn resolve(
-        flags: &Flags<OfServer>,
+    pub(crate) fn resolve<P: Part>(
+        flags: &Flags<P>,
         environment: &Environment,
     ) -> Result<Self, CliError> {
         let mut values = serde_json::Map::new();
@@ -102,6 +114,28 @@ impl Serving {
         serving.clock_offset = environment.clock_offset;
         serving.check()?;
         Ok(serving)
+    }
+
+    /// For `ziet dev`, whose log tells what is wrong and leaves the rest to what is shown of runs. Also whether somebody has said
+    /// where it is to listen.
+    ///
+    /// # Errors
+    /// As above.
+    pub(crate) fn of_dev(
+        flags: &Flags<OfDev>,
+        environment: &Environment,
+    ) -> Result<(Self, bool), CliError> {
+        let mut serving = Self::resolve(flags, environment)?;
+        let is_given = |name| {
+            let setting = SERVING.iter().find(|setting| setting.name == name);
+            let given = setting.map(|setting| given_outside(setting, flags, environment));
+            given.transpose().map(|given| given.flatten().is_some())
+        };
+        if !is_given("log_level")? {
+            "warn".clone_into(&mut serving.log_level);
+        }
+        serving.public_metrics = true;
+        Ok((serving, is_given("listen")?))
     }
 
     /// The certificate and its key, as files in the form PEM.

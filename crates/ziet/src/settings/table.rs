@@ -44,6 +44,8 @@ pub(crate) enum Kind {
     Abilities,
     /// A table of parameters for each action id.
     Inputs,
+    /// Names of variables, each with its text.
+    Environment,
     /// An IP address and a port.
     Address,
     /// Names with commas between them; the flag may be given several times.
@@ -140,7 +142,9 @@ impl Kind {
                 let known = |name: &str| Ability::named(name).map(|_| Value::from(name));
                 names(text).map(known).collect()
             }
-            Self::Inputs => serde_json::from_str(text).ok().filter(Value::is_object),
+            Self::Inputs | Self::Environment => {
+                serde_json::from_str(text).ok().filter(Value::is_object)
+            }
             Self::Address => {
                 let address = text.parse::<SocketAddr>().ok();
                 address.map(|address| address.to_string().into())
@@ -216,6 +220,7 @@ impl Display for Kind {
             },
             Self::Abilities => f.write_str("names among landlock, namespaces and cgroup"),
             Self::Inputs => f.write_str("a table of parameters for each action id"),
+            Self::Environment => f.write_str("a table of variables, each with its text"),
             Self::Address => f.write_str("an IP address and a port, such as `127.0.0.1:7878`"),
             Self::Names => {
                 f.write_str("a name such as `shop.example.com`, without scheme and port")
@@ -454,6 +459,17 @@ pub(crate) const SETTINGS: &[Setting] = &[
         details: "A table for each action, `[inputs.\"<action id>\"]`, with the parameters by name. Dates and times become text \
                   as in ISO 8601. It is used when a local run has neither --input nor -p; required parameters that it leaves \
                   out are made up.",
+        since: "0.1",
+    },
+    Setting {
+        name: "env",
+        kind: Kind::Environment,
+        default: Default::Is("{}"),
+        flag: None,
+        places: Places::File,
+        summary: "Variables that the project's code finds in its environment",
+        details: "A table `[env]` with the value of each as text. The import of the project has them as well. On a server, what was \
+                  set there for the project (`ziet env set`) counts more. What is secret does not belong into a file.",
         since: "0.1",
     },
 ];

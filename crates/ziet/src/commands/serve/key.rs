@@ -15,7 +15,7 @@ use crate::error::CliError;
 
 /// Makes a key for everything where there is none that is valid, or `another` is asked for, and writes it to a file for its
 /// owner alone. So whoever revokes the last one gets a new one with the next start.
-pub(super) fn make(
+pub(in crate::commands) fn make(
     store: &Store,
     file: &Path,
     clock: &Clock,

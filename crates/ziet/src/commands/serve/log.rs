@@ -22,7 +22,7 @@ const WAITING: usize = 1024 * 1024;
 const LAST_LINES: Duration = Duration::from_secs(1);
 
 /// From now on this process logs; when the result is dropped, the last lines are written.
-pub(super) fn start(serving: &Serving) -> Result<Lines, CliError> {
+pub(in crate::commands) fn start(serving: &Serving) -> Result<Lines, CliError> {
     let log = Arc::new(Log::default());
     let written = Arc::clone(&log);
     thread::Builder::new()
@@ -50,7 +50,7 @@ pub(super) fn start(serving: &Serving) -> Result<Lines, CliError> {
 }
 
 /// The log, for as long as it is needed.
-pub(super) struct Lines(Arc<Log>);
+pub(in crate::commands) struct Lines(Arc<Log>);
 
 impl Drop for Lines {
     fn drop(&mut self) {

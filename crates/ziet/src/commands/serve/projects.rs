@@ -1,30 +1,26 @@
-//! The projects of a server, each with an engine of its own.
+//! The projects that a server serves from folders as they stand, each with an engine of its own.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use tokio::sync::oneshot;
-use tracing::{error, info, warn};
+use tokio::sync::mpsc::UnboundedReceiver;
+use tracing::info;
 use ziet_core::deployment::DeploymentStatus;
-use ziet_core::wire::Level;
 use ziet_core::{ActionSpec, Catalogue, DeploymentId, ProjectId};
-use ziet_engine::{Clock, Deployed, Engine, EngineError, EngineSettings, Notice};
-use ziet_server::Hints;
-use ziet_store::Store;
+use ziet_engine::{Deployed, Engine, EngineError};
+use ziet_server::Platform;
 use ziet_store::deployments::{self, DeploymentRecord};
+use ziet_store::{Store, environment};
+use ziet_worker::WorkerSettings;
 
+use super::host::{Engines, Told, deployed};
 use crate::error::CliError;
 use crate::output::counted;
-use crate::settings::{Serving, Settings};
-
-/// The folder below a project's that its own code does not see in a sandbox.
-const HIDDEN: &str = ".ziet";
+use crate::settings::{HIDDEN, Settings};
 
 /// The version of a folder that is served as it stands.
-const FOLDER: &str = "folder";
+pub(in crate::commands) const FOLDER: &str = "folder";
 
 pub(super) struct Projects {
     store: Store,
@@ -32,17 +28,24 @@ pub(super) struct Projects {
     told: UnboundedReceiver<(ProjectId, Told)>,
 }
 
+/// A project that is served from a folder as it stands.
 struct Served {
     engine: Arc<Engine>,
+    worker: WorkerSettings,
     deployment: DeploymentRecord,
-    folder: String,
-    python: String,
 }
 
-/// What an engine tells that the server acts on.
-enum Told {
-    Loaded(Catalogue),
-    Broken(EngineError),
+/// The folders to serve: those that are named, else the current one, if it is a project and the state is not among its code.
+pub(super) fn folders(all: Vec<Settings>, state: &Path) -> Vec<Settings> {
+    let is_served = |settings: &Settings| {
+        settings.is_named() || settings.is_project() && !holds(settings.root(), state)
+    };
+    all.into_iter().filter(is_served).collect()
+}
+
+/// Whether the state lies where the code of a project could read it.
+fn holds(root: &Path, state: &Path) -> bool {
+    state.starts_with(root) && !state.starts_with(root.join(HIDDEN))
 }
 
 /// Refuses what must not be served together, or from there.
@@ -63,7 +66,7 @@ pub(super) fn check(folders: &[Settings], state: &Path) -> Result<(), CliError> 
             return Err(CliError::usage(message)
                 .hint("name one of them with `name = \"…\"` in its ziet.toml"));
         }
-        if state.starts_with(root) && !state.starts_with(root.join(HIDDEN)) {
+        if holds(root, state) {
             let message = format!(
                 "the state folder {} lies in the project {id}, whose code could read it",
                 state.display()
@@ -81,68 +84,49 @@ impl Projects {
     /// Starts the engines, which begin to import.
     pub(super) fn start(
         folders: &[Settings],
-        serving: &Serving,
-        store: &Store,
-        hints: &Hints,
-        clock: &Clock,
+        engines: &Engines,
+        told: UnboundedReceiver<(ProjectId, Told)>,
     ) -> Result<Self, CliError> {
-        let (tell, told) = unbounded_channel();
         let start = |settings: &Settings| {
-            let worker = settings.served_worker()?;
-            let id = worker.project.id.clone();
-            let (folder, python) = (
-                worker.project.root.display().to_string(),
-                worker.python.path.display().to_string(),
-            );
             // Each start may find other code in the folder.
-            let now = clock.now();
+            let now = engines.clock.now();
+            let deployed = deployed(settings, DeploymentId::new(now))?;
+            let worker = deployed.worker.clone();
+            let id = worker.project.id.clone();
             let deployment = DeploymentRecord {
-                id: DeploymentId::new(now),
+                id: deployed.id,
                 version: FOLDER.to_owned(),
                 digest: None,
                 status: DeploymentStatus::Building,
-                source: folder.clone(),
+                source: worker.project.root.display().to_string(),
                 built: None,
                 error: None,
                 created_by: None,
                 created_at: now,
                 active_since: None,
             };
-            let deployed = Deployed {
-                backoff: settings.backoff(),
-                locals: settings.locals(),
-                ..Deployed::new(deployment.id, worker, settings.concurrency())
-            };
-            let engine_settings = EngineSettings {
-                max_queued: serving.max_queued,
-                max_queued_bytes: serving.max_queued_bytes,
-                clock: clock.clone(),
-                tells_lines: false,
-                ..EngineSettings::new(id.clone(), vec![deployed])
-            };
-            let notify = listener(id.clone(), tell.clone(), hints.clone());
-            let engine = Engine::start(engine_settings, store.clone(), notify)?;
+            let first = with_variables(&engines.store, deployed)?;
             let served = Served {
-                engine: Arc::new(engine),
+                engine: Arc::new(engines.start(id.clone(), vec![first])?),
+                worker,
                 deployment,
-                folder,
-                python,
             };
             Ok((id, served))
         };
         let served = folders.iter().map(start).collect::<Result<_, CliError>>()?;
         Ok(Self {
-            store: store.clone(),
+            store: engines.store.clone(),
             served,
             told,
         })
     }
 
-    pub(super) fn engines(&self) -> BTreeMap<ProjectId, Arc<Engine>> {
-        let engines = self.served.iter();
-        engines
-            .map(|(id, served)| (id.clone(), Arc::clone(&served.engine)))
-            .collect()
+    /// Has them served.
+    pub(super) fn add_to(&self, platform: &Platform) {
+        for (id, served) in &self.served {
+            let worker = Some(served.worker.clone());
+            platform.add(id.clone(), Arc::clone(&served.engine), worker);
+        }
     }
 
     /// Waits until every project is imported.
@@ -168,7 +152,8 @@ impl Projects {
     }
 
     fn check_loaded(&self, id: &ProjectId, catalogue: &Catalogue) -> Result<(), CliError> {
-        let Served { folder, python, .. } = &self.served[id];
+        let worker = &self.served[id].worker;
+        let (folder, python) = (worker.project.root.display(), worker.python.path.display());
         let problems = catalogue.problems.iter();
         let problems: Vec<String> = problems
             .map(|problem| format!("{}\n{}", problem.headline(), problem.traceback))
@@ -186,7 +171,7 @@ impl Projects {
             );
         }
         let actions = counted(actions, "action");
-        info!(project = %id, folder, python, "project {id}: {actions}");
+        info!(project = %id, %folder, %python, "project {id}: {actions}");
         Ok(())
     }
 
@@ -226,66 +211,15 @@ impl Projects {
             error => CliError::failed(&format!("project {id} {what}"), error),
         }
     }
-
-    /// Lets attempts end, for at most `grace`; what is left is for the next server.
-    pub(super) fn drain(&self, grace: Duration) -> impl Future<Output = ()> + use<> {
-        let drained: Vec<_> = self
-            .served
-            .values()
-            .map(|served| {
-                let (tell, drained) = oneshot::channel();
-                served.engine.drain(grace, move || {
-                    // The server has ended already if nobody listens.
-                    let _ = tell.send(());
-                });
-                drained
-            })
-            .collect();
-        async move {
-            for drained in drained {
-                // An engine that is gone has nothing to drain.
-                let _ = drained.await;
-            }
-        }
-    }
 }
 
-/// What is called on the thread of an engine with all that it tells.
-fn listener(
-    id: ProjectId,
-    tell: UnboundedSender<(ProjectId, Told)>,
-    hints: Hints,
-) -> impl FnMut(Notice) + Send + 'static {
-    move |notice| {
-        hints.on_notice(&notice);
-        let told = match notice {
-            Notice::Loaded(catalogue) => Told::Loaded(catalogue),
-            Notice::Broken(error) => Told::Broken(error),
-            Notice::Supervised(mechanisms) => {
-                if mechanisms.sandbox.is_some() {
-                    info!(project = %id, "sandbox of {id}: {mechanisms}");
-                } else {
-                    warn!(project = %id, "no sandbox for {id}: its code can read the keys and the state of this server; {mechanisms}");
-                }
-                return;
-            }
-            Notice::Printed { level, text } => {
-                match level {
-                    Level::Info => info!(project = %id, "{id}: {text}"),
-                    Level::Warn => warn!(project = %id, "{id}: {text}"),
-                    Level::Error => error!(project = %id, "{id}: {text}"),
-                }
-                return;
-            }
-            Notice::ImportFailed { failure, pause, .. } => {
-                let (pause, why) = (pause.as_secs(), failure.headline());
-                let traceback = failure.traceback.unwrap_or_default();
-                error!(project = %id, pause, "{id} cannot be imported again, and its runs wait; trying in {pause} s: {why}\n{traceback}");
-                return;
-            }
-            Notice::Run { .. } | Notice::Written(_) | Notice::InputMade(_) => return,
-        };
-        // Nobody listens any more when the server ends.
-        let _ = tell.send((id.clone(), told));
-    }
+/// With what was set for the project on the server.
+fn with_variables(store: &Store, mut deployed: Deployed) -> Result<Deployed, CliError> {
+    let project = deployed.worker.project.id.clone();
+    let set = store.read_now(async move |tx| environment::values(tx, &project).await);
+    let set = set.map_err(|error| CliError::failed("the variables of a project", error))?;
+    let own = &mut deployed.worker.environment;
+    own.retain(|(name, _)| set.iter().all(|(other, _)| other != name));
+    own.extend(set);
+    Ok(deployed)
 }

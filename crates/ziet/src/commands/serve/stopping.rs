@@ -5,13 +5,13 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::error::CliError;
 
 /// SIGTERM, Ctrl-C, and the end of the terminal.
-pub(super) struct Stop {
+pub(in crate::commands) struct Stop {
     signals: [Signal; 3],
 }
 
 impl Stop {
     /// From now on these signals do not end the process by themselves.
-    pub(super) fn listen() -> Result<Self, CliError> {
+    pub(in crate::commands) fn listen() -> Result<Self, CliError> {
         let caught = |kind| {
             signal(kind).map_err(|error| CliError::failed("signals cannot be caught", error))
         };
@@ -25,7 +25,7 @@ impl Stop {
     }
 
     /// Waits for the next one of them.
-    pub(super) async fn asked(&mut self) {
+    pub(in crate::commands) async fn asked(&mut self) {
         let [terminate, interrupt, hang_up] = &mut self.signals;
         tokio::select! {
             _ = terminate.recv() => {}
