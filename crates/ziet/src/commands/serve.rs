@@ -152,7 +152,7 @@ async fn run(
         tell: teller,
     };
     let projects = Projects::start(start.folders, &engines, told)?;
-    let deploys = Hosting::deploys(start.flags, start.environment, &engines, state)?;
+    let deploys = Hosting::deploys(start, &engines)?;
     let platform = Platform::new(store.clone(), hints, served(serving, &clock), deploys);
     projects.add_to(&platform);
     let deployed = platform.start_deployed().await;
