@@ -196,7 +196,10 @@ BROKEN = {
     "import": ({"actions.py": "import ziet\n1 / 0\n"}, ["ZeroDivisionError", "actions.py", "line 2"]),
     "no actions": ({"actions.py": "import greeter\nfrom ziet import Action\n"}, ["action"]),
     "definition": ({"actions.py": ACTIONS.replace('id="greet"', 'id="greet", tries=3')}, ["tries", "actions.py"]),
-    "no versions": ({"pyproject.toml": ABOUT.replace(">=3.10", "/bin/sh")}, ["pyproject.toml: requires-python: expected"]),
+    "no versions": (
+        {"pyproject.toml": ABOUT.replace(">=3.10", "/bin/sh")},
+        ["pyproject.toml: requires-python: expected"],
+    ),
     "no Python": ({"pyproject.toml": ABOUT.replace(">=3.10", ">=3.99")}, ["no Python on the server fits", ">=3.99"]),
     "no package": ({"requirements.txt": "missing-package\n", "uv.lock": ""}, ["missing-package"]),
     "other hash": ({"requirements.txt": f"greeter==1.0 --hash=sha256:{'0' * 64}\n", "uv.lock": ""}, ["Hash mismatch"]),
@@ -370,7 +373,7 @@ def test_a_build_whose_server_is_killed_is_done_again(site: Site) -> None:
     project = site.write({"actions.py": ACTIONS, "requirements.txt": "greeter\n"})
     deploying = project.start("deploy")
     end = time.monotonic() + PATIENCE_SECONDS
-    while not (building := [each for each in _below(site) if "build_wheel" in " ".join(each.cmdline())]):
+    while not (building := building_below(site)):
         assert time.monotonic() < end
     site.server.kill()
     deploying.process.kill()
@@ -386,8 +389,16 @@ def test_a_build_whose_server_is_killed_is_done_again(site: Site) -> None:
     assert site.greeting() == "Hello, Ada"
 
 
-def _below(site: Site) -> list[psutil.Process]:
-    return psutil.Process(site.server.process.pid).children(recursive=True)
+def building_below(site: Site) -> list[psutil.Process]:
+    """What executes the code of a package that is built."""
+
+    def builds(process: psutil.Process) -> bool:
+        try:
+            return "build_wheel" in " ".join(process.cmdline())
+        except psutil.Error:
+            return False
+
+    return [process for process in psutil.Process(site.server.process.pid).children(recursive=True) if builds(process)]
 
 
 def zstd(content: bytes) -> bytes:
