@@ -83,9 +83,10 @@ generate: prerequisites ## Write anew what is generated: docs/reference, openapi
 	UPDATE_OPENAPI=1 cargo test $(LOCKED) --quiet --package ziet-server --lib reference
 	UPDATE_VECTORS=1 cargo test $(LOCKED) --quiet --package ziet-core --test wire
 
-bench: build $(VENV)/.test $(HYPERFINE) ## Measure start-up, executors, and the server
+bench: build $(VENV)/.test $(HYPERFINE) ## Measure start-up, reloads, executors, and the server
 	@cargo build $(LOCKED) --release --package ziet-bench
 	@$(BIN)/python bench/start_up.py --hyperfine $(HYPERFINE) $(ARGS)
+	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python bench/reload.py
 	@env -u PYTHONDONTWRITEBYTECODE target/release/ziet-bench --python $(BIN)/python $(SECTIONS)
 ifeq ($(SECTIONS),)
 	@printf '\n%s\n' 'All duties on, as in a sandbox:'

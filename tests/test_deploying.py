@@ -19,7 +19,7 @@ from typing import Any
 import psutil
 import pytest
 
-from program import PROGRAM, Project, Result, Ziet
+from program import Project, Result, Ziet
 from server import PATIENCE_SECONDS, Server
 from shut import SECRET
 from wheels import Index, index_of
@@ -310,7 +310,7 @@ found = {{
     "own environ": repr(dict(os.environ)),
     "parent": tried(read, f"/proc/{{os.getppid()}}/environ"),
     "outside": [tried(write, path) for path in {outside!r}],
-    "links": tried(os.symlink, "/etc", os.path.join(os.environ["UV_PROJECT_ENVIRONMENT"], "share")) if {links} else None,
+    "link": {links} and tried(os.symlink, "/etc", os.environ["UV_PROJECT_ENVIRONMENT"] + "/share"),
 }}
 if {daemon}:
     subprocess.Popen(["setsid", "sh", "-c", "sleep 600 & exec sleep 600"], stdout=-3, stderr=-3)
@@ -368,8 +368,20 @@ def test_what_a_build_leaves_behind_is_ended(ziet: Ziet, sandbox: str) -> None:
             assert [process for process in below if process.name() == "sleep"] == []
 
 
+WAITS = """
+import time, urllib.error, urllib.request
+while True:
+    try:
+        urllib.request.urlopen("{url}").close()
+        break
+    except urllib.error.HTTPError:
+        time.sleep(0.05)
+text = "GREETING = 'Hello'"
+"""
+
+
 def test_a_build_whose_server_is_killed_is_done_again(site: Site) -> None:
-    site.index.source("greeter", "1.0", "import time\ntime.sleep(600)\n")
+    site.index.source("greeter", "1.0", WAITS.format(url=f"{site.index.url}/go"))
     project = site.write({"actions.py": ACTIONS, "requirements.txt": "greeter\n"})
     deploying = project.start("deploy")
     end = time.monotonic() + PATIENCE_SECONDS
@@ -382,7 +394,7 @@ def test_a_build_whose_server_is_killed_is_done_again(site: Site) -> None:
     assert not alive
     assert not list((site.server.state / "environments").glob("*/ready"))
 
-    site.index.source("greeter", "1.0", "text = 'GREETING = \"Hello\"'\n")
+    site.index.allow("go")
     site.server.restart()
 
     site.server.logged("is active")

@@ -365,7 +365,7 @@ def test_a_folder_without_actions_is_not_served(ziet: Ziet) -> None:
 
 
 def test_the_state_must_not_lie_where_the_project_can_read_it(ziet: Ziet, shop: Project) -> None:
-    done = refused(shop, "--state", str(shop.folder / "below" / "state"))
+    done = refused(shop, "--project", str(shop.folder), "--state", str(shop.folder / "below" / "state"))
 
     assert done.status == 2
     assert "whose code could read it" in done.err

@@ -35,7 +35,7 @@ class Index:
         self._write(name, f"{_module(name)}-{version}-py3-none-any.whl", _zipped(name, version, contents))
 
     def source(self, name: str, version: str, builds: str) -> None:
-        """Adds a source distribution: `builds` is executed when it is built, and gives the text of its module as `text`."""
+        """Adds a source distribution: `builds` is executed when it is built, and makes `text`, that of its module."""
         backend = f"""\
 import sys
 sys.path.insert(0, ".")
@@ -65,6 +65,10 @@ def build_wheel(folder, *_):
                 entry.size = len(text.encode())
                 archive.addfile(entry, io.BytesIO(text.encode()))
         self._write(name, f"{top}.tar.gz", packed.getvalue())
+
+    def allow(self, name: str) -> None:
+        """Has something of this name, which a build may wait for."""
+        (self._folder / name).touch()
 
     def _repack(self, name: str) -> None:
         """Adds the wheel of which a package was installed here."""

@@ -75,7 +75,7 @@ impl Deploys {
     /// Forgets what was being received.
     ///
     /// # Errors
-    /// When its folders cannot be made.
+    /// When that cannot be removed.
     pub fn open(state: PathBuf, builder: Builder, host: Box<dyn Host>) -> io::Result<Self> {
         let deploys = Self {
             state,
@@ -90,20 +90,27 @@ impl Deploys {
         if uploads.exists() {
             fs_err::remove_dir_all(&uploads)?;
         }
-        private(&uploads)?;
-        private(&deploys.state.join("deployments"))?;
-        if rustix::process::geteuid().is_root() {
-            // The code is executed as another user, who gets to it by its path where there are no namespaces of mounts. Nothing
-            // else there can be read or listed by others.
-            let passable = Permissions::from_mode(0o711);
-            fs_err::set_permissions(&deploys.state, passable.clone())?;
-            fs_err::set_permissions(deploys.state.join("deployments"), passable)?;
-        }
         Ok(deploys)
     }
 
     fn uploads_folder(&self) -> PathBuf {
         self.state.join("uploads")
+    }
+
+    /// Makes the folder of a version.
+    fn make(&self, folder: &Path) -> io::Result<()> {
+        private(folder)?;
+        if rustix::process::geteuid().is_root() {
+            // The code is executed as another user, who gets to it by its path where there are no namespaces of mounts. Nothing
+            // else there can be read or listed by others.
+            let above = folder
+                .ancestors()
+                .take_while(|above| above.starts_with(&self.state));
+            for above in above {
+                fs_err::set_permissions(above, Permissions::from_mode(0o711))?;
+            }
+        }
+        Ok(())
     }
 
     /// Where everything about a version lies.
@@ -141,15 +148,6 @@ fn private(folder: &Path) -> io::Result<()> {
         .recursive(true)
         .mode(0o700)
         .create(folder)
-}
-
-/// The folder of a deployment's code is passed by another user, as [`Deploys::open`] says.
-fn passable(folder: &Path) -> io::Result<()> {
-    private(folder)?;
-    if rustix::process::geteuid().is_root() {
-        fs_err::set_permissions(folder, Permissions::from_mode(0o711))?;
-    }
-    Ok(())
 }
 
 impl Platform {

@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::io::{self, Write};
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -15,7 +14,7 @@ use ziet_core::{DeploymentId, KeyId, ProjectId};
 use ziet_store::Tx;
 use ziet_store::deployments::{self, DeploymentRecord};
 
-use super::passable;
+use super::private;
 use crate::bundle::{self, BundleError};
 use crate::platform::Platform;
 use crate::problem::{Code, Problem};
@@ -48,7 +47,9 @@ impl Platform {
     pub(crate) async fn receive(&self, body: Body) -> Result<Received, Problem> {
         let deploys = self.deploys()?;
         let _room = deploys.uploads.acquire().await.map_err(Problem::internal)?;
-        let folder = tempfile::tempdir_in(deploys.uploads_folder()).map_err(disk)?;
+        let uploads = deploys.uploads_folder();
+        let folder = private(&uploads).and_then(|()| tempfile::tempdir_in(&uploads));
+        let folder = folder.map_err(disk)?;
         let packed = folder.path().join("bundle");
         stream(body, File::create(&packed).map_err(disk)?).await?;
         let unpacked = spawn_blocking(move || {
@@ -93,11 +94,9 @@ impl Platform {
             created_at: now,
             active_since: None,
         };
-        let place = Arc::new(folder);
+        deploys.make(&folder).map_err(disk)?;
         let moved = spawn_blocking(move || {
-            place.parent().map_or(Ok(()), passable)?;
-            passable(&place)?;
-            let code = place.join("code");
+            let code = folder.join("code");
             if code.exists() {
                 fs_err::remove_dir_all(&code)?;
             }

@@ -21,7 +21,7 @@ use crate::schema;
 
 /// How the server is.
 #[derive(Serialize, ToSchema)]
-pub(crate) struct Status {
+pub(crate) struct ServerStatus {
     version: &'static str,
     /// Since it was started.
     #[schema(minimum = 0)]
@@ -79,13 +79,13 @@ pub(crate) struct Disk {
 ///
 /// A key of one project sees that one, a key of all sees all.
 #[utoipa::path(get, path = "/v1/status", tag = "health", operation_id = "get_status",
-    responses((status = 200, description = "How it is.", body = Status)),
+    responses((status = 200, description = "How it is.", body = ServerStatus)),
     security(("api_key" = ["read"])))]
 pub(crate) async fn get(
     caller: Allowed<Read>,
     State(platform): State<Arc<Platform>>,
     params: Params,
-) -> Result<Json<Status>, Problem> {
+) -> Result<Json<ServerStatus>, Problem> {
     params.end()?;
     let own = caller.key.project.as_ref();
     let served = platform.projects();
@@ -104,7 +104,7 @@ pub(crate) async fn get(
         .as_ref()
         .map(|deploys| deploys.state().to_owned());
     let disk = spawn_blocking(move || disk(&state?));
-    Ok(Json(Status {
+    Ok(Json(ServerStatus {
         version: env!("CARGO_PKG_VERSION"),
         uptime_seconds: platform.settings.clock.elapsed().as_secs(),
         draining: platform.is_draining(),

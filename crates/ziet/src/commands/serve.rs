@@ -20,6 +20,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc::unbounded_channel;
 use tokio::task::{JoinError, JoinHandle};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 use tracing::{error, info};
 use ziet_engine::Clock;
 use ziet_server::{Hints, Platform, Server, ServerSettings};
@@ -141,23 +142,7 @@ async fn run(
         .map_err(|error| CliError::failed("the state cannot be used", error))?;
     let clock = Clock::ahead_by(serving.clock_offset);
     key::make(&store, &state.key_file(), &clock, start.args.new_admin_key)?;
-    let hints = Hints::default();
-    let (teller, told) = unbounded_channel();
-    let engines = Engines {
-        store: store.clone(),
-        hints: hints.clone(),
-        clock: clock.clone(),
-        max_queued: serving.max_queued,
-        max_queued_bytes: serving.max_queued_bytes,
-        tell: teller,
-    };
-    let projects = Projects::start(start.folders, &engines, told)?;
-    let deploys = Hosting::deploys(start, &engines)?;
-    let platform = Platform::new(store.clone(), hints, served(serving, &clock), deploys);
-    projects.add_to(&platform);
-    let deployed = platform.start_deployed().await;
-    deployed
-        .map_err(|error| CliError::broken(format!("what is deployed cannot be served: {error}")))?;
+    let (platform, projects) = platform(start, &store, &clock).await?;
     let server = Server::open(Arc::clone(&platform)).await;
     let server =
         server.map_err(|error| CliError::failed("the HTTP API cannot be served", error))?;
@@ -184,6 +169,8 @@ async fn run(
         );
     }
     systemd::ready();
+    // To its end: draining may take longer than systemd waits to hear of it.
+    let _lives = AbortOnDropHandle::new(tokio::spawn(systemd::live(Arc::clone(&running.platform))));
     running.until_asked_to_end().await?;
     systemd::stopping();
     if is_handed_over {
@@ -192,6 +179,33 @@ async fn run(
     running.end(serving.grace).await?;
     info!("ended");
     Ok(ExitCode::SUCCESS)
+}
+
+/// What is served: folders, and what is deployed.
+async fn platform(
+    start: &Start<'_>,
+    store: &Store,
+    clock: &Clock,
+) -> Result<(Arc<Platform>, Projects), CliError> {
+    let serving = start.serving;
+    let hints = Hints::default();
+    let (teller, told) = unbounded_channel();
+    let engines = Engines {
+        store: store.clone(),
+        hints: hints.clone(),
+        clock: clock.clone(),
+        max_queued: serving.max_queued,
+        max_queued_bytes: serving.max_queued_bytes,
+        tell: teller,
+    };
+    let projects = Projects::start(start.folders, &engines, told)?;
+    let deploys = Hosting::deploys(start, &engines)?;
+    let platform = Platform::new(store.clone(), hints, served(serving, clock), deploys);
+    projects.add_to(&platform);
+    let deployed = platform.start_deployed().await;
+    deployed
+        .map_err(|error| CliError::broken(format!("what is deployed cannot be served: {error}")))?;
+    Ok((platform, projects))
 }
 
 /// A server, and what ends it.
@@ -240,7 +254,6 @@ impl Running {
     async fn until_asked_to_end(&mut self) -> Result<(), CliError> {
         tokio::select! {
             () = self.stop.asked() => Ok(()),
-            never = systemd::live(&self.platform) => match never {},
             broken = self.projects.broken() => Err(broken),
             ended = &mut self.server => Err(ended_early(ended)),
         }

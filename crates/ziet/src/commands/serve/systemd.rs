@@ -2,6 +2,7 @@
 //! Where nobody asks for it, as in a terminal, none of this does anything.
 
 use std::net::TcpListener;
+use std::sync::Arc;
 
 use listenfd::ListenFd;
 use sd_notify::NotifyState;
@@ -46,10 +47,10 @@ pub(super) fn stopping() {
     tell(NotifyState::Stopping);
 }
 
-/// Says for ever that the server lives, as often as it is to: it does so only when every engine has had a turn.
-pub(super) async fn live(platform: &Platform) -> std::convert::Infallible {
+/// Says for ever that the server lives, where and as often as systemd asks for it: each time every engine has had a turn.
+pub(super) async fn live(platform: Arc<Platform>) {
     let Some(patience) = sd_notify::watchdog_enabled().filter(|time| !time.is_zero()) else {
-        return std::future::pending().await;
+        return;
     };
     // Half of it, as systemd asks for: a pause that is a little late is no death.
     let mut pause = tokio::time::interval(patience / 2);
