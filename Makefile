@@ -83,12 +83,14 @@ generate: prerequisites ## Write anew what is generated: docs/reference, openapi
 	UPDATE_OPENAPI=1 cargo test $(LOCKED) --quiet --package ziet-server --lib reference
 	UPDATE_VECTORS=1 cargo test $(LOCKED) --quiet --package ziet-core --test wire
 
-bench: build $(VENV)/.test $(HYPERFINE) ## Measure start-up, reloads, executors, and the server
+bench: build $(VENV)/.test $(HYPERFINE) ## Measure start-up, reloads, executors, the server, and its clients
 	@cargo build $(LOCKED) --release --package ziet-bench
 	@$(BIN)/python bench/start_up.py --hyperfine $(HYPERFINE) $(ARGS)
 	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python bench/reload.py
 	@env -u PYTHONDONTWRITEBYTECODE target/release/ziet-bench --python $(BIN)/python $(SECTIONS)
 ifeq ($(SECTIONS),)
+	@printf '\n%s\n' 'Clients in Python:'
+	@$(BIN)/python bench/clients.py
 	@printf '\n%s\n' 'All duties on, as in a sandbox:'
 	@env -u PYTHONDONTWRITEBYTECODE target/release/ziet-bench --python $(BIN)/python --sandbox throughput
 endif

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import os
+import select
+import socket
+import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -16,7 +20,7 @@ from both_clients import Maker
 
 import ziet
 from clients import Gate, meanwhile, restarted, serve
-from program import PROJECTS, Ziet
+from program import PROJECTS, REPOSITORY, Ziet
 from server import Server
 
 sys.path.append(str(PROJECTS / "clients"))
@@ -32,8 +36,13 @@ def server(lasting: Ziet) -> Iterator[Server]:
 
 
 @pytest.fixture(params=["Client", "AsyncClient"])
-def made(request: pytest.FixtureRequest) -> Iterator[Maker]:
-    maker = Maker(request.param)
+def kind(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+@pytest.fixture
+def made(kind: str) -> Iterator[Maker]:
+    maker = Maker(kind)
     yield maker
     maker.close()
 
@@ -419,3 +428,108 @@ def test_a_forked_child_opens_connections_of_its_own(server: Server) -> None:
         assert os.read(reading, 10) == b"2"
         os.close(reading)
         os.close(writing)
+
+
+CERTIFICATE = REPOSITORY / "crates/ziet-server/tests/api/certificates/first.pem"
+
+
+class Tunnels:
+    """A proxy that makes the connections that it is asked for, and notes them."""
+
+    def __init__(self) -> None:
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        self.asked: list[bytes] = []
+        self._threads = [threading.Thread(target=self._accept)]
+        self._threads[0].start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            self._threads.append(threading.Thread(target=self._pass_on, args=(connection,)))
+            self._threads[-1].start()
+
+    def _pass_on(self, near: socket.socket) -> None:
+        with near:
+            asked = near.recv(4096)
+            self.asked.append(asked.split(b"\r\n")[0])
+            host, _, port = asked.split()[1].decode().rpartition(":")
+            with socket.create_connection((host, int(port))) as far:
+                near.sendall(b"HTTP/1.1 200 Connected\r\n\r\n")
+                ways = {near: far, far: near}
+                while True:
+                    for ready in select.select(list(ways), [], [])[0]:
+                        if not (data := ready.recv(65536)):
+                            return
+                        ways[ready].sendall(data)
+
+    def close(self) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        for thread in self._threads:
+            thread.join()
+        self._listener.close()
+
+
+def test_connections_are_encrypted_and_go_through_proxies(
+    ziet_fresh: Callable[..., Server], kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = ziet_fresh("--tls-cert", str(CERTIFICATE), "--tls-key", str(CERTIFICATE.with_suffix(".key")))
+    url = server.url.replace("127.0.0.1", "localhost")
+    tunnels = Tunnels()
+
+    def ask(timeout: float = 60) -> Any:
+        maker = Maker(kind)
+        try:
+            return maker(server, url=url, timeout=timeout).run(orders.add, 1, 2)
+        finally:
+            maker.close()
+
+    begun = time.monotonic()
+    with pytest.raises(ziet.ConnectionFailed, match="certificate verify failed"):
+        ask()
+    assert time.monotonic() - begun < 4, "trying again does not help"
+    monkeypatch.setenv("SSL_CERT_FILE", str(CERTIFICATE))
+    assert ask() == 3
+    monkeypatch.setenv("https_proxy", tunnels.url)
+    assert ask() == 3
+    assert set(tunnels.asked) == {f"CONNECT {url.removeprefix('https://')} HTTP/1.1".encode()}
+    monkeypatch.setenv("no_proxy", "localhost")
+    asked = len(tunnels.asked)
+    assert ask() == 3
+    assert len(tunnels.asked) == asked
+    monkeypatch.delenv("no_proxy")
+    tunnels.close()
+    with pytest.raises(ziet.ConnectionFailed, match="the connection is refused"):
+        ask(timeout=0.5)
+
+
+def test_a_server_has_an_address_of_either_version(ziet: Ziet, made: Maker) -> None:
+    with ziet.serve(ziet.project("clients"), "--listen", "[::1]:0", "--sandbox", "off") as server:
+        assert server.url.startswith("http://[::1]:")
+        assert made(server).run(orders.add, 1, 2) == 3
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="it cannot read TOML")
+def test_a_client_finds_what_was_logged_in_to(lasting: Ziet, server: Server) -> None:
+    login = lasting.project("clients")("login", server.url, "--name", "shop", stdin=server.key)
+    assert login.status == 0, login
+    asks = "import ziet, sys; print(ziet.Client(*sys.argv[1:]).run('orders.add', x=1, y=2))"
+    known = {name: value for name, value in os.environ.items() if not name.startswith("ZIET_")}
+    for arguments in ([], ["shop"], [server.url]):
+        done = subprocess.run(
+            [sys.executable, "-c", asks, *arguments],
+            env=known | {"HOME": lasting.environment["HOME"], "PYTHONPATH": str(REPOSITORY / "python")},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (done.stdout, done.returncode) == ("3\n", 0), done.stderr
+
+
+def test_a_run_drives_a_server_that_it_is_given(client: Any, server: Server) -> None:
+    assert client.run(orders.order_there, url=server.url, key=server.key) == 3
+    with pytest.raises(ziet.RunFailed, match="inside a run no server is known but what is given"):
+        client.run(orders.order_there, url=None, key=None)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
+import urllib.request
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -311,3 +314,78 @@ def peek() -> list[str]:
     with ziet.serve(ziet.write({"readme.txt": ""}, "empty")) as server:
         assert deploy(server, {"actions.py": code})["status"] == "ready"
         assert server.finished("peek")["output"] == []
+
+
+def test_a_version_that_no_run_needs_is_removed_after_a_while(ziet: Ziet, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    with serve(ziet, "--retention", "1s") as server:
+        first = deploy(server, files("one"))
+        run = held(server, gate)
+        deploy(server, files("two"))
+        code = server.state / "deployments" / "shop" / first["digest"] / "code"
+        unused = deploy(server, files("three"))
+        deploy(server, files("four"))
+        gone = server.state / "deployments" / "shop" / unused["digest"] / "code"
+        end = time.monotonic() + 60
+        while gone.exists():
+            assert time.monotonic() < end
+            time.sleep(PAUSE_SECONDS)
+        assert code.exists(), "a run of it is under way"
+        gate.touch()
+        assert output(server, run) == ["one", None, None]
+        while code.exists():
+            assert time.monotonic() < end
+            time.sleep(PAUSE_SECONDS)
+        refused = server.request("POST", f"/v1/deployments/{first['id']}/activate")
+        assert refused.status in (404, 409), "what is known of it goes as well, a little later"
+        assert server.finished("version")["output"] == "four"
+        again = deploy(server, files("one"))
+        assert (again["status"], again["version"]) == ("ready", first["version"])
+
+
+def test_a_log_is_followed_to_its_end(ziet: Ziet, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    slow = f"\nwhile not os.path.exists({str(gate)!r}):\n    time.sleep(0.01)\n"
+    with serve(ziet) as server:
+        sent = upload(server, bundle(files("one", slow)))
+        path = f"/v1/deployments/{sent.document['id']}/log"
+        request = urllib.request.Request(
+            server.url + path,
+            headers={
+                "Authorization": f"Api-Key {server.key}",
+                "Accept": "text/event-stream",
+                "Ziet-Project": "shop",
+            },
+        )
+        events: list[tuple[str, dict[str, Any]]] = []
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            kind = ""
+            for line in answer:
+                name, _, value = line.decode().rstrip("\n").partition(": ")
+                if name == "event":
+                    kind = value
+                elif name == "data":
+                    events.append((kind, json.loads(value)))
+                    if value == '{"text":"importing it"}':
+                        gate.touch()
+        lines = [data["text"] for kind, data in events if kind == "line"]
+        assert lines == server.request("GET", path).text.splitlines()
+        assert events[-1][0] == "end"
+        assert events[-1][1]["status"] == "ready"
+        assert events[-1][1]["actions"] == ["greet", "hold", "version"]
+
+
+def test_the_status_tells_of_each_project_to_whom_it_belongs(ziet: Ziet) -> None:
+    with serve(ziet) as server:
+        shop = deploy(server, files("one"))
+        deploy(server, files("two"), "other")
+        status = server.get("/v1/status")
+        assert [project["project_id"] for project in status["projects"]] == ["other", "shop"]
+        assert status["projects"][1]["deployment"] == {"id": shop["id"], "version": shop["version"]}
+        assert (status["draining"], status["store_down"]) == (False, False)
+        assert status["disk"]["state_bytes"] > 0 < status["disk"]["free_bytes"]
+        key = server.request("POST", "/v1/keys", {"name": "r", "scopes": ["read"]}, **{"Ziet-Project": "other"})
+        own = server.request("GET", "/v1/status", Authorization=f"Api-Key {key.document['key']}").document
+        assert [project["project_id"] for project in own["projects"]] == ["other"]
+        refused = upload(server, bundle(files("three")), "other", Authorization=f"Api-Key {key.document['key']}")
+        assert (refused.status, refused.document["code"]) == (403, "scope_missing")

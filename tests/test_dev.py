@@ -287,3 +287,28 @@ def test_it_is_described_without_a_key(ziet: Ziet) -> None:
 
     assert page.returncode == 0
     assert runs.returncode != 0
+
+
+READS = """
+import os
+from ziet import Action
+
+@Action(description="Reads a variable")
+def hello() -> str:
+    return os.environ["GREETING"]
+"""
+
+
+def test_variables_of_the_file_and_of_the_server_outlive_saves(ziet: Ziet) -> None:
+    project = ziet.write({"hello.py": READS, "ziet.toml": '[env]\nGREETING = "hi"\n'})
+    with dev(project) as server:
+        server.shows("Live after")
+        assert server.finished("hello.hello") == "hi"
+        server.save("ziet.toml", '[env]\nGREETING = "hey"\n')
+        server.shows("Live after")
+        assert server.finished("hello.hello") == "hey"
+        assert server.request("PUT", "/v1/environment/GREETING", {"value": "hello"}).status < 300
+        assert server.finished("hello.hello") == "hello"
+        server.save("hello.py", READS + "# saved")
+        server.shows("Live after")
+        assert server.finished("hello.hello") == "hello"

@@ -64,5 +64,4 @@ class Maker:
     def close(self) -> None:
         for client in self._made:
             client.close()
-        self._loop.run_until_complete(asyncio.sleep(0))
         self._loop.close()

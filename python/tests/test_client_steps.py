@@ -1,7 +1,7 @@
 """What is asked again, and what is not: both clients against a server that loses, delays and garbles its answers."""
 
 import asyncio
-import socket
+import contextlib
 import threading
 import time
 from types import SimpleNamespace
@@ -86,8 +86,9 @@ def test_a_submit_without_an_answer_is_sent_again_with_its_key(ask, lost):
 
 def hang_up(said):
     def say(connection):
-        connection.sendall(said)
-        connection.shutdown(socket.SHUT_RDWR)
+        # Who has read enough may have gone first.
+        with contextlib.suppress(OSError):
+            connection.sendall(said)
 
     return say
 
@@ -323,8 +324,13 @@ def test_a_call_that_is_given_up_leaves_the_client_sound():
 def test_an_async_client_belongs_to_one_loop_at_a_time():
     server = Answers(DONE, DONE)
     client = ziet.AsyncClient(server.url, "k")
-    assert asyncio.run(client.get("run-1")).output == 2
-    # That loop is closed, and its connections with it.
+
+    async def once():
+        async with client:
+            return (await client.get("run-1")).output
+
+    assert asyncio.run(once()) == 2
+    # That loop is closed.
     loop = asyncio.new_event_loop()
     assert loop.run_until_complete(client.get("run-1")).output == 2
 
@@ -334,7 +340,6 @@ def test_an_async_client_belongs_to_one_loop_at_a_time():
     with pytest.raises(RuntimeError, match="belongs to another event loop"):
         asyncio.run(elsewhere())
     loop.run_until_complete(client.close())
-    loop.run_until_complete(asyncio.sleep(0))
     loop.close()
     server.close()
 

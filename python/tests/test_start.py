@@ -28,6 +28,7 @@ SLOW = (
     "pydantic",
     "httpx",
     "requests",
+    "ziet._client",
 )
 
 

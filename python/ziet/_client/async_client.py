@@ -186,6 +186,8 @@ class AsyncClient(Base):
     async def close(self) -> None:
         """Closes the connections that are kept. The client can still be used, and opens others."""
         self._connections.close()
+        # The loop does it in its next turn, which may be its last.
+        await asyncio.sleep(0)
 
     async def __aenter__(self) -> AsyncClient:
         return self

@@ -6,7 +6,7 @@ import socket
 from dataclasses import dataclass
 from datetime import date
 
-from ziet import Action, memory
+from ziet import Action, Client, memory
 
 
 @dataclass
@@ -60,6 +60,12 @@ def report(gates: list[int | None]) -> int:
 def hold(gate: int, number: int = 0) -> int:
     pass_through(gate)
     return number
+
+
+@Action(description="Has a server add, which may be another one than its own")
+def order_there(url: str | None, key: str | None) -> int:
+    with Client(url, key) as client:
+        return client.run(add, 1, y=2)
 
 
 def pass_through(gate: int) -> None:

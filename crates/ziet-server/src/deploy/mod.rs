@@ -4,6 +4,7 @@
 //! project is built at a time, in the order in which they came.
 
 mod building;
+mod cleaning;
 mod log;
 mod receive;
 mod start;

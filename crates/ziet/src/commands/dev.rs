@@ -174,8 +174,6 @@ impl<'a> Made<'a> {
         })?;
         let engine = Arc::new(engine);
         let platform = Platform::new(store.clone(), hints, served(serving, &clock), None);
-        let worker = self.settings.worker().ok();
-        platform.add(project.clone(), Arc::clone(&engine), worker);
         let server = Server::open(Arc::clone(&platform)).await;
         let server =
             server.map_err(|error| CliError::failed("the HTTP API cannot be served", error))?;
@@ -187,7 +185,13 @@ impl<'a> Made<'a> {
         };
         Ok(Running {
             server: tokio::spawn(server.serve(listener, closed.clone())),
-            reload: Reload::new(&engine, store, folder, self.resolve, tell.clone()),
+            reload: Reload::new(
+                (&engine, &platform),
+                store,
+                folder,
+                self.resolve,
+                tell.clone(),
+            ),
             engine,
             platform,
             closed,

@@ -27,13 +27,16 @@ use ziet_server::{Hints, Platform, Server, ServerSettings};
 use ziet_store::{Location, Store};
 
 use self::host::{Engines, Hosting};
-pub(super) use self::projects::FOLDER;
 use self::projects::Projects;
+pub(super) use self::projects::{FOLDER, with_variables};
 use self::stopping::Stop;
 use super::retention::Retention;
 use super::state::{State, real};
 use crate::error::CliError;
 use crate::settings::{Environment, Flags, LogFormat, OfServer, Serving, Settings, state_folder};
+
+/// How long the server's own work may go on when everything else has ended.
+const LAST_STEPS: Duration = Duration::from_secs(2);
 
 /// Threads for the network: the engines, the store and the actions need the processors too.
 const NETWORK_THREADS: usize = 2;
@@ -85,7 +88,10 @@ pub(crate) fn serve(
         folders: &folders,
         state: &state,
     };
-    match runtime.block_on(run(&start, socket)) {
+    let done = runtime.block_on(run(&start, socket));
+    // What is being built is built by the next server.
+    runtime.shutdown_timeout(LAST_STEPS);
+    match done {
         // Whoever reads the log as JSON must not meet a line that is none.
         Err(error) if serving.log_format == LogFormat::Json => {
             error!(hint = error.hint, "{}", error.message);
@@ -156,6 +162,9 @@ async fn run(
     if !running.is_loaded().await? {
         info!("ended while the projects were imported");
         return Ok(ExitCode::SUCCESS);
+    }
+    if let Some(keep) = serving.retention {
+        running.platform.clean_regularly(keep);
     }
     let keep = serving
         .retention

@@ -13,11 +13,12 @@ use ziet_core::deployment::DeploymentStatus;
 use ziet_core::error::Failure;
 use ziet_core::{ActionSpec, Catalogue, DeploymentId, ProjectId, Time};
 use ziet_engine::{Deployed, Engine};
+use ziet_server::Platform;
 use ziet_store::Store;
 use ziet_store::deployments::{self, DeploymentRecord};
 
 use super::Told;
-use crate::commands::serve::FOLDER;
+use crate::commands::serve::{FOLDER, with_variables};
 use crate::commands::watch::{Resolve, names};
 use crate::error::CliError;
 use crate::output::{Printer, counted};
@@ -36,6 +37,7 @@ pub(super) struct Folder {
 
 pub(super) struct Reload<'a> {
     engine: Arc<Engine>,
+    platform: Arc<Platform>,
     store: Store,
     folder: Folder,
     resolve: &'a Resolve<'a>,
@@ -56,7 +58,7 @@ pub(super) struct Reload<'a> {
 
 impl<'a> Reload<'a> {
     pub(super) fn new(
-        engine: &Arc<Engine>,
+        (engine, platform): (&Arc<Engine>, &Arc<Platform>),
         store: Store,
         folder: Folder,
         resolve: &'a Resolve<'a>,
@@ -64,6 +66,7 @@ impl<'a> Reload<'a> {
     ) -> Self {
         Self {
             engine: Arc::clone(engine),
+            platform: Arc::clone(platform),
             store,
             folder,
             resolve,
@@ -125,11 +128,15 @@ impl<'a> Reload<'a> {
             return Err(CliError::usage(message)
                 .hint("start `ziet dev` again: its state is that of another project"));
         }
-        Ok(Deployed {
+        // What is set on the server is on top of it, also later on.
+        let (project, engine) = (self.folder.project.clone(), Arc::clone(&self.engine));
+        self.platform.add(project, engine, Some(worker.clone()));
+        let deployed = Deployed {
             backoff: settings.backoff(),
             locals: settings.locals(),
             ..Deployed::new(self.folder.deployment, worker, settings.concurrency())
-        })
+        };
+        with_variables(&self.store, deployed)
     }
 
     pub(super) fn imported(

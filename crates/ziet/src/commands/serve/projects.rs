@@ -214,7 +214,10 @@ impl Projects {
 }
 
 /// With what was set for the project on the server.
-fn with_variables(store: &Store, mut deployed: Deployed) -> Result<Deployed, CliError> {
+pub(in crate::commands) fn with_variables(
+    store: &Store,
+    mut deployed: Deployed,
+) -> Result<Deployed, CliError> {
     let project = deployed.worker.project.id.clone();
     let set = store.read_now(async move |tx| environment::values(tx, &project).await);
     let set = set.map_err(|error| CliError::failed("the variables of a project", error))?;
