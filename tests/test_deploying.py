@@ -188,7 +188,7 @@ def test_what_is_left_out_can_be_seen_before(site: Site) -> None:
     reasons = {left["name"]: left["reason"] for left in document["left_out"]}
     assert reasons["id.txt"] == "private key"
     assert reasons["big.csv"] == "`*.csv` in .zietignore"
-    assert not list((site.server.state / "deployments").iterdir())
+    assert not list(site.server.state.glob("deployments/*"))
 
 
 NOWHERE = "http://127.0.0.1:1/x-1.0-py3-none-any.whl"
@@ -484,7 +484,9 @@ def test_hostile_bundles_are_refused_and_leave_nothing(site: Site) -> None:
     version = json.loads(text)["digest"]
 
     after = {path for path in site.ziet.scratch.rglob("*") if "ziet.db" not in path.name}
-    assert all(version in str(path) or path.name == "evil" for path in after - before), after - before
+    expected = {"deployments", "evil", "uploads"}
+    assert all(version in str(path) or path.name in expected for path in after - before), after - before
+    assert not list((site.server.state / "uploads").iterdir())
     assert not Path("/evil.py").exists()
 
 
