@@ -435,6 +435,8 @@ def test_limits_are_listed(ziet: Ziet) -> None:
 
     assert project("limits").out == snapshot("""\
 limit                   value           beyond it
+deployment              250 MB          `ziet deploy` refuses it, and so does the server
+files of a deployment   100000          `ziet deploy` refuses them, and so does the server
 import                  60 s            importing the project is given up
 action id               128 characters  the decorator refuses it
 timeout                 1 to 900 s      the decorator refuses it; beyond its own, an attempt is ended
@@ -456,6 +458,12 @@ line                    16 kB           the rest of the line is cut off, and the
 """)
     assert in_terminal(project, "limits", "--color=never") == snapshot("""\
 limit                   value           beyond it
+deployment              250 MB          `ziet deploy`
+                                        refuses it, and so
+                                        does the server
+files of a deployment   100000          `ziet deploy`
+                                        refuses them, and so
+                                        does the server
 import                  60 s            importing the
                                         project is given up
 action id               128 characters  the decorator
@@ -504,7 +512,7 @@ line                    16 kB           the rest of the line
                                         is cut off, and the
                                         line says so
 """)
-    assert project("limits", "--json").document[2] == snapshot(
+    assert project("limits", "--json").document[4] == snapshot(
         {
             "name": "timeout",
             "least": 1,
