@@ -15,9 +15,10 @@ def answer(status, body=b"", headers=b""):
 
 class Answers:
     """Takes one request after the other. To each it says the next of what it is given: bytes, after which the
-    connection stays; None, which hangs up without a word; or a function that is given the connection."""
+    connection stays; None, which hangs up without a word; or a function that is given the connection and the request,
+    and hangs up after it."""
 
-    def __init__(self, *said: bytes | Callable[[socket.socket], None] | None):
+    def __init__(self, *said: bytes | Callable[[socket.socket, bytes], None] | None):
         self._said = list(said)
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
@@ -53,7 +54,7 @@ class Answers:
                 if said is None:
                     return
                 if callable(said):
-                    said(connection)
+                    said(connection, request)
                     return
                 connection.sendall(said)
 

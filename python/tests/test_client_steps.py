@@ -12,6 +12,7 @@ from answers import Answers, answer
 from both_clients import Maker
 
 import ziet
+from ziet._client import steps
 
 RUN = {
     "id": "run-1",
@@ -85,7 +86,7 @@ def test_a_submit_without_an_answer_is_sent_again_with_its_key(ask, lost):
 
 
 def hang_up(said):
-    def say(connection):
+    def say(connection, _):
         # Who has read enough may have gone first.
         with contextlib.suppress(OSError):
             connection.sendall(said)
@@ -96,7 +97,7 @@ def hang_up(said):
 def until(held):
     """Says nothing until then."""
 
-    def say(_):
+    def say(*_):
         held.wait(30)
 
     return say
@@ -256,10 +257,23 @@ def test_a_log_goes_on_after_the_last_line_that_was_seen(ask):
     assert all(b"Last-Event-ID: 2\r\n" in request for request in others)
 
 
+def test_a_log_that_falls_silent_is_asked_for_again(ask, monkeypatch):
+    monkeypatch.setattr(steps, "_SILENCE_SECONDS", 2)
+    held = threading.Event()
+
+    def tell(connection, _):
+        connection.sendall(LIVE + chunk(line(1)))
+        held.wait(30)
+
+    _, client = ask(tell, hang_up(LIVE + chunk(line(2)) + chunk(event(b"end", b"{}"))), timeout=2)
+    assert [told.seq for told in client.logs("run-1")] == [1, 2]
+    held.set()
+
+
 def test_who_stops_reading_a_log_hangs_up(ask):
     gone = threading.Event()
 
-    def tell(connection):
+    def tell(connection, _):
         connection.sendall(LIVE + chunk(line(1)))
         connection.recv(1)
         gone.set()
@@ -276,7 +290,11 @@ def test_of_many_runs_the_wrong_one_is_told_by_its_number(ask):
     wrong = (
         b'{"detail":"it does not fit","code":"invalid_input","errors":[{"pointer":"/runs/7/input/x","message":"no"}]}'
     )
-    _, client = ask(answer(202, b'{"data":[%b]}' % ids), answer(422, wrong))
+
+    def say(connection, request):
+        connection.sendall(answer(422, wrong) if b"/1007" in request else answer(202, b'{"data":[%b]}' % ids))
+
+    _, client = ask(say, say)
     with pytest.raises(ziet.InvalidInput, match="it does not fit: /runs/1007/input/x: no") as raised:
         client.submit_many("shop.add", ({"x": number} for number in range(1010)))
     assert [fault.pointer for fault in raised.value.errors] == ["/runs/1007/input/x"]

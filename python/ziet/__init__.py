@@ -79,3 +79,7 @@ def __getattr__(name: str) -> object:
     homes = {"client": ("Client",), "async_client": ("AsyncClient",), "documents": ("LogLine", "Run", "RunSummary")}
     home = next((home for home, names in homes.items() if name in names), "errors")
     return getattr(import_module(f"ziet._client.{home}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

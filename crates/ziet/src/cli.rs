@@ -46,6 +46,7 @@ pub(crate) enum Command {
     Logs(commands::Logs),
     Memory(commands::Memory),
     Keys(commands::Keys),
+    Status(commands::StatusArgs),
     Actions(commands::Actions),
     Settings(commands::SettingsArgs),
     Limits(commands::LimitsArgs),

@@ -102,6 +102,7 @@ fn run(
         Command::Runs(args) => commands::runs(args, environment, printer),
         Command::Logs(args) => commands::logs(args, environment, printer),
         Command::Memory(args) => commands::memory(args, environment, printer),
+        Command::Status(args) => commands::status(args, environment, printer),
         Command::Keys(args) => commands::keys(args, environment, printer),
         Command::Actions(args) => commands::actions(args, settings, environment, printer),
         Command::Settings(args) => commands::settings(args, &settings?, printer),

@@ -44,7 +44,8 @@ class Client(Base):
             `ZIET_SERVER`, else the default of `ziet login`; inside a run it must be given.
         key: The API key. Without it `ZIET_API_KEY`, else the one that `ziet login` has kept for that server.
         project: The project, if the key may act for several.
-        timeout: For how many seconds a request is tried until it has an answer.
+        timeout: For how many seconds a request is tried until it has an answer; a server that has never answered this
+            client is given up after 5.
 
     Raises:
         ClientError: No server or no key is known.

@@ -396,7 +396,7 @@ def logs(server: Server, run: RunSummary | str, level: str | None, search: str |
     if not follow:
         yield from _pages(server, path, query, _line_pages, "after")
         return
-    seen, patience = "", Patience(server)
+    seen, patience = "", Patience(server, _SILENCE_SECONDS)
     while True:
         request = Request("GET", _with_query(path, query), wait=_SILENCE_SECONDS, live=True, last_event=seen)
         answer = yield from answered(server, request, patience)

@@ -148,7 +148,7 @@ mod tests {
         type Change = fn(&Path);
         let changes: [(&str, Change); 8] = [
             ("pyvenv.cfg", |env| {
-                fs_err::write(env.join(ABOUT), "home = /root/b\n").unwrap();
+                fs_err::write(env.join(ABOUT), "home = /elsewhere\n").unwrap();
             }),
             ("pyvenv.cfg", |env| {
                 fs_err::rename(env.join(ABOUT), env.join("other")).unwrap();
@@ -161,7 +161,7 @@ mod tests {
             }),
             ("bin/python", |env| {
                 fs_err::remove_file(env.join("bin/python")).unwrap();
-                symlink("/root/bin/x", env.join("bin/python")).unwrap();
+                symlink("/elsewhere/x", env.join("bin/python")).unwrap();
             }),
             ("bin/python3", |env| {
                 fs_err::remove_file(env.join("bin/python3")).unwrap();

@@ -363,6 +363,9 @@ async fn events_tell_what_happened_in_its_order_and_go_on_anywhere() {
     );
 }
 
+/// An entry that is added.
+const NOTE: &str = r#"{"key": "k", "value": 1}"#;
+
 #[tokio::test]
 async fn a_memory_is_listed_looked_up_searched_and_changed() {
     let (served, key) = served().await;
@@ -448,14 +451,21 @@ async fn a_memory_is_listed_looked_up_searched_and_changed() {
             ))
             .await
     };
-    let entry = added.json()["entry_id"].as_str().unwrap().to_owned();
+    let entry_id = added.json()["entry_id"].as_str().unwrap().to_owned();
     assert_eq!(
-        remove(&format!("entry_id={entry}")).await.json(),
+        remove(&format!("entry_id={entry_id}")).await.json(),
         json!({"removed": 1})
     );
     assert_eq!(remove("key=word").await.json(), json!({"removed": 2}));
     assert_eq!(remove("").await.code(), "invalid_request");
     assert_eq!(values("").await, [] as [&str; 0]);
+    // By its own id, too, which is that of the run; and not by that of nothing.
+    for (id, codes) in [(&*run, ["", ""]), (&entry_id, ["memory_not_found"; 2])] {
+        let (path, none) = (format!("/v1/memories/{id}"), Body::empty());
+        let added = served.post(&key, &path, NOTE).await.code();
+        let gone = request(Method::DELETE, &(path + "?key=k"), &key, none);
+        assert_eq!([added, served.ask(gone).await.code()], codes);
+    }
 }
 
 #[tokio::test]

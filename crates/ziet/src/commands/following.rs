@@ -188,16 +188,15 @@ impl<'a> Following<'a> {
             _ => Outcome::Failed,
         };
         self.tell(&Happening::AttemptFailed { outcome, failure });
-        let is_last = run
-            .attempts
-            .last()
-            .is_some_and(|last| last.number == number);
-        if run.status == "retrying" && is_last {
-            let counted = |attempt: &&Attempt| attempt.outcome != "lost";
+        let (finished, next) = (attempt.finished_at, number + 1);
+        let next = run.attempts.iter().find(|attempt| attempt.number == next);
+        if next.is_some() || !run.is_finished() {
+            let counted =
+                |attempt: &&Attempt| attempt.number <= number && attempt.outcome != "lost";
             let before = run.attempts.iter().filter(counted).count();
-            let due = run.due.unwrap_or(attempt.finished_at);
+            let due = next.map(|next| next.started_at).or(run.due);
             // As the engine decided it, which knows whole seconds.
-            let wait = due.since(attempt.finished_at).as_secs_f64().round();
+            let wait = due.map_or(0.0, |due| due.since(finished).as_secs_f64().round());
             self.tell(&Happening::Retrying {
                 wait: Duration::from_secs_f64(wait),
                 attempt: u32::try_from(before).unwrap_or(u32::MAX).saturating_add(1),

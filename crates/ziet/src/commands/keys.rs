@@ -17,6 +17,9 @@ use crate::settings::{Environment, Flags, OfClient};
 
 const SCOPES: &[&str] = &["admin", "deploy", "run", "read"];
 
+/// Columns below which only what a key is and may do is shown.
+const NARROW: u16 = 60;
+
 /// List, make and revoke the keys of a server
 ///
 /// It takes a key with the scope `admin`.
@@ -150,7 +153,12 @@ fn list(
         printer.document(&documents)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let mut table = Table::new(&["begins", "name", "project", "scopes", "made", "used"]);
+    let is_narrow = printer.width.is_some_and(|width| width < NARROW);
+    let mut table = if is_narrow {
+        Table::new(&["begins", "name", "scopes"])
+    } else {
+        Table::new(&["begins", "name", "project", "scopes", "made", "used"])
+    };
     for key in &keys {
         let key = read(key)?;
         let (style, used) = match (key.revoked_at, key.last_used_at) {
@@ -158,19 +166,14 @@ fn list(
             (None, Some(used)) => (CYAN, printer.time(used)),
             (None, None) => (CYAN, "never".to_owned()),
         };
+        let scopes = key.scopes.join(", ");
+        if is_narrow {
+            table.styled(style, [key.prefix, key.name, scopes]);
+            continue;
+        }
         let project = key.project_id.unwrap_or_else(|| "(all)".to_owned());
         let made = printer.time(key.created_at);
-        table.styled(
-            style,
-            [
-                key.prefix,
-                key.name,
-                project,
-                key.scopes.join(", "),
-                made,
-                used,
-            ],
-        );
+        table.styled(style, [key.prefix, key.name, project, scopes, made, used]);
     }
     printer.table(table);
     Ok(ExitCode::SUCCESS)

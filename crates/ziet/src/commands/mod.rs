@@ -26,6 +26,7 @@ mod secret;
 mod serve;
 mod settings;
 mod state;
+mod status;
 mod waiting;
 mod watch;
 
@@ -47,6 +48,7 @@ pub(crate) use run_on_server::run_on_server;
 pub(crate) use runs::{Runs, runs};
 pub(crate) use serve::{Serve, serve};
 pub(crate) use settings::{SettingsArgs, settings};
+pub(crate) use status::{StatusArgs, status};
 pub(crate) use watch::Resolve;
 
 use self::inbox::{Inbox, Incoming};

@@ -202,7 +202,9 @@ fn follow(following: &mut Following<'_>, waiting: &Waiting<Item>) -> Result<bool
             Told::Interrupt => {
                 is_asked = true;
                 let printer = &following.lines.printer;
-                printer.question("\nLeave the run running, or cancel it? [leave/cancel] ");
+                // Below the `^C` that the terminal shows.
+                printer.aside("");
+                printer.question("Leave the run running, or cancel it? [leave/cancel] ");
                 waiting.hear(iter::once_with(answer).map(Item::Answer));
             }
             Told::Item(Item::News(news)) if is_asked => held.push(news),

@@ -37,12 +37,12 @@ fn line() -> io::Result<String> {
 }
 
 /// As long as it lives, the terminal does not show what is typed.
-struct Hidden {
+pub(super) struct Hidden {
     before: Termios,
 }
 
 impl Hidden {
-    fn begin() -> io::Result<Self> {
+    pub(super) fn begin() -> io::Result<Self> {
         let before = tcgetattr(io::stdin())?;
         let mut hidden = before.clone();
         hidden.local_modes.remove(LocalModes::ECHO);

@@ -11,7 +11,8 @@ pub(super) fn ago(time: Time, now: Time) -> String {
     let (past, ahead) = (now.since(time), time.since(now));
     match (past.as_secs(), ahead.as_secs()) {
         (0, 0) => "now".to_owned(),
-        (0, _) => format!("in {}", rough(ahead)),
+        // What is due in an hour is so a moment later as well.
+        (0, seconds) => format!("in {}", rough(Duration::from_secs(seconds + seconds / 30))),
         _ => format!("{} ago", rough(past)),
     }
 }

@@ -220,7 +220,11 @@ fn told(address: &Address, status: u16, problem: Problem, retry_after: Option<&s
         message: what,
     } in errors
     {
-        let _ = write!(message, "\n  {pointer}: {what}");
+        let _ = if pointer.is_empty() {
+            write!(message, "\n  {what}")
+        } else {
+            write!(message, "\n  {pointer}: {what}")
+        };
     }
     let mut error = match status {
         400 | 404 | 413 | 422 => CliError::usage(message),

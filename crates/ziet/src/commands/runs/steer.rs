@@ -67,7 +67,8 @@ pub(super) fn retry(
     printer: &mut Printer,
 ) -> Result<ExitCode, CliError> {
     let told = |old: &str, run: &Run| format!("Run {} repeats {old}", run.id);
-    args.each.ask("retry", &(), told, environment, printer)
+    args.each
+        .ask("retry", &object!({}), told, environment, printer)
 }
 
 impl Each {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::super::secret::Hidden;
 use super::super::waiting::{Told, Waiting};
 use super::table::table;
 use super::{List, read};
@@ -44,6 +45,8 @@ pub(super) fn watch(
     let waiting = Waiting::begin()?;
     waiting.hear(server.stream("/v1/runs", &query));
     let is_drawn = !args.json && printer.width.is_some();
+    // What is typed would come between the lines. Where standard input is no terminal, nothing is.
+    let _hidden = is_drawn.then(Hidden::begin);
     // By their ids, the newest last.
     let mut runs: BTreeMap<String, Run> = BTreeMap::new();
     let mut is_first = true;
