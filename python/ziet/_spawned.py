@@ -21,8 +21,9 @@ _BOOTSTRAP = """\
 import sys
 if sys.path and sys.path[0] == '': del sys.path[0]
 sys.path.insert(0, sys.argv[1])
-from ziet._spawned import main
+import ziet
 sys.path.remove(sys.argv[1])
+from ziet._spawned import main
 main()
 """
 

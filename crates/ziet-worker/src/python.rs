@@ -30,7 +30,25 @@ pub enum Found {
     OnPath,
 }
 
+/// Where the package is that [`Python::sdk`] looks for.
+const FINDS_SDK: &str = "\
+import os, ziet
+print(os.path.dirname(os.path.dirname(os.path.abspath(ziet.__file__))))
+";
+
+/// How long an interpreter may take to say where that is.
+const SDK_TIME: Duration = Duration::from_secs(30);
+
 impl Python {
+    /// The folder from which it imports the package `ziet`, for other interpreters to import it from there, too.
+    ///
+    /// # Errors
+    /// When it has none, with what it said.
+    pub fn sdk(&self) -> Result<PathBuf, String> {
+        let said = self.answer(FINDS_SDK, Path::new(""), SDK_TIME)?;
+        Ok(PathBuf::from(said.trim_end_matches('\n')))
+    }
+
     /// What the interpreter writes when it executes `code` with one argument.
     ///
     /// # Errors

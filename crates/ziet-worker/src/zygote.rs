@@ -19,13 +19,17 @@ use crate::sandbox;
 use crate::worker::WorkerSettings;
 
 /// What Python is told to run. The SDK is imported before the project is on the path, from the program's own folder
-/// where that is known, so that the project's environment cannot put another one in its place.
+/// where that is known, so that the project's environment cannot put another one in its place. Nothing else is taken from that
+/// folder, which may hold packages for another version of Python: importing the package itself needs no other.
 const BOOTSTRAP: &str = "\
 import sys
 if sys.path and sys.path[0] == '': del sys.path[0]
 sdk = sys.argv[1]
-if sdk: sys.path.insert(0, sdk)
 try:
+    if sdk:
+        sys.path.insert(0, sdk)
+        import ziet
+        sys.path.remove(sdk)
     from ziet._zygote import main
 except ModuleNotFoundError as error:
     name = error.name.partition('.')[0]
@@ -34,7 +38,6 @@ except ModuleNotFoundError as error:
     origin = getattr(other, '__file__', None)
     found = f', but another package of that name at {origin}' if other else ''
     sys.exit(f'{sys.executable} does not have the package ziet of this program{found}: {sys.argv[2]}')
-if sdk: sys.path.remove(sdk)
 main()
 ";
 

@@ -13,7 +13,7 @@ mod server_table;
 mod serving;
 mod table;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Display};
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
@@ -58,6 +58,8 @@ pub(crate) struct Settings {
     root: PathBuf,
     file: Option<&'static str>,
     python: Result<Python, CliError>,
+    /// Variables of the project's code that the program's own environment has, too.
+    in_shell: BTreeSet<String>,
     /// Where the test data of each action stands.
     input_places: BTreeMap<String, Place>,
     /// What is probably a mistake, in people's words.
@@ -213,9 +215,11 @@ impl Settings {
         let values = given
             .iter()
             .map(|(name, given)| ((*name).to_owned(), given.value.clone()));
-        let values = serde_json::from_value(Value::Object(values.collect()))
+        let values: Values = serde_json::from_value(Value::Object(values.collect()))
             .map_err(|error| CliError::failed("the settings", error))?;
+        let in_shell = values.env.keys().filter(|name| environment.has(name));
         Ok(Self {
+            in_shell: in_shell.cloned().collect(),
             given,
             values,
             root,
@@ -284,6 +288,11 @@ impl Settings {
         );
         let message = format!("{place}: [inputs.{id:?}]: there is no action with this id");
         Err(CliError::usage(message).hint(hint))
+    }
+
+    /// The id of the project.
+    pub(crate) fn name(&self) -> &str {
+        &self.values.name
     }
 
     /// The folder of the project.
@@ -365,9 +374,18 @@ impl Settings {
         }
         let mut worker = self.worker()?;
         worker.sandbox = self.values.sandbox != Some(Switch::Off);
+        worker.environment = self.variables(worker.sandbox);
         worker.describe = true;
         worker.pool.spare = 1;
         Ok(worker)
+    }
+
+    /// What the project's code has in its environment. Without a sandbox it has that of the shell, which goes before the file.
+    fn variables(&self, sandbox: bool) -> Vec<(String, String)> {
+        let all = self.values.env.iter();
+        let own = all.filter(|(name, _)| sandbox || !self.in_shell.contains(*name));
+        own.map(|(name, value)| (name.clone(), value.clone()))
+            .collect()
     }
 
     /// Whether a sandbox is asked for.
@@ -402,7 +420,7 @@ impl Settings {
                 growth_bytes: self.values.executor_growth * 1024 * 1024,
                 idle: Duration::from_secs(self.values.executor_idle),
             },
-            environment: self.values.env.clone().into_iter().collect(),
+            environment: self.variables(self.is_shut_in()),
         })
     }
 }

@@ -15,7 +15,7 @@ static WORKERS: AtomicU64 = AtomicU64::new(0);
 /// One worker's part in them.
 pub(super) struct OwnGroups {
     all: Arc<Mutex<Groups>>,
-    /// What the names of its groups end with, so that they are not those of others.
+    /// What the names of its groups end with, so that they are not those of others; nothing those of the first.
     mark: u64,
 }
 
@@ -40,6 +40,9 @@ impl OwnGroups {
     }
 
     pub(super) fn make_one(&self, name: &str, processes: Option<u32>) -> std::io::Result<Group> {
+        if self.mark == 0 {
+            return self.all().make_one(name, processes);
+        }
         let name = format!("{name}.{}", self.mark);
         self.all().make_one(&name, processes)
     }

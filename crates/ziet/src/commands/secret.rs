@@ -30,6 +30,19 @@ pub(super) fn read(question: &str, printer: &Printer) -> Result<String, CliError
     Ok(line.map_err(failed)?.trim().to_owned())
 }
 
+/// As [`read`]; standard input is read to its end, which may be many lines, without the end of the last.
+pub(super) fn read_all(question: &str, printer: &Printer) -> Result<String, CliError> {
+    if io::stdin().is_terminal() {
+        return read(question, printer);
+    }
+    let mut text = io::read_to_string(io::stdin())
+        .map_err(|error| CliError::failed("standard input", error))?;
+    if text.ends_with('\n') {
+        text.pop();
+    }
+    Ok(text)
+}
+
 fn line() -> io::Result<String> {
     let mut line = String::new();
     io::stdin().lock().read_line(&mut line)?;

@@ -196,7 +196,7 @@ async fn platform(
     store: &Store,
     clock: &Clock,
 ) -> Result<(Arc<Platform>, Projects), CliError> {
-    let Start { serving, state, .. } = start;
+    let serving = start.serving;
     let hints = Hints::default();
     let (teller, told) = unbounded_channel();
     let engines = Engines {
@@ -208,7 +208,7 @@ async fn platform(
         tell: teller,
     };
     let projects = Projects::start(start.folders, &engines, told)?;
-    let deploys = Hosting::deploys(start.flags, start.environment, &engines, state)?;
+    let deploys = Hosting::deploys(start, &engines)?;
     let platform = Platform::new(store.clone(), hints, served(serving, clock), deploys);
     projects.add_to(&platform);
     let deployed = platform.start_deployed().await;

@@ -5,6 +5,7 @@ use std::io::{self, IsTerminal, Stderr, Stdout, Write};
 
 use anstream::AutoStream;
 use anstyle::{AnsiColor, Style};
+use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use textwrap::core::display_width;
 use ziet_core::Time;
@@ -193,6 +194,18 @@ impl Printer {
         if io::stderr().is_terminal() {
             self.note(text);
         }
+    }
+
+    /// How far something is, in bytes. It is shown where standard error is a terminal that can show it.
+    pub(crate) fn bar(&self, what: &'static str, bytes: u64) -> ProgressBar {
+        if self.ascii {
+            return ProgressBar::hidden();
+        }
+        let style = ProgressStyle::with_template(
+            "{msg} [{bar:30}] {bytes} of {total_bytes}, {bytes_per_sec}",
+        );
+        let bar = ProgressBar::new(bytes).with_message(what);
+        style.map_or_else(|_| bar.clone(), |style| bar.clone().with_style(style))
     }
 
     /// A line beside what was asked for.

@@ -110,6 +110,11 @@ impl Server {
         }
     }
 
+    /// Whether it is asked about one project by name.
+    pub(crate) fn names_project(&self) -> bool {
+        self.project.is_some()
+    }
+
     /// The same server, asked about this project.
     pub(crate) fn of_project(self, project: &str) -> Result<Self, CliError> {
         let name = HeaderValue::try_from(project)
@@ -160,7 +165,6 @@ impl Server {
         })
     }
 
-    #[expect(dead_code, reason = "for the commands that change what a server has")]
     pub(crate) fn put<T: DeserializeOwned>(
         &self,
         path: &str,
@@ -182,7 +186,6 @@ impl Server {
         self.answer(request.body(text))
     }
 
-    #[expect(dead_code, reason = "for the commands that change what a server has")]
     /// Sends so many bytes of `content` as they are read. The server may refuse them before the first one.
     pub(crate) fn upload<T: DeserializeOwned>(
         &self,

@@ -1,6 +1,6 @@
 //! The variables and the terminal that the program was started with: read once, here.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -26,6 +26,8 @@ pub(crate) struct Environment {
     pub(crate) dumb_terminal: bool,
     /// Seconds that a server is ahead of the clock: only tests set this, so it is no setting.
     pub(crate) clock_offset: i64,
+    /// The names of all variables.
+    names: BTreeSet<String>,
     /// The variables that begin with `ZIET_`, and hold something.
     own: BTreeMap<String, String>,
 }
@@ -58,6 +60,7 @@ impl Environment {
             clock_offset: std::env::var_os("ZIET_CLOCK_OFFSET")
                 .and_then(|offset| offset.to_str()?.parse().ok())
                 .unwrap_or_default(),
+            names: std::env::vars_os().map(|(name, _)| text(name)).collect(),
             own: own.collect(),
         }
     }
@@ -66,6 +69,11 @@ impl Environment {
     pub(super) fn own(&self, name: &str) -> Option<String> {
         let variable = format!("{PREFIX}{}", name.to_uppercase());
         self.own.get(&variable).cloned()
+    }
+
+    /// Whether the program has a variable of this name.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.names.contains(name)
     }
 
     pub(crate) fn given(&self, setting: &Setting) -> Result<Option<Given>, CliError> {

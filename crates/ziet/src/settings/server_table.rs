@@ -164,6 +164,19 @@ pub(crate) const SERVING: &[Setting] = &[
         since: "0.1",
     },
     Setting {
+        name: "uv",
+        kind: Kind::File,
+        default: Default::Depends("the one beside ziet or its interpreter, else that on the path"),
+        flag: Some(Flag::Takes {
+            name: "uv",
+            value: "FILE",
+        }),
+        places: Places::Variable,
+        summary: "The uv that builds the Python environments of deployments",
+        details: "`pip install uv` puts it beside ziet. Projects without dependencies are deployed without it.",
+        since: "0.1",
+    },
+    Setting {
         name: "log_format",
         kind: Kind::Choice(&["text", "json"]),
         default: Default::Is("text"),

@@ -72,6 +72,7 @@ pub(crate) struct Serving {
     #[serde(deserialize_with = "measure::bytes")]
     pub(crate) max_queued_bytes: u64,
     pub(crate) public_metrics: bool,
+    pub(crate) uv: Option<PathBuf>,
     pub(crate) log_format: LogFormat,
     pub(crate) log_level: String,
     #[serde(skip)]
@@ -152,6 +153,10 @@ impl Serving {
     }
 
     fn check(&self) -> Result<(), CliError> {
+        if let Some(uv) = self.uv.as_ref().filter(|uv| !uv.is_file()) {
+            let message = format!("--uv {}: there is no such file", uv.display());
+            return Err(CliError::usage(message));
+        }
         match (&self.tls_cert, &self.tls_key) {
             (Some(_), None) => return Err(CliError::usage("--tls-cert needs --tls-key beside it")),
             (None, Some(_)) => return Err(CliError::usage("--tls-key needs --tls-cert beside it")),

@@ -469,7 +469,8 @@ pub(crate) const SETTINGS: &[Setting] = &[
         places: Places::File,
         summary: "Variables that the project's code finds in its environment",
         details: "A table `[env]` with the value of each as text. The import of the project has them as well. On a server, what was \
-                  set there for the project (`ziet env set`) counts more. What is secret does not belong into a file.",
+                  set there for the project (`ziet env set`) counts more; so does the variable of a shell where its environment is kept, \
+                  as in local runs. What is secret does not belong into a file.",
         since: "0.1",
     },
 ];

@@ -1,8 +1,7 @@
 //! How this program has a project's code executed: what is served from folders and what is deployed alike.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::OnceLock;
-use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedSender;
 use tracing::{error, info, warn};
@@ -14,16 +13,9 @@ use ziet_server::{DeployedCode, Deploys, Hints, Host};
 use ziet_store::Store;
 use ziet_worker::Python;
 
-use super::super::state::State;
+use super::Start;
 use crate::error::CliError;
 use crate::settings::{Environment, Flags, Settings};
-
-/// How long the server's interpreter may take to say where the package `ziet` is.
-const ASKING: Duration = Duration::from_secs(60);
-
-/// What tells the folder that holds the package `ziet`; its one argument is not needed.
-const WHERE: &str =
-    "import os, ziet; print(os.path.dirname(os.path.dirname(os.path.abspath(ziet.__file__))))";
 
 /// What an engine tells that the server acts on.
 pub(super) enum Told {
@@ -86,11 +78,15 @@ pub(super) struct Hosting {
 impl Hosting {
     /// What it takes to deploy. None where the server has no interpreter of its own.
     pub(super) fn deploys(
-        flags: &Flags,
-        environment: &Environment,
+        start: &Start<'_>,
         engines: &Engines,
-        state: &State,
     ) -> Result<Option<Deploys>, CliError> {
+        let Start {
+            flags,
+            environment,
+            state,
+            ..
+        } = start;
         // Any of them will do: what counts is what the flags and variables say of all.
         let first = flags.each_project().into_iter().next();
         let base = Settings::resolve(first.as_ref().unwrap_or(flags), environment)?;
@@ -99,18 +95,23 @@ impl Hosting {
         };
         let worker = base.executed_by(python.path.clone());
         let sandbox = worker.shuts_in();
-        let program = std::env::current_exe().unwrap_or_default();
+        let find_uv = || {
+            let program = std::env::current_exe().unwrap_or_default();
+            Builder::find_uv(&program, &python.path, environment.path.as_deref())
+        };
+        let given = start.serving.uv.as_ref();
+        let given = given.and_then(|uv| std::path::absolute(uv).ok());
         let builder = Builder {
             environments: state.folder.join("environments"),
-            uv: Builder::find_uv(&program, &python.path, environment.path.as_deref()),
+            uv: given.or_else(find_uv),
             python: python.path.clone(),
             variables: Environment::variables(),
             sandbox,
             without: worker.without(),
         };
         let host = Self {
-            flags: flags.clone(),
-            environment: environment.clone(),
+            flags: (*flags).clone(),
+            environment: (*environment).clone(),
             engines: engines.clone(),
             python,
             sdk: worker.sdk(),
@@ -127,11 +128,7 @@ impl Hosting {
         if let Some(sdk) = &self.sdk {
             return Ok(sdk.clone());
         }
-        let ask = || {
-            let said = self.python.answer(WHERE, Path::new(""), ASKING)?;
-            Ok(PathBuf::from(said.trim_end()))
-        };
-        self.found_sdk.get_or_init(ask).clone()
+        self.found_sdk.get_or_init(|| self.python.sdk()).clone()
     }
 }
 
