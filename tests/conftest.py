@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +11,10 @@ import pytest
 
 from program import LATENESS, PROGRAM, SESSION, Ziet, marked
 from shut import shut as shut
+
+
+# Who is started in the background of a shell without job control ignores it, and so would the programs that are tested.
+signal.signal(signal.SIGQUIT, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session", autouse=True)

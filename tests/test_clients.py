@@ -332,7 +332,9 @@ def test_a_run_is_waited_for_while_the_server_is_killed_and_restarted(
     crashing.join()
     runs = list(client.runs(action=orders.hold))
     assert len(runs) == 1
-    assert [attempt.outcome for attempt in client.get(runs[0].id).attempts] == ["lost", "lost", "completed"]
+    *lost, last = [attempt.outcome for attempt in client.get(runs[0].id).attempts]
+    # Not always twice: of an attempt that has only just begun, a crash may forget the number.
+    assert (set(lost) <= {"lost"}, last) == (True, "completed")
     # What was submitted before is waited for as well, also by a client that has never asked this server.
     assert made(server).wait(runs[0].id) == 5
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -31,6 +32,13 @@ CONFIG = """
 [parameters]
 "query.wait" = 0
 """
+HOOKS = """
+import schemathesis
+
+@schemathesis.serializer("application/zstd")
+def as_it_is(context, value):
+    return value if isinstance(value, bytes) else str(value).encode()
+"""
 CHECKS = (
     "not_a_server_error",
     "status_code_conformance",
@@ -53,6 +61,7 @@ def test_no_request_is_answered_with_what_the_document_does_not_allow(ziet: Ziet
         server.finished("actions.add", a=1)
         server.finished("actions.fail", text="on purpose")
         (ziet.scratch / "schemathesis.toml").write_text(CONFIG, "utf-8")
+        (ziet.scratch / "hooks.py").write_text(HOOKS, "utf-8")
         done = subprocess.run(
             [
                 SCHEMATHESIS,
@@ -68,6 +77,7 @@ def test_no_request_is_answered_with_what_the_document_does_not_allow(ziet: Ziet
                 "--generation-deterministic" if examples == 10 else "--generation-database=none",
             ],
             cwd=ziet.scratch,
+            env=os.environ | {"SCHEMATHESIS_HOOKS": "hooks", "PYTHONPATH": str(ziet.scratch)},
             capture_output=True,
             encoding="utf-8",
             check=False,

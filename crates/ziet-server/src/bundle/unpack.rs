@@ -1,4 +1,4 @@
-//! Takes a bundle apart that anybody may have made: whatever is not exactly what [`super::pack`] writes is refused, and
+//! Takes a bundle apart that anybody may have made: whatever is not exactly what [`super::pack()`] writes is refused, and
 //! nothing is written but regular files in one new folder.
 
 use std::collections::HashSet;
@@ -25,7 +25,7 @@ const LONG_NAME: u64 = 2048;
 /// All that an archive may have besides the contents of files: for each a header, one with its name, and padding.
 const OVERHEAD: u64 = (BUNDLE_FILES as u64) * (6 * BLOCK as u64);
 
-/// Bytes that the decoder may look back, as a power of two: what [`super::pack`] uses needs 2 MB.
+/// Bytes that the decoder may look back, as a power of two: what [`super::pack()`] uses needs 2 MB.
 const WINDOW: u32 = 23;
 
 /// Unpacks a bundle into a folder that does not exist yet, checks all of it, and says what it is known by. Where it is

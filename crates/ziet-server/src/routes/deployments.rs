@@ -210,7 +210,8 @@ pub(crate) async fn get(
 /// It is imported again for that, with the variables of now. Runs that were accepted before stay with their versions.
 #[utoipa::path(post, path = "/v1/deployments/{version}/activate", tag = "deployments", operation_id = "activate_deployment",
     params(("version" = String, Path, description = "Its version, the beginning of that, or its id.")),
-    responses((status = 200, description = "It is the active version.", body = DeploymentDocument)),
+    responses((status = 200, description = "It is the active version.", body = DeploymentDocument),
+        (status = 409, description = "It is not ready, or the project is served from a folder.", body = ProblemDocument, content_type = "application/problem+json")),
     security(("api_key" = ["deploy"])))]
 pub(crate) async fn activate(
     caller: Allowed<Deploy>,
