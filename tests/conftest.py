@@ -12,7 +12,6 @@ import pytest
 from program import LATENESS, PROGRAM, SESSION, Ziet, marked
 from shut import shut as shut
 
-
 # Who is started in the background of a shell without job control ignores it, and so would the programs that are tested.
 signal.signal(signal.SIGQUIT, signal.SIG_DFL)
 
